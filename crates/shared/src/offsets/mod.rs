@@ -1,0 +1,14 @@
+//! The offsets document: what `guesser` measured, for which kernel, and how sure it is.
+//! [`field`] names what can be measured, [`document`] holds the result, [`codec`] moves it.
+
+pub mod codec;
+pub mod document;
+pub mod field;
+
+pub use codec::DecodeError;
+pub use codec::MAX_DOCUMENT_BYTES;
+pub use document::Document;
+pub use document::FieldResult;
+pub use document::Method;
+pub use document::Status;
+pub use field::Field;

@@ -1,0 +1,358 @@
+//! The record as people and scripts read it: the NDJSON line, whose keys are a contract.
+//! What is unknown is absent. Converts from and to the wire record; prints nothing.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+
+use serde::Deserialize;
+use serde::Serialize;
+
+use super::proto;
+use super::status;
+use super::wire;
+use super::wire::Loss;
+use super::wire::Record;
+use super::wire::kind;
+use super::wire::known;
+use super::wire::nat;
+
+/// What happened to the connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Type {
+    /// First sight of a confirmed connection.
+    New,
+    /// A change that was asked for.
+    Update,
+    /// The kernel dropped it from its table.
+    Destroy,
+    /// It was there before the program started.
+    Dump,
+    /// Events were lost; no connection.
+    Loss,
+}
+
+/// Address family of both tuples.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Family {
+    /// IPv4.
+    Ipv4,
+    /// IPv6.
+    Ipv6,
+}
+
+/// One direction of a connection.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tuple {
+    /// Source address.
+    pub src: IpAddr,
+    /// Destination address.
+    pub dst: IpAddr,
+    /// Source port; absent for protocols without ports.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sport: Option<u16>,
+    /// Destination port; absent for protocols without ports.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dport: Option<u16>,
+    /// What ICMP has instead of ports.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub icmp: Option<Icmp>,
+}
+
+/// The parts of an ICMP header that tell connections apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the names of the protocol's own header fields")]
+pub struct Icmp {
+    pub r#type: u8,
+    pub code: u8,
+    pub id: u16,
+}
+
+/// A rewritten end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Nat {
+    /// The source was rewritten.
+    Snat,
+    /// The destination was rewritten.
+    Dnat,
+}
+
+/// A record: one line of NDJSON.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Flow {
+    /// What happened.
+    pub r#type: Type,
+    /// When, in nanoseconds since the epoch.
+    pub ts_ns: u64,
+    /// The same for all records of one connection.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<u64>,
+    /// What saw it: `tracepoint`, `kprobe`, `netlink`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<Cow<'static, str>>,
+    /// Inode of the network namespace.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub netns: Option<u32>,
+    /// Address family.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub family: Option<Family>,
+    /// Protocol by name, or by number where it has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proto: Option<Cow<'static, str>>,
+    /// As the caller sent it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub orig: Option<Tuple>,
+    /// As the answer comes back; its source is the real destination.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reply: Option<Tuple>,
+    /// Which ends were rewritten; empty when none was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nat: Option<Vec<Nat>>,
+    /// Names of the status bits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<Vec<Cow<'static, str>>>,
+    /// Conntrack zone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub zone: Option<u16>,
+    /// Conntrack mark.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mark: Option<u32>,
+    /// Packets of the original direction and of the reply.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub packets: Option<[u64; 2]>,
+    /// Bytes likewise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<[u64; 2]>,
+    /// In a loss record: where.
+    #[serde(rename = "where", skip_serializing_if = "Option::is_none")]
+    pub loss_where: Option<Cow<'static, str>>,
+    /// In a loss record: how many.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub count: Option<u64>,
+}
+
+impl Flow {
+    /// The wire record as a flow. `realtime_offset_ns` is CLOCK_REALTIME less CLOCK_MONOTONIC.
+    ///
+    /// `None` if the type, the family or the place of a loss has no meaning in this version.
+    #[must_use]
+    pub fn from_record(
+        record: &Record,
+        source: &'static str,
+        realtime_offset_ns: u64,
+    ) -> Option<Self> {
+        let ts_ns = record.ts_mono_ns.wrapping_add(realtime_offset_ns);
+        let r#type = match record.r#type {
+            kind::NEW => Type::New,
+            kind::UPDATE => Type::Update,
+            kind::DESTROY => Type::Destroy,
+            kind::DUMP => Type::Dump,
+            kind::LOSS => {
+                let place = Loss::from_number(record.loss_where)?;
+                return Some(Self::loss(ts_ns, place, record.packets[0]));
+            }
+            _ => return None,
+        };
+        let family = match record.family {
+            wire::family::IPV4 => Family::Ipv4,
+            wire::family::IPV6 => Family::Ipv6,
+            _ => return None,
+        };
+        let knows = |bits| record.knows(bits).then_some(());
+        let tuple = |src, dst, sport, dport| {
+            Tuple::from_wire(record.family, record.proto, src, dst, sport, dport)
+        };
+        Some(Self {
+            r#type,
+            ts_ns,
+            id: Some(record.ct_id),
+            source: Some(Cow::Borrowed(source)),
+            netns: knows(known::NETNS).map(|()| record.netns_ino),
+            family: Some(family),
+            proto: Some(proto::name(record.proto)),
+            orig: Some(tuple(
+                &record.orig_src,
+                &record.orig_dst,
+                record.orig_sport,
+                record.orig_dport,
+            )),
+            reply: Some(tuple(
+                &record.reply_src,
+                &record.reply_dst,
+                record.reply_sport,
+                record.reply_dport,
+            )),
+            nat: Some(
+                [(nat::SNAT, Nat::Snat), (nat::DNAT, Nat::Dnat)]
+                    .into_iter()
+                    .filter(|(bit, _)| record.nat & bit != 0)
+                    .map(|(_, end)| end)
+                    .collect(),
+            ),
+            status: knows(known::STATUS).map(|()| {
+                status::names(record.status)
+                    .into_iter()
+                    .map(Cow::Borrowed)
+                    .collect()
+            }),
+            zone: knows(known::ZONE).map(|()| record.zone),
+            mark: knows(known::MARK).map(|()| record.mark),
+            packets: knows(known::COUNTERS).map(|()| record.packets),
+            bytes: knows(known::COUNTERS).map(|()| record.bytes),
+            loss_where: None,
+            count: None,
+        })
+    }
+
+    /// A flow that says: `count` events were lost at `place`.
+    #[must_use]
+    pub fn loss(ts_ns: u64, place: Loss, count: u64) -> Self {
+        Self {
+            r#type: Type::Loss,
+            ts_ns,
+            id: None,
+            source: None,
+            netns: None,
+            family: None,
+            proto: None,
+            orig: None,
+            reply: None,
+            nat: None,
+            status: None,
+            zone: None,
+            mark: None,
+            packets: None,
+            bytes: None,
+            loss_where: Some(Cow::Borrowed(place.name())),
+            count: Some(count),
+        }
+    }
+}
+
+impl Tuple {
+    fn from_wire(
+        family: u8,
+        proto: u8,
+        src: &[u8; 16],
+        dst: &[u8; 16],
+        sport: u16,
+        dport: u16,
+    ) -> Self {
+        let is_icmp = matches!(proto, proto::ICMP | proto::ICMPV6);
+        let [r#type, code] = dport.to_be_bytes();
+        // A protocol without ports that is not ICMP (GRE without keys, ESP) has zero in both.
+        let has_ports = !is_icmp && (sport != 0 || dport != 0);
+        Self {
+            src: wire::address(family, src),
+            dst: wire::address(family, dst),
+            sport: has_ports.then_some(sport),
+            dport: has_ports.then_some(dport),
+            icmp: is_icmp.then_some(Icmp {
+                r#type,
+                code,
+                id: sport,
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::Ipv4Addr;
+
+    fn v4(last: u8) -> [u8; 16] {
+        wire::address_bytes(Ipv4Addr::new(10, 0, 0, last).into())
+    }
+
+    fn dnat_record() -> Record {
+        let mut record = Record {
+            ts_mono_ns: 5,
+            ct_id: 7,
+            r#type: kind::NEW,
+            family: wire::family::IPV4,
+            proto: proto::TCP,
+            status: 0x1a8,
+            known: known::STATUS,
+            orig_src: v4(1),
+            orig_dst: v4(2),
+            reply_src: v4(3),
+            reply_dst: v4(1),
+            orig_sport: 40_000,
+            orig_dport: 80,
+            reply_sport: 8080,
+            reply_dport: 40_000,
+            ..Record::BLANK
+        };
+        record.nat = record.nat_from_tuples();
+        record
+    }
+
+    #[test]
+    fn what_is_not_known_is_absent() {
+        let flow = Flow::from_record(&dnat_record(), "tracepoint", 100).unwrap();
+        let json = serde_json::to_value(&flow).unwrap();
+        assert_eq!(
+            json,
+            serde_json::json!({
+                "type": "new", "ts_ns": 105, "id": 7, "source": "tracepoint",
+                "family": "ipv4", "proto": "tcp",
+                "orig": {"src": "10.0.0.1", "dst": "10.0.0.2", "sport": 40000, "dport": 80},
+                "reply": {"src": "10.0.0.3", "dst": "10.0.0.1", "sport": 8080, "dport": 40000},
+                "nat": ["dnat"],
+                "status": ["confirmed", "dst_nat", "src_nat_done", "dst_nat_done"],
+            })
+        );
+        let back: Flow = serde_json::from_value(json).unwrap();
+        assert_eq!(back, flow);
+    }
+
+    #[test]
+    fn icmp_has_type_code_and_id_for_ports() {
+        let record = Record {
+            proto: proto::ICMP,
+            orig_sport: 99,
+            orig_dport: 8 << 8,
+            reply_sport: 99,
+            reply_dport: 0,
+            reply_src: v4(2),
+            ..dnat_record()
+        };
+        let flow = Flow::from_record(&record, "netlink", 0).unwrap();
+        let orig = flow.orig.unwrap();
+        assert_eq!(
+            (orig.sport, orig.icmp),
+            (
+                None,
+                Some(Icmp {
+                    r#type: 8,
+                    code: 0,
+                    id: 99
+                })
+            )
+        );
+        assert_eq!(record.nat_from_tuples(), 0);
+    }
+
+    #[test]
+    fn loss_names_its_place() {
+        let record = Record::loss(1, Loss::RingbufFull, 42);
+        let flow = Flow::from_record(&record, "tracepoint", 0).unwrap();
+        let json = serde_json::to_string(&flow).unwrap();
+        assert_eq!(
+            json,
+            r#"{"type":"loss","ts_ns":1,"where":"ringbuf_full","count":42}"#
+        );
+    }
+
+    #[test]
+    fn a_record_of_a_later_version_is_not_guessed_at() {
+        let record = Record {
+            r#type: 77,
+            ..dnat_record()
+        };
+        assert_eq!(Flow::from_record(&record, "tracepoint", 0), None);
+    }
+}

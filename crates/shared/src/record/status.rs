@@ -1,0 +1,62 @@
+//! Names of the `IPS_*` bits of `nf_conn.status`, as conntrack-tools users know them.
+//! Source: `include/uapi/linux/netfilter/nf_conntrack_common.h`, `enum ip_conntrack_status`.
+
+macro_rules! bits {
+    ($($name:ident = $bit:literal, $text:literal;)*) => {
+        $(#[doc = concat!("`IPS_", stringify!($name), "`.")] pub const $name: u32 = 1 << $bit;)*
+        const NAMES: &[(u32, &str)] = &[$(($name, $text),)*];
+    };
+}
+
+bits! {
+    EXPECTED = 0, "expected";
+    SEEN_REPLY = 1, "seen_reply";
+    ASSURED = 2, "assured";
+    CONFIRMED = 3, "confirmed";
+    SRC_NAT = 4, "src_nat";
+    DST_NAT = 5, "dst_nat";
+    SEQ_ADJUST = 6, "seq_adjust";
+    SRC_NAT_DONE = 7, "src_nat_done";
+    DST_NAT_DONE = 8, "dst_nat_done";
+    DYING = 9, "dying";
+    FIXED_TIMEOUT = 10, "fixed_timeout";
+    TEMPLATE = 11, "template";
+    UNTRACKED = 12, "untracked";
+    HELPER = 13, "helper";
+    OFFLOAD = 14, "offload";
+    HW_OFFLOAD = 15, "hw_offload";
+}
+
+/// Names of the bits that are set. Bits without a name are left out.
+#[must_use]
+pub fn names(status: u32) -> Vec<&'static str> {
+    NAMES
+        .iter()
+        .filter(|(bit, _)| status & bit != 0)
+        .map(|(_, name)| *name)
+        .collect()
+}
+
+/// The bits of these names; `None` if one is no name of a bit.
+#[must_use]
+pub fn from_names<'a>(names: impl IntoIterator<Item = &'a str>) -> Option<u32> {
+    names.into_iter().try_fold(0, |bits, name| {
+        NAMES
+            .iter()
+            .find(|(_, known)| *known == name)
+            .map(|(bit, _)| bits | bit)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_bits_are_one_to_one() {
+        for status in [0, CONFIRMED, 0x18e, 0xffff] {
+            assert_eq!(from_names(names(status)), Some(status));
+        }
+        assert_eq!(from_names(["nope"]), None);
+    }
+}

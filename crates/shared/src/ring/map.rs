@@ -1,0 +1,119 @@
+//! A ring file in memory, as atomic words: the only place that turns mapped bytes into references.
+//! Knows sizes, nothing of what the words mean.
+#![expect(
+    unsafe_code,
+    reason = "shared memory becomes references to atomics here"
+)]
+
+use std::fs::File;
+use std::io;
+use std::slice;
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::AtomicU64;
+
+use memmap2::MmapOptions;
+use memmap2::MmapRaw;
+
+use super::layout::HEADER_BYTES;
+use super::layout::SLOT_WORDS;
+
+/// A mapped ring: header and slots.
+pub struct RingMap {
+    map: MmapRaw,
+    writable: bool,
+}
+
+impl RingMap {
+    /// Maps the first `bytes` of a file for reading and writing.
+    ///
+    /// # Errors
+    /// If the file is shorter, or the system refuses.
+    pub fn writable(file: &File, bytes: usize) -> io::Result<Self> {
+        check_length(file, bytes)?;
+        let map = MmapOptions::new().len(bytes).populate().map_raw(file)?;
+        Ok(Self {
+            map,
+            writable: true,
+        })
+    }
+
+    /// Maps the first `bytes` of a file for reading.
+    ///
+    /// # Errors
+    /// If the file is shorter, or the system refuses.
+    pub fn read_only(file: &File, bytes: usize) -> io::Result<Self> {
+        check_length(file, bytes)?;
+        let map = MmapOptions::new().len(bytes).map_raw_read_only(file)?;
+        Ok(Self {
+            map,
+            writable: false,
+        })
+    }
+
+    /// The word of the header at a byte offset. On a read-only map it may only be loaded, relaxed.
+    ///
+    /// # Panics
+    /// If the offset is not a word of the header.
+    #[must_use]
+    pub fn header(&self, at: usize) -> &AtomicU64 {
+        assert!(
+            at % 8 == 0 && at + 8 <= HEADER_BYTES,
+            "no header word at {at}"
+        );
+        &self.words()[at / 8]
+    }
+
+    /// The half word of the header at a byte offset, for the futex.
+    ///
+    /// # Panics
+    /// If the offset is not a half word of the header.
+    #[must_use]
+    pub fn header_u32(&self, at: usize) -> &AtomicU32 {
+        assert!(
+            at % 4 == 0 && at + 4 <= HEADER_BYTES,
+            "no header half word at {at}"
+        );
+        // SAFETY: `at` lies inside the mapping, which is at least a header long.
+        let half_word = unsafe { self.map.as_mut_ptr().add(at) };
+        // SAFETY: aligned (the mapping is page-aligned, `at` a multiple of 4), live as long as
+        // `self`, and accessed by everyone only as an atomic of this size.
+        unsafe { AtomicU32::from_ptr(half_word.cast()) }
+    }
+
+    /// The slot with this index.
+    ///
+    /// # Panics
+    /// If the ring has no such slot.
+    #[must_use]
+    pub fn slot(&self, index: usize) -> &[AtomicU64; SLOT_WORDS] {
+        let slots = &self.words()[HEADER_BYTES / 8..];
+        slots[index * SLOT_WORDS..]
+            .first_chunk()
+            .unwrap_or_else(|| panic!("ring has no slot {index}"))
+    }
+
+    /// May this map be written?
+    #[must_use]
+    pub fn is_writable(&self) -> bool {
+        self.writable
+    }
+
+    fn words(&self) -> &[AtomicU64] {
+        let first = self.map.as_mut_ptr().cast::<AtomicU64>();
+        // SAFETY: the mapping is page-aligned, `len` bytes long and lives as long as `self`; every
+        // word of it is accessed only as an atomic, here and (by the ABI) in other processes.
+        unsafe { slice::from_raw_parts(first, self.map.len() / 8) }
+    }
+}
+
+/// A mapping beyond the end of a file would fault later, in the middle of work.
+fn check_length(file: &File, bytes: usize) -> io::Result<()> {
+    let length = file.metadata()?.len();
+    if bytes < HEADER_BYTES || length < bytes as u64 {
+        return Err(io::Error::new(
+            io::ErrorKind::UnexpectedEof,
+            "file is shorter than the ring",
+        ));
+    }
+    Ok(())
+}

@@ -1,0 +1,34 @@
+//! The shared-memory ring: one writer, any number of read-only readers, nobody waits for anybody.
+//!
+//! ```text
+//!  /dev/shm/NAME   | header 4096 bytes          | slot 0 | slot 1 | … | slot 2^n - 1 |
+//!                    what, who, alive, losses,    192 bytes each: seq, then the record
+//!                    head, futex word
+//! ```
+//!
+//! [`layout`] is the ABI, [`slot`] the protocol that one slot follows, [`writer`] and [`reader`]
+//! the two ends, [`map`] the memory and [`doorbell`] the futex: the only unsafe parts.
+//!
+//! Under `--cfg loom` only the protocol is built: loom's atomics cannot lie in mapped memory.
+
+pub mod doorbell;
+pub mod error;
+pub mod header;
+pub mod identity;
+pub mod layout;
+pub mod lock;
+#[cfg(not(loom))]
+pub mod map;
+pub mod name;
+#[cfg(not(loom))]
+pub mod reader;
+pub mod slot;
+#[cfg(not(loom))]
+pub mod writer;
+
+pub use error::RingError;
+pub use name::RingName;
+#[cfg(not(loom))]
+pub use reader::Reader;
+#[cfg(not(loom))]
+pub use writer::Writer;

@@ -1,0 +1,194 @@
+//! The reading end: a private cursor over somebody else's ring. It writes nothing, cannot slow
+//! the writer down, and tells exactly how many records it missed when it was too slow.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::sync::atomic::Ordering;
+use std::sync::atomic::fence;
+use std::time::Duration;
+
+use super::RingError;
+use super::RingName;
+use super::doorbell;
+use super::header::Header;
+use super::layout::HEADER_BYTES;
+use super::layout::SLOT_WORDS;
+use super::layout::State;
+use super::layout::at;
+use super::lock;
+use super::map::RingMap;
+use super::slot;
+use super::slot::Found;
+use crate::record::wire::Loss;
+use crate::record::wire::Record;
+
+/// What the cursor came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// The next record.
+    Record(Record),
+    /// This many records were overwritten before they were read.
+    Lost(u64),
+    /// Nothing more for now.
+    Empty,
+}
+
+/// Will anything follow?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Writer {
+    /// It lives.
+    Alive,
+    /// It ended in order.
+    Closed,
+    /// It is gone without having closed the ring.
+    Died,
+}
+
+/// An open ring.
+pub struct Reader {
+    name: RingName,
+    map: RingMap,
+    file: File,
+    header: Header,
+    position: u64,
+}
+
+impl Reader {
+    /// Opens a ring at its oldest record.
+    ///
+    /// # Errors
+    /// A [`RingError`] that names what is wrong with the file.
+    pub fn open(name: &RingName) -> Result<Self, RingError> {
+        let failed = |what, source: io::Error| match source.kind() {
+            io::ErrorKind::NotFound => RingError::Missing(name.to_string()),
+            _ => RingError::Io {
+                what,
+                name: name.to_string(),
+                source,
+            },
+        };
+        let file = File::open(name.path()).map_err(|error| failed("open ring", error))?;
+        let meta = file
+            .metadata()
+            .map_err(|error| failed("look at ring", error))?;
+        if !meta.is_file() {
+            return Err(RingError::Foreign(name.to_string()));
+        }
+        let file_bytes = meta.size();
+        if file_bytes < HEADER_BYTES as u64 {
+            return Err(RingError::Truncated {
+                name: name.to_string(),
+                found: file_bytes,
+                expected: HEADER_BYTES as u64,
+            });
+        }
+        let map =
+            |bytes| RingMap::read_only(&file, bytes).map_err(|error| failed("map ring", error));
+        let head_only = map(HEADER_BYTES)?;
+        let boot_id = super::identity::boot_id().map_err(|error| failed("boot id for", error))?;
+        let header = Header::parse(&name.to_string(), file_bytes, boot_id, |at| {
+            head_only.header(at).load(Ordering::Relaxed)
+        })?;
+        let map = map(header.file_bytes())?;
+        let mut reader = Self {
+            name: name.clone(),
+            map,
+            file,
+            header,
+            position: 0,
+        };
+        reader.position = reader.head().saturating_sub(1 << reader.header.slots_log2);
+        Ok(reader)
+    }
+
+    /// What the ring says of itself.
+    #[must_use]
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// Name of the ring.
+    #[must_use]
+    pub fn name(&self) -> &RingName {
+        &self.name
+    }
+
+    /// The next record, or why there is none.
+    pub fn advance(&mut self) -> Next {
+        let mut words = [0; SLOT_WORDS];
+        let slots = 1_u64 << self.header.slots_log2;
+        let index = (self.position & (slots - 1)) as usize;
+        match slot::read(self.map.slot(index), self.position, &mut words) {
+            Found::Record => {
+                self.position += 1;
+                Next::Record(zerocopy::transmute!(words))
+            }
+            Found::NotYet => Next::Empty,
+            Found::Overwritten => {
+                // A quarter of the ring ahead of the writer, or the next record would be gone too.
+                let resume = self
+                    .head()
+                    .saturating_sub(slots - slots / 4)
+                    .max(self.position + 1);
+                let lost = resume - self.position;
+                self.position = resume;
+                Next::Lost(lost)
+            }
+        }
+    }
+
+    /// Sleeps until something is published or the time is over; returns early for any reason.
+    pub fn wait(&self, timeout: Duration) {
+        let word = self.map.header_u32(at::DOORBELL);
+        let seen = word.load(Ordering::Relaxed);
+        // Looking after the load, not before, closes the gap between "empty" and "asleep".
+        fence(Ordering::Acquire);
+        if self.head() <= self.position && self.state() != Some(State::Closed) {
+            doorbell::wait(word, seen, timeout);
+        }
+    }
+
+    /// Does the writer live? To be asked before a last look at [`Reader::advance`], not after it.
+    #[must_use]
+    pub fn writer(&self) -> Writer {
+        if self.state() == Some(State::Closed) {
+            Writer::Closed
+        } else if lock::is_held(&self.file) {
+            Writer::Alive
+        } else if self.state() == Some(State::Closed) {
+            // It closed the ring between our two looks.
+            Writer::Closed
+        } else {
+            Writer::Died
+        }
+    }
+
+    /// Events that the writer's side lost so far at one place.
+    #[must_use]
+    pub fn losses(&self, place: Loss) -> u64 {
+        self.map
+            .header(at::LOSSES + 8 * place as usize)
+            .load(Ordering::Relaxed)
+    }
+
+    fn head(&self) -> u64 {
+        let head = self.map.header(at::HEAD).load(Ordering::Relaxed);
+        fence(Ordering::Acquire);
+        head
+    }
+
+    fn state(&self) -> Option<State> {
+        let state = self.map.header(at::STATE).load(Ordering::Relaxed);
+        fence(Ordering::Acquire);
+        [State::Dumping, State::Live, State::Closed]
+            .into_iter()
+            .find(|known| *known as u64 == state)
+    }
+}
+
+/// Process id in the header of a ring file that may be anything.
+pub(super) fn writer_pid(file: &File) -> Option<u32> {
+    let head = RingMap::read_only(file, HEADER_BYTES).ok()?;
+    Some((head.header(at::WRITER).load(Ordering::Relaxed) >> 32) as u32)
+}
