@@ -44,32 +44,32 @@ enum sextant_known {
 /* Where events were lost; also the index of the counter in the ring's header. */
 enum sextant_loss {
 	SEXTANT_LOSS_NONE = 0,
-	SEXTANT_LOSS_RINGBUF_FULL = 1,	     /* BPF ring buffer had no room */
-	SEXTANT_LOSS_TABLE_FULL = 2,	     /* NAT table had no room */
-	SEXTANT_LOSS_READ_FAULT = 3,	     /* kernel memory could not be read */
-	SEXTANT_LOSS_UNKNOWN_FAMILY = 4,     /* tuple is neither IPv4 nor IPv6 */
-	SEXTANT_LOSS_NETLINK_OVERRUN = 5,    /* ENOBUFS: at least this many events */
-	SEXTANT_LOSS_NETLINK_MALFORMED = 6,  /* message that could not be parsed */
-	SEXTANT_LOSS_DUMP_INTERRUPTED = 7,   /* start-up load may be incomplete */
-	SEXTANT_LOSS_RING_OVERWRITTEN = 8,   /* a reader fell behind; counted by that reader */
+	SEXTANT_LOSS_RINGBUF_FULL = 1,	    /* BPF ring buffer had no room */
+	SEXTANT_LOSS_TABLE_FULL = 2,	    /* NAT table had no room */
+	SEXTANT_LOSS_READ_FAULT = 3,	    /* kernel memory could not be read */
+	SEXTANT_LOSS_UNKNOWN_FAMILY = 4,    /* tuple is neither IPv4 nor IPv6 */
+	SEXTANT_LOSS_NETLINK_OVERRUN = 5,   /* ENOBUFS: at least this many events */
+	SEXTANT_LOSS_NETLINK_MALFORMED = 6, /* message that could not be parsed */
+	SEXTANT_LOSS_DUMP_INTERRUPTED = 7,  /* start-up load may be incomplete */
+	SEXTANT_LOSS_RING_OVERWRITTEN = 8,  /* a reader fell behind; counted by that reader */
 	SEXTANT_LOSS_KINDS = 9,
 };
 
 struct sextant_record {
-	__u64 seq;	  /* 0: 2n+1 while record n is written, 2n+2 when it is done */
-	__u64 ts_mono_ns; /* 8: CLOCK_MONOTONIC */
-	__u64 ct_id;	  /* 16: same for all records of one connection; below 2^53 */
-	__u8 type;	  /* 24: enum sextant_record_type */
-	__u8 family;	  /* 25: enum sextant_family */
-	__u8 proto;	  /* 26: IPPROTO_* */
-	__u8 nat;	  /* 27: enum sextant_nat */
-	__u32 netns_ino;  /* 28: inode of the network namespace */
-	__u32 status;	  /* 32: IPS_* */
-	__u32 mark;	  /* 36 */
-	__u16 zone;	  /* 40 */
-	__u8 loss_where;  /* 42: enum sextant_loss, in a SEXTANT_LOSS record */
-	__u8 pad0;	  /* 43 */
-	__u32 known;	  /* 44: enum sextant_known */
+	__u64 seq;	    /* 0: 2n+1 while record n is written, 2n+2 when it is done */
+	__u64 ts_mono_ns;   /* 8: CLOCK_MONOTONIC */
+	__u64 ct_id;	    /* 16: same for all records of one connection; below 2^53 */
+	__u8 type;	    /* 24: enum sextant_record_type */
+	__u8 family;	    /* 25: enum sextant_family */
+	__u8 proto;	    /* 26: IPPROTO_* */
+	__u8 nat;	    /* 27: enum sextant_nat */
+	__u32 netns_ino;    /* 28: inode of the network namespace */
+	__u32 status;	    /* 32: IPS_* */
+	__u32 mark;	    /* 36 */
+	__u16 zone;	    /* 40 */
+	__u8 loss_where;    /* 42: enum sextant_loss, in a SEXTANT_LOSS record */
+	__u8 pad0;	    /* 43 */
+	__u32 known;	    /* 44: enum sextant_known */
 	__u8 orig_src[16];  /* 48: network order; IPv4 as ::ffff:a.b.c.d */
 	__u8 orig_dst[16];  /* 64 */
 	__u8 reply_src[16]; /* 80 */
