@@ -1,0 +1,26 @@
+# shellcheck shell=bash
+# What several scripts share: how they speak, how they stop, where they cache. Source it, never run it.
+# Exit codes are the programs' own: 2 wrong usage, 3 failed, 4 missing privilege.
+
+# Everything that is fetched or built once lives here, outside the tree.
+cache=${SEXTANT_CACHE:-${XDG_CACHE_HOME:-${HOME:-/var/tmp}/.cache}/sextant}
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+export cache root
+
+# An ordinary user's PATH lacks the sbin folders; cargo-deny may live in the cache (scripts/setup).
+PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin:$cache/tools/bin
+
+say() { printf '%s: %s\n' "${0##*/}" "$*" >&2; }
+
+die() { # CODE MESSAGE…
+    local code=$1
+    shift
+    say "$*"
+    exit "$code"
+}
+
+# A script's help is the comment that it opens with.
+help() {
+    sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0"
+    exit 0
+}
