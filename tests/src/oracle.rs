@@ -47,7 +47,9 @@ pub fn conntrack_tools(namespace: &str, args: &[&str]) -> Command {
     command
 }
 
-fn parse(line: &str) -> Entry {
+/// One line of `conntrack -L`.
+#[must_use]
+pub fn parse(line: &str) -> Entry {
     let mut words = line.split_whitespace();
     let proto = words.next().unwrap_or_default().to_owned();
     let mut entry = Entry {

@@ -1,0 +1,51 @@
+#!/bin/sh
+# The whole pipeline in a guest that scripts/vm booted: the laboratory, the static programs from
+# /sextant, one call of each kind. For tests/tests/guest.rs.
+#
+#   guest.sh SOURCE     tracepoint, kprobe, netlink or auto
+#
+# Prints lines of two columns, a tab between them: `kernel` its release, `guess` and `btf` the offsets
+# as JSON, `call` who called what, `oracle` what conntrack-tools knows of it, `record` what came out.
+set -eu
+source=$1
+PATH=/sextant:$PATH
+conntrack_tools=/usr/sbin/conntrack
+
+tell() { # KIND: each line of stdin
+	while IFS= read -r line; do printf '%s\t%s\n' "$1" "$line"; done
+}
+
+# What an operator's own rules have loaded on a router; the programs themselves load nothing.
+for module in nf_conntrack_netlink nft_ct nft_nat nft_chain_nat nft_masq; do modprobe "$module"; done
+uname -r | tell kernel
+
+guesser --method guess --format json | tell guess
+guesser --method btf --format json | tell btf
+
+/lab.sh up lab
+mkfifo serve served ready
+ip netns exec lab-server traffic serve tcp:10.77.3.2:8080 udp:10.77.3.2:5353 \
+	'tcp:[fd77:3::2]:8080' 'udp:[fd77:3::2]:5353' <serve >served &
+exec 4>serve
+read -r _ <served
+
+{ kcheck >&2 && guesser | sh -c "echo \$\$ >pid; exec conntrack --source $source --ready-fd 3"; } 3>ready &
+gwlookup -o json >records &
+viewer=$!
+read -r _ <ready
+
+for end in tcp:10.96.0.10:80 udp:10.96.0.10:53 'tcp:[fd77:96::10]:80' 'udp:[fd77:96::10]:53'; do
+	ip netns exec lab-client traffic call "$end" | tell call
+done
+ip netns exec lab-router "$conntrack_tools" -L 2>/dev/null | tell oracle
+
+# The ends of these flows too: a record of each, then the ring closes and gwlookup ends by itself.
+ip netns exec lab-router "$conntrack_tools" -F >/dev/null 2>&1
+tries=0
+while [ "$(grep -c '"type":"destroy"' records)" -lt 4 ] && [ $tries -lt 100 ]; do
+	tries=$((tries + 1))
+	sleep 0.1
+done
+kill -TERM "$(cat pid)"
+wait "$viewer"
+tell record <records
