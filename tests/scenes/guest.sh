@@ -23,10 +23,10 @@ guesser --method guess --format json | tell guess
 guesser --method btf --format json | tell btf
 
 /lab.sh up lab
-mkfifo serve served ready
+mkfifo hold served ready
 ip netns exec lab-server traffic serve tcp:10.77.3.2:8080 udp:10.77.3.2:5353 \
-	'tcp:[fd77:3::2]:8080' 'udp:[fd77:3::2]:5353' <serve >served &
-exec 4>serve
+	'tcp:[fd77:3::2]:8080' 'udp:[fd77:3::2]:5353' <hold >served &
+exec 4>hold
 read -r _ <served
 
 { kcheck >&2 && guesser | sh -c "echo \$\$ >pid; exec conntrack --source $source --ready-fd 3"; } 3>ready &

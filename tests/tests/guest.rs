@@ -37,9 +37,9 @@ fn play(source: &str) -> Told {
         .expect("SEXTANT_STATIC_DIR names the folder that scripts/build --static prints");
     let kernel =
         run(Command::new(repository().join("scripts/kernel")).args(["trixie", "6.12", "cloud"]));
-    let directory = TempDir::new().unwrap();
+    let directory = TempDir::new().expect("a new directory");
     let scene = directory.path().join("scene");
-    fs::write(&scene, format!("#!/bin/sh\nexec sh /guest.sh {source}\n")).unwrap();
+    fs::write(&scene, format!("#!/bin/sh\nexec sh /guest.sh {source}\n")).expect("a new file");
 
     let mut command = Command::new(repository().join("scripts/vm"));
     for program in ["kcheck", "guesser", "conntrack", "gwlookup", "traffic"] {
