@@ -127,6 +127,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     ] {
         out.text(&format!("{what:<28}{ns:>8.1} ns"))?;
     }
-    out.text(&format!("pipe / ring                 {:>8.1} x", pipe / both))?;
+    out.text(&format!(
+        "pipe / ring                 {:>8.1} x",
+        pipe / both
+    ))?;
     Ok(out.flush()?)
 }

@@ -1,0 +1,19 @@
+//! Network namespaces: throwaway ones to experiment in, finding existing ones by inode number,
+//! and doing something in one without moving the calling thread.
+
+mod error;
+mod find;
+mod namespace;
+mod rules;
+mod tracking;
+
+pub use error::Error;
+pub use find::find;
+pub use namespace::Namespace;
+pub use namespace::Visit;
+pub use rules::Address;
+pub use rules::Rewrite;
+pub use rules::Rules;
+pub use tracking::MODULES;
+pub use tracking::Part;
+pub use tracking::conntrack_on;
