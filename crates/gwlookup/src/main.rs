@@ -1,2 +1,21 @@
-//! placeholder
-fn main() {}
+//! gwlookup: which gateway did each connection leave through? Reads records from the ring or
+//! from lines, asks the kernel's routing in the record's own namespace, prints both as one.
+
+mod access;
+mod cli;
+mod fib;
+mod get;
+mod output;
+mod query;
+mod route;
+mod routes;
+mod run;
+mod source;
+mod tally;
+mod unrouted;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    shared::cli::main(run::run)
+}
