@@ -58,14 +58,15 @@ pub fn run(cli: Cli) -> anyhow::Result<Answer> {
         stop,
     };
     let ended = run.pump(source.as_mut());
+    // What was read before a failure is printed all the same; the failure comes first.
     let flushed = run.output.flush();
-    match &flushed {
-        // Whoever read us has seen enough: nothing more to say.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
-        _ => log::info!(target: SUMMARY, "{}", run.tally),
+    if ended.is_err() {
+        // The reason is the one line to say.
+        log::info!("{}", run.tally);
     }
     ended?;
     flushed?;
+    log::info!(target: SUMMARY, "{}", run.tally);
     Ok(if cli.fail_on_loss && run.tally.lost > 0 {
         Answer::No
     } else {

@@ -34,7 +34,7 @@ impl Unrouted {
         "namespace not told",
         "namespace not found",
         "namespace forbidden",
-        "link-local destination",
+        "destination needs an interface",
         "no addresses",
         "lookup failed",
     ];

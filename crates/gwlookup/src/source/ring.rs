@@ -32,6 +32,8 @@ pub struct Ring {
     follow: bool,
     /// How long the first ring is waited for, and until when; none once it was there.
     patience: Option<(Duration, Instant)>,
+    /// Whether it was said that a ring is waited for.
+    told: bool,
     reader: Option<Reader>,
     /// Epoch of the ring that was read last: its name may outlive it.
     finished: Option<u64>,
@@ -47,6 +49,7 @@ impl Ring {
             stop,
             follow,
             patience: Some((patience, Instant::now() + patience)),
+            told: false,
             reader: None,
             finished: None,
         }
@@ -81,12 +84,19 @@ impl Ring {
                     format!("ring {name} {why_not}, and no writer made one within {seconds} s");
                 Err(Failure::Failed(text).into())
             }
-            _ => Ok(()),
+            _ => {
+                if !self.told {
+                    self.told = true;
+                    log::info!("waiting for ring {}: it {why_not}", self.name);
+                }
+                Ok(())
+            }
         }
     }
 
     fn finish(&mut self, ring: &Header, writer: Writer) -> anyhow::Result<Step> {
         self.reader = None;
+        self.told = false;
         self.finished = Some(ring.epoch_ns);
         let (name, pid) = (&self.name, ring.writer_pid);
         match (writer, self.follow) {

@@ -1,0 +1,17 @@
+//! The program as a black box: what it prints, says and ends with. Root's own machine is left
+//! alone: rings lie in directories of their own, routes in namespaces of their own.
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a test proves what it unwraps, and its output is for whoever runs it"
+)]
+
+mod get;
+mod lines;
+mod privileges;
+mod program;
+mod ring;
+mod ring_end;
+mod routing;
+mod scene;
+mod usage;

@@ -1,0 +1,168 @@
+//! How reading the ring ends: with the writer, by a limit, by a signal, or by whoever reads us.
+
+use std::io::BufRead as _;
+use std::io::BufReader;
+use std::process::Command;
+use std::process::Stdio;
+use std::thread;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use shared::ring::Writer;
+use shared::ring::layout::Source;
+
+use crate::program::PATIENCE;
+use crate::program::Running;
+use crate::program::command;
+use crate::program::run;
+use crate::ring::Place;
+use crate::ring::loopback;
+
+/// Names the ring to the process that runs [`a_writer_that_is_killed`] for another test.
+const RING: &str = "GWLOOKUP_TEST_RING";
+
+#[test]
+#[ignore = "the part of another process in `a_writer_that_dies_is_told_of`"]
+fn a_writer_that_is_killed() {
+    let Ok(path) = std::env::var(RING) else {
+        return;
+    };
+    let name = path.parse().unwrap();
+    let mut writer = Writer::create(&name, 65_536, Source::Tracepoint).unwrap();
+    for number in 0..3 {
+        writer.push(&loopback(number));
+    }
+    writer.ring_doorbell();
+    println!("written");
+    thread::sleep(2 * PATIENCE);
+}
+
+/// A process that has written three records and only waits for its end.
+fn writer_process(place: &Place) -> Running {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command
+        .args(["--exact", "ring_end::a_writer_that_is_killed"])
+        .args(["--ignored", "--nocapture"])
+        .env(RING, &place.path)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut writer = Running::start(&mut command);
+    while !writer.line().contains("written") {}
+    writer
+}
+
+#[test]
+fn a_writer_that_dies_is_told_of_after_its_last_record() {
+    let place = Place::new();
+    let mut writer = writer_process(&place);
+    let mut running = Running::start(&mut command(&["--ring", &place.path]));
+    for _ in 0..3 {
+        running.line();
+    }
+    let pid = writer.child.id();
+    writer.child.kill().unwrap();
+    writer.child.wait().unwrap();
+    let finished = running.finish();
+    assert_eq!(finished.records().len(), 3);
+    finished.says(
+        3,
+        &format!(
+            "ring {}: its writer, process {pid}, died without closing it",
+            place.path
+        ),
+    );
+}
+
+#[test]
+fn follow_goes_on_with_the_next_writer_however_the_last_one_ended() {
+    let place = Place::new();
+    let mut killed = writer_process(&place);
+    let mut running = Running::start(&mut command(&["-v", "--follow", "--ring", &place.path]));
+    for _ in 0..3 {
+        running.line();
+    }
+    killed.child.kill().unwrap();
+    killed.child.wait().unwrap();
+    running.hears("died; waiting for the next");
+    for number in [10, 20] {
+        let mut writer = place.writer();
+        writer.push(&loopback(number));
+        writer.ring_doorbell();
+        let line = running.line();
+        assert!(line.contains(&format!("\"id\":{number},")), "{line}");
+        drop(writer);
+    }
+    running.signal(Signal::SIGTERM);
+    let finished = running.finish();
+    assert_eq!(finished.code, 0);
+    assert_eq!(finished.records().len(), 5, "none is told twice");
+}
+
+#[test]
+fn a_count_and_a_duration_end_it_while_the_writer_lives() {
+    let place = Place::new();
+    let mut writer = place.writer();
+    for number in 0..10 {
+        writer.push(&loopback(number));
+    }
+    let counted = run(&["--ring", &place.path, "--count", "4"]);
+    assert_eq!((counted.code, counted.records().len()), (0, 4));
+    let timed = run(&["--ring", &place.path, "--duration", "0.2"]);
+    assert_eq!((timed.code, timed.records().len()), (0, 10));
+    assert!(timed.stderr.contains("10 records: 10 with a route"));
+    drop(writer);
+}
+
+#[test]
+fn a_signal_ends_it_in_order_whether_it_reads_or_waits() {
+    let place = Place::new();
+    for signal in [Signal::SIGINT, Signal::SIGTERM] {
+        let mut waiting = Running::start(&mut command(&["-v", "--ring", &place.path]));
+        waiting.hears("waiting for ring");
+        waiting.signal(signal);
+        let finished = waiting.finish();
+        assert_eq!(finished.code, 0, "{finished:?}");
+
+        let mut writer = place.writer();
+        writer.push(&loopback(1));
+        let mut reading = Running::start(&mut command(&["--ring", &place.path]));
+        reading.line();
+        reading.signal(signal);
+        let finished = reading.finish();
+        assert_eq!(finished.code, 0);
+        assert_eq!(
+            finished.stderr,
+            "gwlookup: 1 records: 1 with a route, 0 without; 0 lost\n"
+        );
+    }
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_ends_it_quietly() {
+    let place = Place::new();
+    let mut writer = place.writer();
+    writer.push(&loopback(0));
+    let mut child = command(&["--ring", &place.path]).spawn().unwrap();
+    let mut first = String::new();
+    BufReader::new(child.stdout.take().unwrap())
+        .read_line(&mut first)
+        .unwrap();
+    assert!(first.contains("\"id\":0,"));
+    // The pipe is closed now; the next line that is flushed finds out.
+    for number in 1.. {
+        writer.push(&loopback(number));
+        writer.ring_doorbell();
+        if let Some(status) = child.try_wait().unwrap() {
+            assert_eq!(status.code(), Some(0));
+            break;
+        }
+        assert!(
+            u128::from(number) < PATIENCE.as_millis(),
+            "does not end: kill it"
+        );
+        thread::sleep(Duration::from_millis(1));
+    }
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
+    drop(writer);
+}
