@@ -4,6 +4,7 @@
 use std::ffi::OsStr;
 use std::io::BufRead as _;
 use std::io::BufReader;
+use std::io::ErrorKind;
 use std::io::Read;
 use std::io::Write as _;
 use std::process::Child;
@@ -87,7 +88,19 @@ pub struct Running {
 
 impl Running {
     pub fn start(command: &mut Command) -> Self {
-        let mut child = command.spawn().unwrap();
+        let deadline = Instant::now() + PATIENCE;
+        let mut child = loop {
+            match command.spawn() {
+                // Another test that forks just now still has the copied program open for writing.
+                Err(error)
+                    if error.kind() == ErrorKind::ExecutableFileBusy
+                        && Instant::now() < deadline =>
+                {
+                    thread::sleep(Duration::from_millis(1));
+                }
+                spawned => break spawned.unwrap(),
+            }
+        };
         let stdout = lines_of(child.stdout.take().unwrap());
         let stderr = lines_of(child.stderr.take().unwrap());
         Self {

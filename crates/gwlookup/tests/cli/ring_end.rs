@@ -107,7 +107,7 @@ fn a_count_and_a_duration_end_it_while_the_writer_lives() {
     }
     let counted = run(&["--ring", &place.path, "--count", "4"]);
     assert_eq!((counted.code, counted.records().len()), (0, 4));
-    let timed = run(&["--ring", &place.path, "--duration", "0.2"]);
+    let timed = run(&["--ring", &place.path, "--duration", "1"]);
     assert_eq!((timed.code, timed.records().len()), (0, 10));
     assert!(timed.stderr.contains("10 records: 10 with a route"));
     drop(writer);
