@@ -6,10 +6,12 @@ use std::path::PathBuf;
 
 use libbpf_cargo::SkeletonBuilder;
 
-/// Compiles `bpf/NAME.bpf.c` against UAPI headers only and writes `OUT_DIR/NAME.skel.rs`.
+/// Compiles `bpf/NAME.bpf.c` against UAPI headers only and writes `OUT_DIR/NAME.skel.rs`, with the
+/// object it was made from beside it as `OUT_DIR/NAME.bpf.o`.
 pub fn skeleton(name: &str) {
     let variable = |name: &str| env::var(name).unwrap_or_else(|_| panic!("cargo sets {name}"));
     let bpf = PathBuf::from(variable("CARGO_MANIFEST_DIR")).join("../../bpf");
+    let out = PathBuf::from(variable("OUT_DIR"));
     let arch = variable("CARGO_CFG_TARGET_ARCH");
     // Name of the architecture in libbpf's headers, and in the path of its kernel headers.
     let (target, triplet) = match arch.as_str() {
@@ -19,6 +21,7 @@ pub fn skeleton(name: &str) {
     };
     SkeletonBuilder::new()
         .source(bpf.join(format!("{name}.bpf.c")))
+        .obj(out.join(format!("{name}.bpf.o")))
         .clang_args([
             format!("-I{}", bpf.join("include").display()),
             format!("-I/usr/include/{triplet}"),
@@ -26,7 +29,7 @@ pub fn skeleton(name: &str) {
             "-Wall".into(),
             "-Werror".into(),
         ])
-        .build_and_generate(PathBuf::from(variable("OUT_DIR")).join(format!("{name}.skel.rs")))
+        .build_and_generate(out.join(format!("{name}.skel.rs")))
         .unwrap_or_else(|error| panic!("bpf/{name}.bpf.c: {error:#}"));
     println!("cargo:rerun-if-changed={}", bpf.display());
 }

@@ -1,0 +1,116 @@
+//! Loads one program of `bpf/kcheck.bpf.c` at a time, with only the maps it uses, and reads the
+//! trace that it leaves. Turns libbpf's errors into obstacles.
+
+pub mod mapped;
+
+use libbpf_rs::Map;
+use libbpf_rs::MapCore as _;
+use libbpf_rs::MapFlags;
+use libbpf_rs::Object;
+use libbpf_rs::ObjectBuilder;
+use libbpf_rs::PrintLevel;
+use libbpf_rs::ProgramInput;
+use libbpf_rs::ProgramMut;
+
+use crate::probe::Obstacle;
+
+/// Where a program leaves its trace; every program uses it but one.
+pub const TRACE: &str = "kcheck_trace";
+/// Holds the name of the thread whose doings a hook counts.
+pub const WHOSE: &str = "kcheck_whose";
+/// Is walked.
+pub const WALKED: &str = "kcheck_walked";
+/// Takes records.
+pub const RECORDS: &str = "kcheck_records";
+
+/// Aligned as ELF wants it.
+#[repr(C, align(8))]
+struct Aligned<T: ?Sized>(T);
+
+static OBJECT: &Aligned<[u8]> =
+    &Aligned(*include_bytes!(concat!(env!("OUT_DIR"), "/kcheck.bpf.o")));
+
+/// Sends what libbpf has to say to the log, where only `-vv` shows it: a refusal is an answer
+/// here, no mishap.
+pub fn silence_libbpf() {
+    libbpf_rs::set_print(Some((PrintLevel::Debug, |_, text| {
+        log::debug!("{}", text.trim_end());
+    })));
+}
+
+/// One loaded program with its maps; both go when it is dropped.
+pub struct Loaded {
+    object: Object,
+    program: &'static str,
+}
+
+impl Loaded {
+    /// Loads this program and creates these maps, nothing else of the object.
+    pub fn load(program: &'static str, maps: &[&str]) -> Result<Self, Obstacle> {
+        let mut open = ObjectBuilder::default()
+            .name("kcheck")
+            .and_then(|builder| builder.open_memory(&OBJECT.0))
+            .map_err(|error| Obstacle::libbpf("open of the object", &error))?;
+        for mut other in open.progs_mut() {
+            let load = other.name() == program;
+            other.set_autoload(load);
+        }
+        for mut map in open.maps_mut() {
+            let create = maps.iter().any(|name| map.name() == *name);
+            map.set_autocreate(create)
+                .map_err(|error| Obstacle::libbpf("open of the object", &error))?;
+        }
+        let object = open
+            .load()
+            .map_err(|error| Obstacle::libbpf(format!("load of {program}"), &error))?;
+        Ok(Self { object, program })
+    }
+
+    /// The program.
+    pub fn program(&self) -> ProgramMut<'_> {
+        self.object
+            .progs_mut()
+            .find(|program| program.name() == self.program)
+            .expect("it has just been loaded under this name")
+    }
+
+    /// One of the maps it was loaded with.
+    pub fn map(&self, name: &str) -> Map<'_> {
+        self.object
+            .maps()
+            .find(|map| map.name() == name)
+            .expect("it has been created with the program")
+    }
+
+    /// Runs the program once with one argument, attached to nothing.
+    pub fn run(&self, argument: u64) -> Result<(), Obstacle> {
+        let mut context = argument.to_ne_bytes();
+        let input = ProgramInput {
+            context_in: Some(&mut context),
+            ..ProgramInput::default()
+        };
+        self.program()
+            .test_run(input)
+            .map(drop)
+            .map_err(|error| Obstacle::libbpf("BPF_PROG_TEST_RUN", &error))
+    }
+
+    /// What the program left.
+    pub fn trace(&self) -> Result<u64, Obstacle> {
+        let value = self
+            .map(TRACE)
+            .lookup(&0_u32.to_ne_bytes(), MapFlags::ANY)
+            .map_err(|error| Obstacle::libbpf("BPF_MAP_LOOKUP_ELEM", &error))?;
+        value
+            .and_then(|bytes| bytes.try_into().ok())
+            .map(u64::from_ne_bytes)
+            .ok_or_else(|| Obstacle::absent("an array map has no first element"))
+    }
+
+    /// Stores a value in one of the maps.
+    pub fn store(&self, map: &str, key: &[u8], value: &[u8]) -> Result<(), Obstacle> {
+        self.map(map)
+            .update(key, value, MapFlags::ANY)
+            .map_err(|error| Obstacle::libbpf("BPF_MAP_UPDATE_ELEM", &error))
+    }
+}

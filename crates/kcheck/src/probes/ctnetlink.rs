@@ -1,0 +1,98 @@
+//! The netlink interface of connection tracking: what is left when BPF is not to be had.
+
+use std::os::fd::AsFd as _;
+use std::time::Duration;
+use std::time::Instant;
+
+use nix::poll::PollFd;
+use nix::poll::PollFlags;
+use nix::poll::PollTimeout;
+use nix::poll::poll;
+use shared::netlink;
+use shared::netlink::Listener;
+use shared::netlink::Message;
+use shared::netlink::Protocol;
+use shared::netlink::Received;
+use shared::netlink::Request;
+use shared::netlink::Socket;
+
+use crate::probe::Attempt;
+use crate::probe::Obstacle;
+
+use super::loading::Loading;
+use super::loopback;
+
+/// `NFNL_SUBSYS_CTNETLINK` and `IPCTNL_MSG_CT_GET_STATS`.
+const KIND_GET_STATS: u16 = 1 << 8 | 5;
+/// `struct nfgenmsg` of a request that is about no family.
+const NFGENMSG: [u8; 4] = [0; 4];
+const CTA_STATS_GLOBAL_ENTRIES: u16 = 1;
+const NFNLGRP_CONNTRACK_NEW: u32 = 1;
+/// An event is queued before the packet that caused it has left.
+const PATIENCE: Duration = Duration::from_millis(200);
+
+/// Does it answer, and count our own connection? Dumping the table would tell no more and take the
+/// longer the larger the machine's table is, even in an empty namespace.
+pub fn answers(tracked: bool, loading: &Loading) -> Attempt {
+    loading.allows_ctnetlink()?;
+    if tracked {
+        loopback::send_datagram()?;
+    }
+    let mut request = Request::new(KIND_GET_STATS, 0, &NFGENMSG);
+    let entries = Socket::open(Protocol::Netfilter)
+        .and_then(|mut socket| socket.query(&mut request, entries))
+        .map_err(|error| refused(&error))?;
+    match entries {
+        Some(0) if tracked => Err(Obstacle::absent("our own connection is not counted")),
+        Some(_) => Ok("answers how many connections there are".into()),
+        None => Err(Obstacle::absent(
+            "the answer holds no number of connections",
+        )),
+    }
+}
+
+/// `CTA_STATS_GLOBAL_ENTRIES` of an answer.
+fn entries(answer: &Message<'_>) -> Option<u32> {
+    let (_, attrs) = answer.split::<4>().ok()?;
+    attrs
+        .flatten()
+        .find(|attr| attr.kind == CTA_STATS_GLOBAL_ENTRIES)?
+        .u32_be()
+        .ok()
+}
+
+/// Is a new connection announced?
+pub fn events(tracked: bool, loading: &Loading) -> Attempt {
+    loading.allows_ctnetlink()?;
+    let mut listener = Listener::open(Protocol::Netfilter).map_err(|error| refused(&error))?;
+    listener
+        .join(NFNLGRP_CONNTRACK_NEW)
+        .map_err(|error| Obstacle::refused("joining NFNLGRP_CONNTRACK_NEW", error.errno()))?;
+    loopback::send_datagram()?;
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match listener.receive().map_err(|error| refused(&error))? {
+            Received::Messages(_) | Received::Lost => {
+                return Ok("a new connection is announced".into());
+            }
+            Received::Nothing => {}
+        }
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            break;
+        }
+        let mut fds = [PollFd::new(listener.as_fd(), PollFlags::POLLIN)];
+        let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::ZERO);
+        // Interrupted or not, the loop looks again until the deadline.
+        let _ = poll(&mut fds, timeout);
+    }
+    Err(if tracked {
+        Obstacle::absent("our own connection is not announced")
+    } else {
+        Obstacle::Undecided("the group is joined, but no connection is tracked here".into())
+    })
+}
+
+fn refused(error: &netlink::Error) -> Obstacle {
+    Obstacle::refused("ctnetlink request", error.errno())
+}

@@ -1,0 +1,94 @@
+//! What may be asked of the kernel without making it load a module.
+
+use shared::modules::Modules;
+use shared::netns::MODULES;
+
+use crate::probe::Obstacle;
+
+/// The module behind ctnetlink.
+const CTNETLINK: &str = "nf_conntrack_netlink";
+
+/// Modules that are not there and would be loaded by asking for what is in them.
+pub struct Loading {
+    would_load: Vec<&'static str>,
+}
+
+impl Loading {
+    /// As things are, or none if loading is allowed.
+    pub fn now(allowed: bool) -> Self {
+        let needed: Vec<&'static str> = MODULES.iter().copied().chain([CTNETLINK]).collect();
+        Self {
+            would_load: if allowed {
+                Vec::new()
+            } else {
+                Modules::running().would_load(&needed)
+            },
+        }
+    }
+
+    /// May nf_tables be asked to switch connection tracking on?
+    pub fn allows_tracking(&self) -> Result<(), Obstacle> {
+        self.allows(|module| !is_nat(module) && module != CTNETLINK)
+    }
+
+    /// May nf_tables be asked for NAT?
+    pub fn allows_nat(&self) -> Result<(), Obstacle> {
+        self.allows(|module| module != CTNETLINK)
+    }
+
+    /// May ctnetlink be asked?
+    pub fn allows_ctnetlink(&self) -> Result<(), Obstacle> {
+        self.allows(|module| ["nfnetlink", "nf_conntrack", CTNETLINK].contains(&module))
+    }
+
+    fn allows(&self, needs: impl Fn(&str) -> bool) -> Result<(), Obstacle> {
+        let mut would_load = self.would_load.clone();
+        would_load.retain(|module| needs(module));
+        if would_load.is_empty() {
+            return Ok(());
+        }
+        Err(Obstacle::Undecided(format!(
+            "not tried: it would make the kernel load {} (--allow-system-changes lets it)",
+            would_load.join(", ")
+        )))
+    }
+}
+
+fn is_nat(module: &str) -> bool {
+    module.contains("nat")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(would_load: &[&'static str], allowed: [bool; 3]) {
+        let loading = Loading {
+            would_load: would_load.to_vec(),
+        };
+        let answers = [
+            loading.allows_tracking(),
+            loading.allows_nat(),
+            loading.allows_ctnetlink(),
+        ];
+        assert_eq!(
+            answers.map(|answer| answer.is_ok()),
+            allowed,
+            "{would_load:?}"
+        );
+    }
+
+    #[test]
+    fn only_what_would_load_a_module_is_left_out() {
+        check(&[], [true, true, true]);
+        check(&["nft_chain_nat"], [true, false, true]);
+        check(&["nf_conntrack_netlink"], [true, true, false]);
+        check(&["nft_ct"], [false, false, true]);
+        check(&["nf_conntrack"], [false, false, false]);
+    }
+
+    #[test]
+    fn nothing_is_in_the_way_when_loading_is_allowed() {
+        assert!(Loading::now(true).would_load.is_empty());
+    }
+}

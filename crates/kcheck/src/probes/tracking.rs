@@ -1,0 +1,135 @@
+//! Connection tracking, switched on by nf_tables rules in a network namespace of our own: the
+//! same rules as `guesser` samples with.
+
+use std::fs;
+use std::net::Ipv4Addr;
+use std::path::Path;
+
+use shared::netlink::Protocol;
+use shared::netlink::Refusal;
+use shared::netlink::Socket;
+use shared::netns::Part;
+use shared::netns::Rewrite;
+use shared::netns::Rules;
+use shared::netns::conntrack_on;
+use shared::nft;
+
+use crate::probe::Attempt;
+use crate::probe::Obstacle;
+
+use super::loading::Loading;
+use super::loopback;
+
+/// The address that the NAT rule rewrites to 127.0.0.1.
+const REWRITTEN: Ipv4Addr = Ipv4Addr::new(127, 77, 0, 1);
+const SYSCTLS: &str = "/proc/sys/net/netfilter";
+
+/// Rules that were accepted, and those that were not.
+pub struct Tracking {
+    rules: Result<Vec<(Part, Refusal)>, Obstacle>,
+    nat: Result<(), Obstacle>,
+}
+
+impl Tracking {
+    /// Switches it on in the namespace that the calling thread is in, if that is our own.
+    pub fn switch_on(own_namespace: bool, loading: &Loading) -> Self {
+        let nat = loading.allows_nat();
+        let rules = switch_on(own_namespace, loading, nat.is_ok());
+        Self { rules, nat }
+    }
+
+    /// Are connections tracked?
+    pub fn is_on(&self) -> bool {
+        self.part(Part::Tracking).is_ok()
+    }
+
+    /// Did the kernel accept these rules?
+    pub fn part(&self, part: Part) -> Attempt {
+        let refused = self.rules.as_ref().map_err(Clone::clone)?;
+        match refused.iter().find(|(of, _)| *of == part) {
+            None => Ok("nf_tables rules accepted".into()),
+            Some((_, refusal)) => Err(Obstacle::refused("nf_tables rule", Some(refusal.errno))),
+        }
+    }
+
+    /// Is the destination of our own connection rewritten?
+    pub fn rewrites(&self) -> Attempt {
+        self.part(Part::Tracking)?;
+        self.nat.clone()?;
+        self.part(Part::Dnat)?;
+        if loopback::arrives_at(REWRITTEN)? {
+            Ok("our own packet reached the rewritten destination".into())
+        } else {
+            Err(Obstacle::absent("rules are accepted and rewrite nothing"))
+        }
+    }
+
+    /// Is our own connection tracked, and by what?
+    pub fn tracks(&self) -> Attempt {
+        let form = form();
+        match (self.part(Part::Tracking), form) {
+            (Err(Obstacle::Refused { .. }), None) => {
+                return Err(Obstacle::absent("neither built in nor loaded"));
+            }
+            (attempt, _) => attempt?,
+        };
+        loopback::send_datagram()?;
+        let count = fs::read_to_string(Path::new(SYSCTLS).join("nf_conntrack_count"));
+        match count.ok().and_then(|text| text.trim().parse::<u32>().ok()) {
+            Some(0) => Err(Obstacle::absent("our own connection is not tracked")),
+            Some(_) => Ok(format!(
+                "our own connection is tracked; {}",
+                form.unwrap_or("built in")
+            )),
+            None => Err(Obstacle::Undecided(format!(
+                "no {SYSCTLS}/nf_conntrack_count to see it by"
+            ))),
+        }
+    }
+}
+
+fn switch_on(
+    own_namespace: bool,
+    loading: &Loading,
+    nat: bool,
+) -> Result<Vec<(Part, Refusal)>, Obstacle> {
+    if !own_namespace {
+        let why = "not tried: there is no network namespace of our own to try it in";
+        return Err(Obstacle::Undecided(why.into()));
+    }
+    loading.allows_tracking()?;
+    let mut rules = Rules {
+        zone: true,
+        mark: true,
+        ..Rules::default()
+    };
+    if nat {
+        rules.dnat.push(Rewrite {
+            from: REWRITTEN,
+            from_port: None,
+            to: Ipv4Addr::LOCALHOST,
+            to_port: None,
+        });
+    }
+    let mut socket = Socket::open(Protocol::Netfilter)
+        .map_err(|error| Obstacle::refused("socket(NETLINK_NETFILTER)", error.errno()))?;
+    conntrack_on(&mut socket, &rules).map_err(|error| {
+        let errno = match &error {
+            nft::Error::Refused(objects) => objects.first().map(|object| object.refusal.errno),
+            nft::Error::Batch(error) => error.errno(),
+        };
+        Obstacle::refused("nf_tables rules", errno)
+    })
+}
+
+/// How nf_conntrack is in the kernel, if it is.
+fn form() -> Option<&'static str> {
+    let sysfs = Path::new("/sys/module/nf_conntrack");
+    if sysfs.join("initstate").exists() {
+        Some("a loaded module")
+    } else if sysfs.exists() || Path::new(SYSCTLS).join("nf_conntrack_max").exists() {
+        Some("built in")
+    } else {
+        None
+    }
+}

@@ -1,0 +1,121 @@
+//! The two forms of the report: a line per probe for people and awk, one JSON object for
+//! programs. Writes; decides nothing.
+
+use std::io;
+use std::io::Write;
+
+use serde::Serialize;
+use shared::kernel::KernelIdentity;
+use shared::line::Lines;
+
+use crate::outcome::Offsets;
+use crate::outcome::Outcome;
+use crate::outcome::Source;
+use crate::probe::Probe;
+
+/// One line per probe: name, verdict, errno or `-`, sentence.
+pub fn text<W: Write>(lines: &mut Lines<W>, probes: &[Probe]) -> io::Result<()> {
+    for probe in probes {
+        let Probe {
+            name,
+            verdict,
+            errno,
+            detail,
+            lacks: _,
+        } = probe;
+        let verdict = verdict.as_str();
+        let errno = errno.map_or("-".to_owned(), |errno| errno.to_string());
+        lines.text(&format!("{name:<28} {verdict:<9} {errno:<10} {detail}"))?;
+    }
+    Ok(())
+}
+
+/// `{"kernel":{…},"probes":[…],"verdict":"…"}`, with `source` and `offsets` when it is ready.
+pub fn json<W: Write>(
+    lines: &mut Lines<W>,
+    kernel: &KernelIdentity,
+    probes: &[Probe],
+    outcome: &Outcome,
+) -> io::Result<()> {
+    #[derive(Serialize)]
+    struct Report<'a> {
+        kernel: &'a KernelIdentity,
+        probes: &'a [Probe],
+        verdict: &'static str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        source: Option<Source>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        offsets: Option<Offsets>,
+    }
+    let (source, offsets) = match outcome {
+        Outcome::Ready(source, offsets) => (Some(*source), Some(*offsets)),
+        _ => (None, None),
+    };
+    lines.json(&Report {
+        kernel,
+        probes,
+        verdict: outcome.as_str(),
+        source,
+        offsets,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::errno::Errno;
+
+    use super::*;
+    use crate::name::Name;
+    use crate::probe::Verdict;
+
+    fn kprobe() -> Probe {
+        Probe {
+            name: Name::Kprobe,
+            verdict: Verdict::No,
+            errno: Some(Errno::ENOENT.into()),
+            detail: "odd \x1b name".into(),
+            lacks: vec!["CAP_BPF".into()],
+        }
+    }
+
+    fn written(write: impl FnOnce(&mut Lines<&mut Vec<u8>>) -> io::Result<()>) -> String {
+        let mut out = Vec::new();
+        let mut lines = Lines::to(&mut out);
+        write(&mut lines).unwrap();
+        lines.flush().unwrap();
+        drop(lines);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn a_line_has_four_columns_and_drives_no_terminal() {
+        assert_eq!(
+            written(|lines| text(lines, &[kprobe()])),
+            "kprobe                       no        ENOENT     odd \\x1b name\n"
+        );
+    }
+
+    #[test]
+    fn an_object_has_what_is_known_and_nothing_else() {
+        let kernel = KernelIdentity {
+            release: "6".into(),
+            version: "#1".into(),
+            machine: "x86_64".into(),
+            build_id: None,
+        };
+        let yes = Probe {
+            verdict: Verdict::Yes,
+            errno: None,
+            detail: "seen".into(),
+            ..kprobe()
+        };
+        let outcome = Outcome::Ready(Source::Tracepoint, Offsets::Guess);
+        assert_eq!(
+            written(|lines| json(lines, &kernel, &[kprobe(), yes], &outcome)),
+            "{\"kernel\":{\"release\":\"6\",\"version\":\"#1\",\"machine\":\"x86_64\"},\"probes\":[\
+             {\"name\":\"kprobe\",\"verdict\":\"no\",\"errno\":\"ENOENT\",\"detail\":\"odd \\u001b name\"},\
+             {\"name\":\"kprobe\",\"verdict\":\"yes\",\"detail\":\"seen\"}],\
+             \"verdict\":\"ready\",\"source\":\"tracepoint\",\"offsets\":\"guess\"}\n"
+        );
+    }
+}
