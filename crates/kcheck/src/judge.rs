@@ -28,9 +28,10 @@ pub fn judge(name: Name, attempt: Attempt, privileges: &Privileges) -> Probe {
             probe.errno = errno;
             probe.detail = seen;
         }
-        Err(Obstacle::Policy(detail)) => {
+        Err(Obstacle::Policy { reason, errno }) => {
             probe.verdict = Verdict::Forbidden;
-            probe.detail = detail;
+            probe.errno = errno;
+            probe.detail = reason;
         }
         Err(Obstacle::Undecided(detail)) => {
             probe.verdict = Verdict::Unknown;

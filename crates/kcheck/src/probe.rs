@@ -53,7 +53,12 @@ pub enum Obstacle {
         errno: Option<KernelErrno>,
     },
     /// A policy that stands above privileges forbids it.
-    Policy(String),
+    Policy {
+        /// Which, in words.
+        reason: String,
+        /// How the kernel said so, if it was a call that showed it.
+        errno: Option<KernelErrno>,
+    },
     /// It could not be tried to its end.
     Undecided(String),
     /// Capabilities that are not effective.

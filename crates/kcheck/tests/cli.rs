@@ -1,20 +1,20 @@
-//! kcheck as a black box: stdout, stderr and exit code, as root and as nobody, and what it leaves.
+//! kcheck as a black box: stdout, stderr and exit code, and what it leaves behind.
 
-use std::collections::HashMap;
+mod harness;
+
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
-use std::process::Output;
 use std::thread;
 use std::time::Duration;
 use std::time::Instant;
 
-use nix::unistd::geteuid;
-use serde_json::Value;
-use tempfile::TempDir;
-
-const KCHECK: &str = env!("CARGO_BIN_EXE_kcheck");
+use harness::KCHECK;
+use harness::Said;
+use harness::json;
+use harness::need_root;
+use harness::probes;
+use harness::run;
 
 /// The contract: names may be added, none may go or be renamed.
 const NAMES: [&str; 30] = [
@@ -50,86 +50,8 @@ const NAMES: [&str; 30] = [
     "shm",
 ];
 
-struct Said {
-    code: i32,
-    out: String,
-    err: String,
-}
-
-fn run(command: &mut Command) -> Said {
-    let Output {
-        status,
-        stdout,
-        stderr,
-    } = command
-        .env_remove("SEXTANT_CONFIG")
-        .output()
-        .expect("it starts");
-    Said {
-        code: status.code().expect("it ends by itself"),
-        out: String::from_utf8(stdout).expect("UTF-8"),
-        err: String::from_utf8(stderr).expect("UTF-8"),
-    }
-}
-
 fn kcheck(args: &[&str]) -> Said {
     run(Command::new(KCHECK).args(args))
-}
-
-/// The program where users without privileges can start it; gone when dropped.
-struct Public(TempDir);
-
-impl Public {
-    fn new() -> Self {
-        let dir = tempfile::tempdir_in("/tmp").expect("a directory");
-        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).expect("ours");
-        fs::copy(KCHECK, dir.path().join("kcheck")).expect("a copy");
-        Self(dir)
-    }
-
-    /// Runs it as nobody, with these capabilities left to it (`+bpf,+perfmon`) or none.
-    fn as_nobody(&self, ambient: &str, args: &[&str]) -> Said {
-        let mut setpriv = Command::new("setpriv");
-        setpriv.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]);
-        let sets = format!("-all{ambient}");
-        for set in ["--bounding-set", "--inh-caps", "--ambient-caps"] {
-            setpriv.arg(set).arg(&sets);
-        }
-        run(setpriv.arg(self.0.path().join("kcheck")).args(args))
-    }
-}
-
-fn need_root() {
-    assert!(
-        geteuid().is_root(),
-        "this test gives up privileges or needs all of them: run it as root"
-    );
-}
-
-fn json(said: &Said) -> Value {
-    assert_eq!(said.out.matches('\n').count(), 1, "one line");
-    serde_json::from_str(&said.out).expect("JSON")
-}
-
-/// Verdict and errno by name, after checking the form of each probe.
-fn probes(report: &Value) -> HashMap<String, (String, Option<String>)> {
-    let list = report["probes"].as_array().expect("a list");
-    list.iter()
-        .map(|probe| {
-            let text = |key: &str| probe[key].as_str().map(str::to_owned);
-            let verdict = text("verdict").expect("a verdict");
-            assert!(["yes", "no", "forbidden", "unknown"].contains(&verdict.as_str()));
-            let detail = text("detail").expect("a sentence");
-            assert!(!detail.is_empty() && !detail.ends_with('.'), "{detail}");
-            let keys = probe.as_object().expect("an object").keys();
-            let known = ["name", "verdict", "errno", "detail"];
-            assert!(keys.into_iter().all(|key| known.contains(&key.as_str())));
-            let errno = text("errno");
-            assert!(errno.as_deref().is_none_or(|errno| errno.starts_with('E')));
-            assert!(verdict != "yes" || errno.is_none());
-            (text("name").expect("a name"), (verdict, errno))
-        })
-        .collect()
 }
 
 #[test]
@@ -278,54 +200,6 @@ fn help_shows_the_exit_codes_and_two_examples() {
 }
 
 #[test]
-fn nobody_is_told_which_capabilities_are_missing() {
-    need_root();
-    let public = Public::new();
-    let said = public.as_nobody("", &["--json"]);
-    let lacks = "CAP_BPF, CAP_PERFMON, CAP_SYS_ADMIN, CAP_NET_ADMIN";
-    assert_eq!(said.err, format!("kcheck: missing privilege: {lacks}\n"));
-    assert_eq!(said.code, 4);
-    let report = json(&said);
-    assert_eq!(report["verdict"], "unprivileged");
-    let told = probes(&report);
-    for name in [
-        "bpf_syscall",
-        "ringbuf",
-        "raw_tracepoint_net_dev_queue",
-        "netns",
-        "ctnetlink",
-    ] {
-        assert_eq!(
-            told[name],
-            ("forbidden".into(), Some("EPERM".into())),
-            "{name}"
-        );
-    }
-    assert_eq!(told["cap_bpf"], ("forbidden".into(), None));
-    assert_eq!(
-        told["nft_ct"].0, "unknown",
-        "without a namespace it is not tried"
-    );
-    assert_eq!(told["rtnetlink"].0, "yes");
-
-    let said = public.as_nobody("", &["-q", "--require", "rtnetlink,ringbuf"]);
-    assert_eq!(said.code, 4);
-    let expected =
-        "kcheck: ringbuf: EPERM: load of output refused: CAP_BPF and CAP_PERFMON are missing\n";
-    assert_eq!(said.err, expected);
-}
-
-#[test]
-fn a_hook_fires_on_our_own_loopback_without_a_namespace() {
-    need_root();
-    let public = Public::new();
-    let told = probes(&json(&public.as_nobody(",+bpf,+perfmon", &["--json"])));
-    assert_eq!(told["netns"].0, "forbidden");
-    assert_eq!(told["raw_tracepoint_net_dev_queue"].0, "yes");
-    assert_eq!(told["probe_read_kernel"].0, "yes");
-}
-
-#[test]
 fn without_room_for_a_ring_no_source_is_of_use() {
     need_root();
     let script = "mount -t tmpfs -o ro none /dev/shm && exec \"$0\" -q";
@@ -355,34 +229,17 @@ fn a_report_that_cannot_be_written_is_a_failure_and_a_closed_pipe_is_not() {
     );
 }
 
-/// What belongs to kcheck and is there now: BPF objects, processes, files. A namespace has no name
-/// and ends with the last process that holds it.
+/// What belongs to kcheck and is there now: maps, which any program or link of it would keep alive,
+/// and files. A namespace has no name and ends with the process that holds it.
 fn left_behind() -> Vec<String> {
-    let mut found = Vec::new();
-    for kind in ["map", "prog", "link"] {
-        let said = run(Command::new("bpftool").args([kind, "show"]));
-        assert_eq!(said.code, 0, "{}", said.err);
-        found.extend(
-            said.out
-                .lines()
-                .filter(|line| line.contains("kcheck_"))
-                .map(|line| format!("{kind} {line}")),
-        );
-    }
-    let comm = |entry: &fs::DirEntry| fs::read_to_string(entry.path().join("comm"));
-    let processes = fs::read_dir("/proc").expect("/proc").flatten();
-    found.extend(
-        processes
-            .filter_map(|entry| comm(&entry).ok())
-            .filter(|comm| comm.starts_with("kcheck-"))
-            .map(|comm| format!("process {comm}")),
-    );
-    let shm = fs::read_dir("/dev/shm").expect("/dev/shm").flatten();
-    found.extend(
-        shm.map(|entry| entry.file_name().to_string_lossy().into_owned())
-            .filter(|name| name.contains("kcheck")),
-    );
-    found
+    let maps = run(Command::new("bpftool").args(["map", "show"]));
+    assert_eq!(maps.code, 0, "{}", maps.err);
+    let maps = maps.out.lines().map(str::to_owned);
+    let files = fs::read_dir("/dev/shm").expect("/dev/shm").flatten();
+    let files = files.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    maps.chain(files)
+        .filter(|name| name.contains("kcheck_"))
+        .collect()
 }
 
 #[test]

@@ -103,7 +103,10 @@ impl Answers {
         let namespace = network::namespace();
         self.put(Name::Setns, network::moves(namespace.as_ref().ok()));
         let visit = namespace.as_ref().ok().and_then(|own| own.visit().ok());
-        self.put(Name::Netns, namespace.map(|own| network::describe(&own)));
+        self.put(
+            Name::Netns,
+            namespace.map(|_| "made one, with loopback up".into()),
+        );
         self.put(Name::Rtnetlink, network::route());
 
         let loading = Loading::now(allow_system_changes);

@@ -16,11 +16,6 @@ pub fn namespace() -> Result<Namespace, Obstacle> {
     Namespace::create().map_err(refused)
 }
 
-/// What is told about it.
-pub fn describe(_made: &Namespace) -> String {
-    "made one, with loopback up".into()
-}
-
 /// Can this thread move to another namespace and back? Without another one it moves to its own,
 /// which needs the same privilege.
 pub fn moves(there: Option<&Namespace>) -> Attempt {

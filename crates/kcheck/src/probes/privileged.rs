@@ -35,9 +35,10 @@ pub fn capabilities(needed: &[Capability], privileges: &Privileges) -> Attempt {
 /// Does lockdown leave kernel memory readable?
 pub fn lockdown(privileges: &Privileges) -> Attempt {
     match privileges.lockdown.as_deref() {
-        Some("confidentiality") => Err(Obstacle::Policy(
-            "confidentiality: kernel memory may not be read".into(),
-        )),
+        Some("confidentiality") => Err(Obstacle::Policy {
+            reason: "confidentiality: kernel memory may not be read".into(),
+            errno: None,
+        }),
         Some(mode) => Ok(format!("{mode}: kernel memory may be read")),
         None => Err(Obstacle::Undecided(
             "there is no /sys/kernel/security/lockdown to read it from".into(),

@@ -79,13 +79,14 @@ pub fn read_kernel(token: &Token, privileges: &Privileges) -> Attempt {
 /// Under lockdown the kernel says that there is no such helper (`bpf_tracing_func_proto` and
 /// `bpf_base_func_proto`), which is not the answer to our question.
 fn by_lockdown(obstacle: Obstacle, privileges: &Privileges) -> Obstacle {
+    let unknown_helper = Some(KernelErrno::from(Errno::EINVAL));
     match obstacle {
-        Obstacle::Refused {
-            errno: Some(errno), ..
-        } if errno == KernelErrno::from(Errno::EINVAL)
-            && privileges.lockdown.as_deref() == Some("confidentiality") =>
+        Obstacle::Refused { errno, .. }
+            if errno == unknown_helper
+                && privileges.lockdown.as_deref() == Some("confidentiality") =>
         {
-            Obstacle::Policy("lockdown (confidentiality) forbids reading kernel memory".into())
+            let reason = "lockdown (confidentiality) forbids reading kernel memory".into();
+            Obstacle::Policy { reason, errno }
         }
         other => other,
     }

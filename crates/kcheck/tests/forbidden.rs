@@ -1,0 +1,147 @@
+//! kcheck where it is not let: without privileges, with some of them, and under a seccomp filter.
+
+mod harness;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use harness::KCHECK;
+use harness::Said;
+use harness::json;
+use harness::need_root;
+use harness::probes;
+use harness::run;
+
+/// The program where users without privileges can start it; gone when dropped.
+struct Public(TempDir);
+
+impl Public {
+    fn new() -> Self {
+        let dir = tempfile::tempdir_in("/tmp").expect("a directory");
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).expect("ours");
+        fs::copy(KCHECK, dir.path().join("kcheck")).expect("a copy");
+        Self(dir)
+    }
+
+    /// Runs it as nobody, with these capabilities left to it (`+bpf,+perfmon`) or none.
+    fn as_nobody(&self, ambient: &str, args: &[&str]) -> Said {
+        let mut setpriv = Command::new("setpriv");
+        setpriv.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]);
+        let sets = format!("-all{ambient}");
+        for set in ["--bounding-set", "--inh-caps", "--ambient-caps"] {
+            setpriv.arg(set).arg(&sets);
+        }
+        run(setpriv.arg(self.0.path().join("kcheck")).args(args))
+    }
+}
+
+#[test]
+fn nobody_is_told_which_capabilities_are_missing() {
+    need_root();
+    let public = Public::new();
+    let said = public.as_nobody("", &["--json"]);
+    let lacks = "CAP_BPF, CAP_PERFMON, CAP_SYS_ADMIN, CAP_NET_ADMIN";
+    assert_eq!(said.err, format!("kcheck: missing privilege: {lacks}\n"));
+    assert_eq!(said.code, 4);
+    let report = json(&said);
+    assert_eq!(report["verdict"], "unprivileged");
+    let told = probes(&report);
+    for name in [
+        "bpf_syscall",
+        "ringbuf",
+        "raw_tracepoint_net_dev_queue",
+        "netns",
+        "ctnetlink",
+    ] {
+        assert_eq!(
+            told[name],
+            ("forbidden".into(), Some("EPERM".into())),
+            "{name}"
+        );
+    }
+    assert_eq!(told["cap_bpf"], ("forbidden".into(), None));
+    assert_eq!(
+        told["nft_ct"].0, "unknown",
+        "without a namespace it is not tried"
+    );
+    assert_eq!(told["rtnetlink"].0, "yes");
+
+    let said = public.as_nobody("", &["-q", "--require", "rtnetlink,ringbuf"]);
+    assert_eq!(said.code, 4);
+    let expected =
+        "kcheck: ringbuf: EPERM: load of output refused: CAP_BPF and CAP_PERFMON are missing\n";
+    assert_eq!(said.err, expected);
+}
+
+#[test]
+fn a_hook_fires_on_our_own_loopback_without_a_namespace() {
+    need_root();
+    let public = Public::new();
+    let told = probes(&json(&public.as_nobody(",+bpf,+perfmon", &["--json"])));
+    assert_eq!(told["netns"].0, "forbidden");
+    assert_eq!(told["raw_tracepoint_net_dev_queue"].0, "yes");
+    assert_eq!(told["probe_read_kernel"].0, "yes");
+}
+
+/// Compiles the program that runs others without bpf(2).
+fn without_bpf(directory: &Path) -> Command {
+    let program = directory.join("without_bpf");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/without_bpf.c");
+    let status = Command::new("cc")
+        .args(["-std=gnu11", "-Wall", "-Wextra", "-Werror", "-o"])
+        .args([program.as_path(), source.as_path()])
+        .status()
+        .expect("a C compiler is installed");
+    assert!(status.success(), "{} does not compile", source.display());
+    let mut command = Command::new(program);
+    command.arg(KCHECK);
+    command
+}
+
+#[test]
+fn under_a_seccomp_filter_bpf_is_forbidden_and_netlink_is_left() {
+    need_root();
+    let directory = TempDir::new().expect("a directory");
+    let said = run(without_bpf(directory.path()).arg("--json"));
+    let report = json(&said);
+    let told = probes(&report);
+    for name in [
+        "bpf_syscall",
+        "map_hash",
+        "ringbuf",
+        "raw_tracepoint_net_dev_queue",
+        "kprobe",
+    ] {
+        assert_eq!(
+            told[name],
+            ("forbidden".into(), Some("EPERM".into())),
+            "{name}"
+        );
+    }
+    assert!(
+        said.out
+            .contains("no capability is missing; perhaps a seccomp filter")
+    );
+    assert_eq!(told["cap_bpf"].0, "yes");
+    assert_eq!(told["ctnetlink_events"].0, "yes");
+    assert_eq!(
+        (report["verdict"].as_str(), said.code),
+        (Some("degraded"), 1)
+    );
+    assert!(
+        said.err
+            .starts_with("kcheck: degraded: only source netlink works (map_hash: EPERM: ")
+    );
+
+    let said = run(without_bpf(directory.path()).args(["-q", "--allow-degraded"]));
+    assert_eq!(
+        (said.code, said.out.as_str(), said.err.as_str()),
+        (0, "", "")
+    );
+    let said = run(without_bpf(directory.path()).args(["-q", "--require", "ringbuf"]));
+    assert_eq!(said.code, 5, "no privilege would help: {}", said.err);
+}
