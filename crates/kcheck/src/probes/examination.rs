@@ -3,6 +3,7 @@
 
 use std::panic;
 use std::thread;
+use std::thread::ScopedJoinHandle;
 
 use anyhow::Context as _;
 use shared::netns::Part;
@@ -37,29 +38,41 @@ pub fn all(allow_system_changes: bool) -> anyhow::Result<Vec<Probe>> {
     // Hooks count what a thread of this name does, and it moves to another network namespace, so
     // it must be one that nobody else uses.
     let mut probes = thread::scope(|scope| {
+        // Megabytes of BTF take as long to parse as most of the rest takes to try.
+        let btf = scope.spawn(btf::vmlinux);
         thread::Builder::new()
             .name(token.thread_name())
-            .spawn_scoped(scope, || examine(&token, allow_system_changes))
-            .context("start a thread")?
-            .join()
-            .unwrap_or_else(|payload| panic::resume_unwind(payload))
+            .spawn_scoped(scope, || examine(&token, allow_system_changes, btf))
+            .context("start a thread")
+            .map(outcome_of)
     })?;
     probes.sort_by_key(|probe| probe.name);
     Ok(probes)
 }
 
-fn examine(token: &Token, allow_system_changes: bool) -> anyhow::Result<Vec<Probe>> {
+fn examine(
+    token: &Token,
+    allow_system_changes: bool,
+    btf: ScopedJoinHandle<'_, Attempt>,
+) -> Vec<Probe> {
     let mut answers = Answers {
         privileges: Privileges::own(),
         probes: Vec::with_capacity(32),
     };
     answers.about_privileges();
     answers.about_bpf(token);
-    answers.put(Name::BtfVmlinux, btf::vmlinux());
     answers.put(Name::Bpffs, files::bpffs());
     answers.put(Name::Shm, files::shm());
     answers.about_the_network(token, allow_system_changes);
-    Ok(answers.probes)
+    answers.put(Name::BtfVmlinux, outcome_of(btf));
+    answers.probes
+}
+
+/// Waits for a thread; its panic, if any, becomes ours.
+fn outcome_of<T>(thread: ScopedJoinHandle<'_, T>) -> T {
+    thread
+        .join()
+        .unwrap_or_else(|payload| panic::resume_unwind(payload))
 }
 
 struct Answers {
