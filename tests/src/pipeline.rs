@@ -66,7 +66,7 @@ impl Pipeline {
             .args(["-c", &line])
             .env("PATH", path)
             .env("SEXTANT_RING", &name)
-            .env("SEXTANT_PIN", bpffs.join("sextant"))
+            .env("SEXTANT_CONNTRACK_PIN", bpffs.join("sextant"))
             .stdin(Stdio::null())
             .stdout(Stdio::piped());
         let mut shell = Running::start(&mut command);
@@ -129,7 +129,7 @@ impl Pipeline {
         let mut command = Command::new(program::path("conntrack"));
         command
             .args(["--get", what])
-            .env("SEXTANT_PIN", self.bpffs.join("sextant"));
+            .env("SEXTANT_CONNTRACK_PIN", self.bpffs.join("sextant"));
         command
     }
 

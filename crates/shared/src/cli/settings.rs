@@ -1,5 +1,7 @@
 //! Settings in layers: built-in default ← TOML file ← `SEXTANT_*` environment ← flag. Every
-//! long flag of a tool is a key in its table of the file and a variable of the environment.
+//! long flag of a tool is a key in its table of the file and a variable of the environment:
+//! `SEXTANT_CONNTRACK_RING_SIZE`. What means the same to all tools has a short one as well:
+//! `SEXTANT_RING`.
 //!
 //! ```toml
 //! # /etc/sextant.toml, or the file that SEXTANT_CONFIG names
@@ -30,8 +32,12 @@ const DEFAULT_FILE: &str = "/etc/sextant.toml";
 /// Flags that only make sense where they are typed.
 const NOT_SETTINGS: &[&str] = &["help", "version", "print-config"];
 
+/// Flags that mean the same to every tool that has them, so that one variable sets all.
+const OF_ALL_TOOLS: &[&str] = &["ring", "verbose", "quiet", "allow-system-changes"];
+
 /// The layers between a tool's defaults and its command line.
 pub struct Layers {
+    tool: String,
     file: String,
     table: Table,
 }
@@ -67,7 +73,11 @@ impl Layers {
                 return Err(Failure::Usage(format!("settings {file}: {tool} is no table")).into());
             }
         };
-        Ok(Self { file, table })
+        Ok(Self {
+            tool: tool.to_owned(),
+            file,
+            table,
+        })
     }
 
     /// Makes what the layers say the defaults of the command.
@@ -123,9 +133,10 @@ impl Layers {
 
     /// What the layers say of one flag, and which of them does.
     fn value(&self, long: &str) -> anyhow::Result<Option<(String, &'static str)>> {
-        let variable = format!("SEXTANT_{}", long.to_uppercase().replace('-', "_"));
-        if let Ok(value) = env::var(&variable) {
-            return Ok(Some((value, "environment")));
+        for variable in variables(&self.tool, long) {
+            if let Ok(value) = env::var(variable) {
+                return Ok(Some((value, "environment")));
+            }
         }
         let value = match self.table.get(long) {
             None => return Ok(None),
@@ -150,6 +161,16 @@ impl Layers {
             self.file
         ))
     }
+}
+
+/// Names of the variables that set a flag of a tool, the most particular first.
+fn variables(tool: &str, long: &str) -> Vec<String> {
+    let flag = long.to_uppercase().replace('-', "_");
+    let mut names = vec![format!("SEXTANT_{}_{flag}", tool.to_uppercase())];
+    if OF_ALL_TOOLS.contains(&long) {
+        names.push(format!("SEXTANT_{flag}"));
+    }
+    names
 }
 
 /// The flags of a command that can be set in a layer.
@@ -196,6 +217,16 @@ mod tests {
             "[conntrack]\nring = \"b\" # flag\nnat-only = \"true\" # file\n"
         );
         printed.parse::<Table>().expect("what is printed is TOML");
+    }
+
+    #[test]
+    fn a_variable_of_all_tools_sets_only_what_means_the_same_to_all() {
+        assert_eq!(
+            variables("conntrack", "ring"),
+            ["SEXTANT_CONNTRACK_RING", "SEXTANT_RING"]
+        );
+        // A directory to conntrack, a file to guesser.
+        assert_eq!(variables("guesser", "pin"), ["SEXTANT_GUESSER_PIN"]);
     }
 
     #[test]
