@@ -39,6 +39,7 @@ use shared::netns::Part;
 use shared::netns::Rewrite;
 use shared::netns::Rules;
 use shared::netns::Visit;
+use shared::netns::Wish;
 use shared::netns::conntrack_on;
 
 const MARK: u32 = 0xdead_beef;
@@ -139,6 +140,7 @@ fn everything_at_once<A: Address + Into<IpAddr> + Display>(
             to: seen,
             to_port: Some(6001),
         }],
+        wishes: false,
     });
     for address in [client, called, server, seen] {
         if let IpAddr::V6(address) = address.into() {
@@ -193,6 +195,40 @@ fn an_ipv6_datagram_gets_mark_zone_and_nat() {
 }
 
 #[test]
+fn a_datagram_is_rewritten_as_it_asks() {
+    let address = |last| Ipv4Addr::new(127, 11, 33, last);
+    let [client, called, server, seen] = [address(1), address(2), address(3), address(4)];
+    let _inside = lab(&Rules::<Ipv4Addr> {
+        wishes: true,
+        ..Rules::default()
+    });
+    let receiver = udp(server.into(), 5353);
+    for (port, snat) in [(4001, Some((seen, 6001))), (4002, None)] {
+        let sender = udp(client.into(), port);
+        let wish = Wish {
+            dnat: Some((server, 5353)),
+            snat,
+        };
+        sender.send_to(&wish.payload(), (called, 53)).unwrap();
+        let (_, from) = receiver.recv_from(&mut [0; 16]).unwrap();
+        let expected = snat.unwrap_or((client, port));
+        assert_eq!(from, SocketAddr::from(expected));
+        receiver.send_to(b"answer", from).unwrap();
+        let (_, from) = sender.recv_from(&mut [0; 16]).unwrap();
+        assert_eq!(from, SocketAddr::from((called, 53)));
+    }
+    // Neither half is asked for.
+    let sender = udp(client.into(), 4003);
+    let wish = Wish::<Ipv4Addr> {
+        dnat: None,
+        snat: None,
+    };
+    sender.send_to(&wish.payload(), (server, 5353)).unwrap();
+    let (_, from) = receiver.recv_from(&mut [0; 16]).unwrap();
+    assert_eq!(from, SocketAddr::from((client, 4003)));
+}
+
+#[test]
 fn a_tcp_connection_passes_zone_and_nat() {
     let called = Ipv4Addr::new(127, 0, 0, 9);
     let server = Ipv4Addr::new(127, 0, 0, 10);
@@ -207,6 +243,7 @@ fn a_tcp_connection_passes_zone_and_nat() {
         mark: true,
         dnat: vec![rewrite],
         snat: vec![],
+        wishes: false,
     });
     let listener = TcpListener::bind((server, 0)).unwrap();
     let port = listener.local_addr().unwrap().port();

@@ -27,6 +27,7 @@ fn use_everything<A: netns::Address>(address: A) {
         mark: true,
         dnat: vec![rewrite],
         snat: vec![rewrite],
+        wishes: false,
     };
     let mut socket = Namespace::create()
         .unwrap()

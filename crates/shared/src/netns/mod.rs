@@ -6,6 +6,7 @@ mod find;
 mod namespace;
 mod rules;
 mod tracking;
+mod wish;
 
 pub use error::Error;
 pub use find::find;
@@ -17,3 +18,4 @@ pub use rules::Rules;
 pub use tracking::MODULES;
 pub use tracking::Part;
 pub use tracking::conntrack_on;
+pub use wish::Wish;

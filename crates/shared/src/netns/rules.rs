@@ -26,6 +26,8 @@ pub struct Rules<A> {
     pub dnat: Vec<Rewrite<A>>,
     /// Connections from `from` appear to come from `to`.
     pub snat: Vec<Rewrite<A>>,
+    /// UDP connections are rewritten as their first packet's payload asks: [`Wish`](super::Wish).
+    pub wishes: bool,
 }
 
 // Not derived: that would ask for a default address.
@@ -36,6 +38,7 @@ impl<A> Default for Rules<A> {
             mark: false,
             dnat: Vec::new(),
             snat: Vec::new(),
+            wishes: false,
         }
     }
 }

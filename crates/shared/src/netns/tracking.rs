@@ -18,6 +18,7 @@ use crate::nft::Register;
 
 use super::Address;
 use super::Rules;
+use super::Wish;
 use super::rules::when_set;
 
 /// Modules that [`conntrack_on`] makes the kernel load if they are not there, over all kernel
@@ -76,8 +77,8 @@ pub fn conntrack_on<A: Address>(
     let mut parts = vec![Part::Tracking];
     parts.extend(rules.zone.then_some(Part::Zone));
     parts.extend(rules.mark.then_some(Part::Mark));
-    parts.extend((!rules.dnat.is_empty()).then_some(Part::Dnat));
-    parts.extend((!rules.snat.is_empty()).then_some(Part::Snat));
+    parts.extend((rules.wishes || !rules.dnat.is_empty()).then_some(Part::Dnat));
+    parts.extend((rules.wishes || !rules.snat.is_empty()).then_some(Part::Snat));
 
     settle(parts, |parts| {
         let mut setup = Setup::default();
@@ -152,6 +153,9 @@ impl Setup {
             Part::Dnat => {
                 self.chain::<A>("dnat", nat(Hook::Output, NAT_DST));
                 self.chain::<A>("undo_dnat", nat(Hook::Input, NAT_SRC));
+                if rules.wishes {
+                    self.rule::<A>("dnat", &Wish::<A>::exprs(NatKind::Dnat));
+                }
                 for rewrite in &rules.dnat {
                     self.rule::<A>("dnat", &rewrite.exprs(NatKind::Dnat));
                 }
@@ -159,6 +163,9 @@ impl Setup {
             Part::Snat => {
                 self.chain::<A>("snat", nat(Hook::Postrouting, NAT_SRC));
                 self.chain::<A>("undo_snat", nat(Hook::Prerouting, NAT_DST));
+                if rules.wishes {
+                    self.rule::<A>("snat", &Wish::<A>::exprs(NatKind::Snat));
+                }
                 for rewrite in &rules.snat {
                     self.rule::<A>("snat", &rewrite.exprs(NatKind::Snat));
                 }

@@ -125,8 +125,13 @@ impl Value {
         Self::new(port.to_be_bytes())
     }
 
+    /// The bytes as a register holds them.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+
     fn write(&self, data: &mut Writer) {
-        data.put(uapi::NFTA_DATA_VALUE, &self.bytes[..self.len]);
+        data.put(uapi::NFTA_DATA_VALUE, self.bytes());
     }
 }
 

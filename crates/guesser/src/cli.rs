@@ -1,0 +1,121 @@
+//! What was typed.
+
+use std::path::PathBuf;
+
+use clap::Parser;
+use clap::ValueEnum;
+use shared::cli::Common;
+use shared::cli::Tool;
+use shared::offsets::Field;
+
+/// Measure where the running kernel keeps its fields, by experiment.
+///
+/// guesser makes connections whose every property it knows, in network namespaces of its own,
+/// copies what the kernel holds while their packets pass, and drops every offset that disagrees.
+/// What is left alone, with enough evidence, and holds on fresh connections, is proven. It never
+/// picks one of several.
+#[derive(Debug, Parser)]
+#[command(
+    name = "guesser",
+    version,
+    override_usage = "guesser [--fields SET] [--method METHOD] [-o FILE|-] [--pin PATH] [--format FORM] [--partial]",
+    after_help = "\
+Reads:   the kernel's memory (raw tracepoint net_dev_queue), /proc/zoneinfo, /sys/kernel/btf/vmlinux
+Writes:  the offsets document to stdout, a file or a pinned BPF map; diagnostics to stderr
+
+Exit status:
+  0  every field is proven
+  1  a field is ambiguous or missing; stderr says why, nothing is emitted without --partial
+  2  wrong usage
+  3  failed
+  4  a privilege is missing (CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN, CAP_SYS_ADMIN)
+  5  this kernel cannot do it
+
+Examples:
+  guesser --format json | jq -r '.fields[] | [.name, .offset] | @tsv'
+  guesser -o /run/sextant.offsets && conntrack --offsets /run/sextant.offsets"
+)]
+pub struct Cli {
+    /// Which fields to measure
+    #[arg(long, value_name = "SET", value_enum, default_value_t = FieldSet::Conntrack)]
+    pub fields: FieldSet,
+    /// How to find them
+    #[arg(long, value_name = "METHOD", value_enum, default_value_t = Method::Auto)]
+    pub method: Method,
+    /// What to hook
+    #[arg(long, value_name = "HOOK", value_enum, default_value_t = Hook::Auto)]
+    pub hook: Hook,
+    /// Where to write the document; - is stdout, even if that is a terminal
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Keep the document in a BPF map pinned here, on a mounted bpffs
+    #[arg(long, value_name = "PATH")]
+    pub pin: Option<PathBuf>,
+    /// How to write it [default: text to a terminal, else bincode]
+    #[arg(long, value_name = "FORM", value_enum)]
+    pub format: Option<Format>,
+    /// Emit what is proven even if something is not
+    #[arg(long)]
+    pub partial: bool,
+    /// Say on stderr how the candidates of each field died
+    #[arg(long)]
+    pub explain: bool,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// A set of fields.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum FieldSet {
+    /// What conntrack needs: sk_buff._nfct, six fields of nf_conn, net.ns.inum
+    Conntrack,
+}
+
+impl FieldSet {
+    /// The fields.
+    #[must_use]
+    pub fn fields(self) -> &'static [Field] {
+        match self {
+            Self::Conntrack => Field::CONNTRACK,
+        }
+    }
+}
+
+/// Where offsets come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Method {
+    /// By experiment; compared with BTF where the kernel has it, a difference is reported
+    Auto,
+    /// From the kernel's type information alone; needs no privilege
+    Btf,
+    /// By experiment alone
+    Guess,
+}
+
+/// Where the kernel is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Hook {
+    /// The first that works
+    Auto,
+    /// The raw tracepoint net_dev_queue
+    Tracepoint,
+}
+
+/// A form of the document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For the other tools
+    Bincode,
+    /// One object
+    Json,
+    /// A table for people
+    Text,
+}
+
+impl Tool for Cli {
+    const NAME: &'static str = "guesser";
+
+    fn common(&self) -> &Common {
+        &self.common
+    }
+}

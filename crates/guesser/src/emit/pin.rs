@@ -1,0 +1,68 @@
+//! The document in a pinned BPF map: an array of one value, which is exactly as long as the document.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::Context as _;
+use anyhow::bail;
+use libbpf_rs::MapCore as _;
+use libbpf_rs::MapFlags;
+use libbpf_rs::MapHandle;
+use libbpf_rs::MapType;
+use libbpf_rs::libbpf_sys::bpf_map_create_opts;
+use nix::sys::statfs::BPF_FS_MAGIC;
+use nix::sys::statfs::statfs;
+
+use super::aside;
+use crate::bpf;
+
+/// Name of the map in the kernel's lists; 15 characters at most.
+const MAP_NAME: &str = "sextant_offsets";
+
+/// Refuses a path where nothing can be pinned.
+///
+/// # Errors
+/// If its folder is not there or on another filesystem.
+pub fn check(path: &Path) -> anyhow::Result<()> {
+    let parent = match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    };
+    let kind = statfs(parent)
+        .with_context(|| format!("pin to {}", path.display()))?
+        .filesystem_type();
+    if kind != BPF_FS_MAGIC {
+        bail!(
+            "pin to {}: {} is on no bpffs; mount one there: mount -t bpf bpf DIR",
+            path.display(),
+            parent.display()
+        );
+    }
+    Ok(())
+}
+
+/// Pins a map that holds these bytes, in place of what was pinned there.
+///
+/// # Errors
+/// If the kernel refuses the map or the pin.
+pub fn pin(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    let what = || format!("pin to {}", path.display());
+    let opts = bpf_map_create_opts {
+        sz: size_of::<bpf_map_create_opts>() as _,
+        ..Default::default()
+    };
+    let value_bytes = bytes.len() as u32;
+    let mut map = MapHandle::create(MapType::Array, Some(MAP_NAME), 4, value_bytes, 1, &opts)
+        .map_err(|error| bpf::refused("create the map to be pinned", error))?;
+    map.update(&0u32.to_ne_bytes(), bytes, MapFlags::ANY)
+        .with_context(what)?;
+    let aside = aside(path);
+    let pinned = map
+        .pin(&aside)
+        .map_err(anyhow::Error::new)
+        .and_then(|()| Ok(fs::rename(&aside, path)?));
+    if pinned.is_err() {
+        let _ = fs::remove_file(&aside);
+    }
+    pinned.with_context(what)
+}

@@ -1,0 +1,199 @@
+//! A run from the command line to the document: what is asked for, who answers, what is emitted.
+
+use std::panic;
+use std::thread;
+
+use anyhow::Context as _;
+use shared::cli::Tool as _;
+use shared::cli::log::SUMMARY;
+use shared::exit::Answer;
+use shared::exit::Failure;
+use shared::kernel::KernelIdentity;
+use shared::offsets::Document;
+use shared::offsets::Field;
+use shared::offsets::FieldResult;
+use shared::offsets::Method;
+use shared::offsets::Status;
+
+use crate::bpf::TRACEPOINT;
+use crate::btf::TypeInfo;
+use crate::cli;
+use crate::cli::Cli;
+use crate::emit::Destination;
+use crate::experiment;
+use crate::explain;
+use crate::refusal;
+use crate::solve::verdict::Finding;
+use crate::timing::Timing;
+
+/// Runs the tool.
+///
+/// # Errors
+/// As the exit codes say.
+pub fn run(cli: Cli) -> anyhow::Result<Answer> {
+    let mut timing = Timing::start();
+    let destination = Destination::new(&cli)?;
+    let kernel = KernelIdentity::running().context("identify the kernel")?;
+    let fields = cli.fields.fields();
+    let results = match cli.method {
+        cli::Method::Btf => from_type_info(fields)?,
+        cli::Method::Auto | cli::Method::Guess => measure(&cli, fields, &mut timing)?,
+    };
+    let document = Document {
+        schema: Document::SCHEMA,
+        kernel,
+        elapsed_us: timing.elapsed_us(),
+        fields: results,
+    };
+    let unproven = complain(&document);
+    destination.deliver(&document, cli.partial)?;
+    timing.lap("emit");
+    log::info!("{timing}");
+    log::info!(
+        target: SUMMARY,
+        "{} of {} fields proven in {:.1} ms",
+        document.fields.len() - unproven,
+        document.fields.len(),
+        document.elapsed_us as f64 / 1e3,
+    );
+    Ok(if unproven == 0 {
+        Answer::Done
+    } else {
+        Answer::No
+    })
+}
+
+/// Says of each field that is not proven why, and counts them.
+fn complain(document: &Document) -> usize {
+    let mut unproven = 0;
+    for field in &document.fields {
+        if field.status != Status::Proven {
+            unproven += 1;
+            let reason = field.reason.as_deref().unwrap_or("no reason is known");
+            let status = format!("{:?}", field.status).to_lowercase();
+            log::error!("{}: {status}: {reason}", field.name);
+        }
+    }
+    unproven
+}
+
+/// By experiment, with a look into the kernel's type information meanwhile.
+fn measure(
+    cli: &Cli,
+    fields: &'static [Field],
+    timing: &mut Timing,
+) -> anyhow::Result<Vec<FieldResult>> {
+    refusal::check_capabilities()?;
+    refusal::check_modules(cli.common().allow_system_changes)?;
+    match cli.hook {
+        cli::Hook::Auto | cli::Hook::Tracepoint => log::info!("hook: raw tracepoint {TRACEPOINT}"),
+    }
+    let ask = cli.method == cli::Method::Auto;
+    let type_info = ask.then(|| thread::spawn(|| TypeInfo::of_running(fields)));
+    let outcome = experiment::run(fields, timing)?;
+    timing.lap("release");
+    if cli.explain {
+        let (solver, samples) = &outcome.searches;
+        for line in explain::lines(solver, samples) {
+            log::info!(target: SUMMARY, "{line}");
+        }
+    }
+    let type_info = type_info.and_then(|thread| {
+        thread
+            .join()
+            .unwrap_or_else(|payload| panic::resume_unwind(payload))
+    });
+    timing.lap("wait for BTF");
+    let type_info = type_info.as_ref();
+    let results = outcome.findings.into_iter();
+    Ok(results.map(|finding| compare(finding, type_info)).collect())
+}
+
+/// A finding beside what BTF says. Where they differ, what was measured is kept.
+fn compare(finding: Finding, type_info: Option<&TypeInfo>) -> FieldResult {
+    let btf_offset = type_info.and_then(|info| info.offset(finding.field));
+    let offset = finding.offset();
+    let method = match (offset, btf_offset) {
+        (None, _) => None,
+        (measured, said) if measured == said => Some(Method::GuessBtf),
+        _ => Some(Method::Guess),
+    };
+    if let (Some(measured), Some(said)) = (offset, btf_offset) {
+        if measured != said {
+            let field = finding.field;
+            log::warn!(
+                "{field}: measured at {measured}, BTF says {said}; the measured one is kept"
+            );
+        }
+    }
+    FieldResult {
+        name: finding.field.path().into(),
+        status: finding.status,
+        offset,
+        size: finding.field.size_bytes(),
+        method,
+        evidence_bits: finding.evidence_bits,
+        candidates: finding.candidates,
+        btf_offset,
+        reason: finding.reason,
+    }
+}
+
+/// From the kernel's type information alone.
+fn from_type_info(fields: &[Field]) -> anyhow::Result<Vec<FieldResult>> {
+    let Some(info) = TypeInfo::of_running(fields) else {
+        let why = "this kernel has no readable type information (/sys/kernel/btf/vmlinux)";
+        return Err(Failure::Kernel(why.into()).into());
+    };
+    let result = |field: &Field| {
+        let offset = info.offset(*field);
+        FieldResult {
+            name: field.path().into(),
+            status: offset.map_or(Status::Missing, |_| Status::Proven),
+            offset,
+            size: field.size_bytes(),
+            method: offset.map(|_| Method::Btf),
+            evidence_bits: None,
+            candidates: offset.into_iter().collect(),
+            btf_offset: offset,
+            reason: offset.is_none().then(|| "BTF does not have it".into()),
+        }
+    };
+    Ok(fields.iter().map(result).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn finding(candidates: &[u32]) -> Finding {
+        let status = match candidates {
+            [_] => Status::Proven,
+            _ => Status::Ambiguous,
+        };
+        Finding {
+            field: Field::NfConnMark,
+            status,
+            candidates: candidates.to_vec(),
+            evidence_bits: Some(99),
+            reason: None,
+        }
+    }
+
+    #[test]
+    fn what_was_measured_is_kept_whatever_btf_says() {
+        for (candidates, said, method, offset) in [
+            (&[168][..], Some(168), Some(Method::GuessBtf), Some(168)),
+            (&[168], Some(176), Some(Method::Guess), Some(168)),
+            (&[168], None, Some(Method::Guess), Some(168)),
+            // BTF must not choose among candidates.
+            (&[168, 176], Some(176), None, None),
+        ] {
+            let info = TypeInfo::of(&[(Field::NfConnMark, said)]);
+            let result = compare(finding(candidates), Some(&info));
+            assert_eq!((result.method, result.offset), (method, offset));
+            assert_eq!(result.btf_offset, said);
+            assert_eq!(result.candidates, candidates);
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! Which address stood in a pointer for which object. The addresses mean nothing to us but that
+//! one object has one, and another object another one, as long as all of them exist.
+
+/// What a pointer has shown so far.
+#[derive(Debug, Clone, Default)]
+pub struct Addresses(Vec<(u64, u64)>);
+
+impl Addresses {
+    /// Takes note of an object's address, and says whether it agrees with all that is known.
+    pub fn agree(&mut self, object: u64, address: u64) -> bool {
+        // A kernel address has its top bit set on every 64-bit architecture that is supported.
+        let consistent = address >> 63 == 1
+            && self
+                .0
+                .iter()
+                .all(|&(known, at)| (known == object) == (at == address));
+        if consistent && !self.0.contains(&(object, address)) {
+            self.0.push((object, address));
+        }
+        consistent
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_object_one_address() {
+        let at = |low: u64| 0xffff_8880_0000_0000 | low;
+        let mut addresses = Addresses::default();
+        assert!(addresses.agree(1, at(0x100)));
+        assert!(addresses.agree(1, at(0x100)));
+        assert!(!addresses.agree(1, at(0x200)), "it moved");
+        assert!(!addresses.agree(2, at(0x100)), "two share it");
+        assert!(addresses.agree(2, at(0x200)));
+        assert!(!addresses.agree(3, 0), "no address");
+        assert!(!addresses.agree(3, 0x7fff_0000_0000), "of user space");
+    }
+}

@@ -1,0 +1,230 @@
+//! How to reach an object from the tracepoint's argument, and which of its bytes to read. Pure:
+//! [`Order`] is what the capture program is asked for, before it becomes bytes of the wire.
+
+use std::ops::Range;
+
+use shared::offsets::Field;
+
+use crate::fields::Kind;
+use crate::fields::spec;
+
+/// Limits of the capture program; `bpf` asserts that they are those of `guesser_wire.h`.
+pub const MAX_BASES: usize = 8;
+/// As above.
+pub const MAX_PIECES: usize = 48;
+/// As above.
+pub const PIECE_BYTES: u32 = 256;
+
+/// A pointer field, and an offset at which it may lie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Step {
+    /// The field.
+    pub pointer: Field,
+    /// Where it may lie in its struct.
+    pub offset: u32,
+}
+
+/// Pointers to follow from the tracepoint's argument; none of them leads to the argument itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct Way(pub Vec<Step>);
+
+impl Way {
+    /// This way and one step more.
+    #[must_use]
+    pub fn then(&self, pointer: Field, offset: u32) -> Self {
+        let mut steps = self.0.clone();
+        steps.push(Step { pointer, offset });
+        Self(steps)
+    }
+}
+
+/// Bytes of an object that are wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Read {
+    /// How to reach the object.
+    pub way: Way,
+    /// Where in it to begin.
+    pub offset: u32,
+    /// How much to read.
+    pub bytes: u32,
+}
+
+/// An object: `offset` and `tag_mask` of the pointer in an earlier one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Base {
+    /// Index of the earlier object.
+    pub parent: u32,
+    /// Where in it the pointer lies.
+    pub offset: u32,
+    /// Bits of the pointer that are no address.
+    pub tag_mask: u64,
+}
+
+/// At most [`PIECE_BYTES`] of an object; they fault together or not at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Piece {
+    /// Index of the object.
+    pub base: u32,
+    /// Where in it to begin.
+    pub offset: u32,
+    /// How much to read.
+    pub bytes: u32,
+}
+
+/// Everything that is read at one event.
+#[derive(Debug, Clone, Default)]
+pub struct Order {
+    bases: Vec<Base>,
+    ways: Vec<Way>,
+    pieces: Vec<Piece>,
+    /// Per read its pieces, as a range of indices.
+    reads: Vec<(Read, Range<usize>)>,
+}
+
+impl Order {
+    /// Adds a read if it still fits; says whether it did.
+    pub fn add(&mut self, read: Read) -> bool {
+        let mut grown = self.clone();
+        let fits = grown.place(read);
+        if fits {
+            *self = grown;
+        }
+        fits
+    }
+
+    fn place(&mut self, read: Read) -> bool {
+        let base = self.base(&read.way);
+        let first = self.pieces.len();
+        for from in (0..read.bytes).step_by(PIECE_BYTES as usize) {
+            let bytes = PIECE_BYTES.min(read.bytes - from);
+            self.pieces.push(Piece {
+                base,
+                offset: read.offset + from,
+                bytes,
+            });
+        }
+        self.reads.push((read, first..self.pieces.len()));
+        self.bases.len() <= MAX_BASES && self.pieces.len() <= MAX_PIECES
+    }
+
+    /// Index of the object at the end of a way.
+    fn base(&mut self, way: &Way) -> u32 {
+        if let Some(index) = self.ways.iter().position(|known| known == way) {
+            return index as u32;
+        }
+        let (parent, offset, tag_mask) = match way.0.split_last() {
+            None => (0, 0, 0),
+            Some((step, before)) => {
+                let parent = self.base(&Way(before.to_vec()));
+                let tag_mask = match spec(step.pointer).kind {
+                    Kind::Pointer { tag_mask, .. } => tag_mask,
+                    Kind::Value => 0,
+                };
+                (parent, step.offset, tag_mask)
+            }
+        };
+        self.bases.push(Base {
+            parent,
+            offset,
+            tag_mask,
+        });
+        self.ways.push(way.clone());
+        self.bases.len() as u32 - 1
+    }
+
+    /// The objects, each behind those it is reached from.
+    #[must_use]
+    pub fn bases(&self) -> &[Base] {
+        &self.bases
+    }
+
+    /// The pieces in the order in which they are read.
+    #[must_use]
+    pub fn pieces(&self) -> &[Piece] {
+        &self.pieces
+    }
+
+    /// The reads in the order in which they were added.
+    pub fn reads(&self) -> impl ExactSizeIterator<Item = &Read> {
+        self.reads.iter().map(|(read, _)| read)
+    }
+
+    /// Per read, as many bytes as could be read without a gap; `piece` gives those of one piece,
+    /// or none if it could not be read.
+    #[must_use]
+    pub fn unpack<'a>(
+        &self,
+        piece: impl Fn(usize) -> Option<&'a [u8; PIECE_BYTES as usize]>,
+    ) -> Vec<Vec<u8>> {
+        let without_gap = |pieces: Range<usize>| {
+            let mut bytes = Vec::new();
+            for index in pieces {
+                let Some(whole) = piece(index) else { break };
+                bytes.extend(&whole[..self.pieces[index].bytes as usize]);
+            }
+            bytes
+        };
+        let reads = self.reads.iter();
+        reads
+            .map(|(_, pieces)| without_gap(pieces.clone()))
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(way: &Way, bytes: u32) -> Read {
+        Read {
+            way: way.clone(),
+            offset: 0,
+            bytes,
+        }
+    }
+
+    #[test]
+    fn objects_on_one_way_are_reached_once() {
+        let ct = Way::default().then(Field::SkBuffNfct, 104);
+        let net = ct.then(Field::NfConnCtNet, 136);
+        let mut order = Order::default();
+        assert!(order.add(read(&net, 300)));
+        assert!(order.add(read(&ct, 8)));
+        let base = |parent, offset, tag_mask| Base {
+            parent,
+            offset,
+            tag_mask,
+        };
+        assert_eq!(
+            order.bases(),
+            [base(0, 0, 0), base(0, 104, 7), base(1, 136, 0)]
+        );
+        let pieces: Vec<_> = order
+            .pieces()
+            .iter()
+            .map(|p| (p.base, p.offset, p.bytes))
+            .collect();
+        assert_eq!(pieces, [(2, 0, 256), (2, 256, 44), (1, 0, 8)]);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_left_out_whole() {
+        let mut order = Order::default();
+        let most = MAX_PIECES as u32 * PIECE_BYTES;
+        assert!(order.add(read(&Way::default(), most)));
+        let pieces = order.pieces().len();
+        assert!(!order.add(read(&Way::default(), 8)));
+        assert_eq!(order.pieces().len(), pieces);
+    }
+
+    #[test]
+    fn bytes_end_at_the_first_gap() {
+        let mut order = Order::default();
+        assert!(order.add(read(&Way::default(), 3 * PIECE_BYTES)));
+        assert!(order.add(read(&Way::default(), 4)));
+        let arena: Vec<_> = (0..4).map(|piece| [piece; PIECE_BYTES as usize]).collect();
+        let got = order.unpack(|piece| (piece != 1).then_some(&arena[piece]));
+        assert_eq!(got[0], vec![0; PIECE_BYTES as usize]);
+        assert_eq!(got[1], vec![3; 4]);
+    }
+}

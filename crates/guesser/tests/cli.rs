@@ -1,0 +1,346 @@
+//! guesser as a black box on this kernel: what it prints, what it writes, how it ends. BTF is the
+//! oracle. Needs root, unshare, setpriv, script and bpftool; leaves nothing behind.
+#![expect(clippy::unwrap_used, reason = "a test proves what it unwraps")]
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::Command;
+use std::process::Stdio;
+use std::thread;
+use std::time::Duration;
+use std::time::Instant;
+
+use nix::unistd::geteuid;
+use serde_json::Value;
+use shared::kernel::KernelIdentity;
+use shared::offsets::Document;
+use shared::offsets::Field;
+use shared::offsets::Method;
+use shared::offsets::Status;
+use shared::offsets::codec;
+
+const GUESSER: &str = env!("CARGO_BIN_EXE_guesser");
+const PATIENCE: Duration = Duration::from_secs(30);
+
+struct Said {
+    code: i32,
+    out: Vec<u8>,
+    err: String,
+}
+
+impl Said {
+    fn json(&self) -> Value {
+        assert_eq!(self.code, 0, "{}", self.err);
+        serde_json::from_slice(&self.out).unwrap()
+    }
+
+    fn lines(&self) -> Vec<&str> {
+        self.err.lines().collect()
+    }
+}
+
+fn run(command: &mut Command) -> Said {
+    assert!(
+        geteuid().is_root(),
+        "this test measures the kernel: run it as root"
+    );
+    let output = command
+        .env_remove("SEXTANT_CONFIG")
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    Said {
+        code: output.status.code().expect("it ends by itself"),
+        out: output.stdout,
+        err: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+fn guesser(args: &[&str]) -> Said {
+    run(Command::new(GUESSER).args(args))
+}
+
+/// Runs a shell script with the program's path as `$0`.
+fn shell(wrapper: &[&str], script: &str, args: &[&str]) -> Said {
+    let (program, rest) = wrapper.split_first().unwrap();
+    run(Command::new(program)
+        .args(rest)
+        .args(["sh", "-euc", script, GUESSER])
+        .args(args))
+}
+
+/// Name and offset of each field, all of them proven.
+fn offsets(document: &Value) -> Vec<(String, u64)> {
+    document["fields"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|field| {
+            assert_eq!(field["status"], "proven", "{field}");
+            (
+                field["name"].as_str().unwrap().to_owned(),
+                field["offset"].as_u64().unwrap(),
+            )
+        })
+        .collect()
+}
+
+/// The program where nobody in particular can start it; gone when dropped.
+fn public_copy() -> (tempfile::TempDir, String) {
+    let dir = tempfile::tempdir_in("/tmp").unwrap();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let copy = dir.path().join("guesser");
+    fs::copy(GUESSER, &copy).unwrap();
+    let path = copy.to_str().unwrap().to_owned();
+    (dir, path)
+}
+
+#[test]
+fn what_is_measured_is_what_the_kernel_was_compiled_with() {
+    let measured = guesser(&["--method", "guess", "--format", "json", "-q"]).json();
+    let compiled = guesser(&["--method", "btf", "--format", "json", "-q"]).json();
+    let names: Vec<String> = Field::CONNTRACK
+        .iter()
+        .map(|field| field.path().to_owned())
+        .collect();
+    let found = offsets(&measured);
+    assert_eq!(
+        found
+            .iter()
+            .map(|(name, _)| name.clone())
+            .collect::<Vec<_>>(),
+        names
+    );
+    assert_eq!(found, offsets(&compiled));
+
+    assert_eq!(measured["schema"], 1);
+    assert!(measured["elapsed_us"].as_u64().unwrap() > 0);
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    assert_eq!(measured["kernel"]["release"], release.trim());
+    for field in measured["fields"].as_array().unwrap() {
+        assert_eq!(field["method"], "guess");
+        assert!(field["evidence_bits"].as_u64().unwrap() >= 40, "{field}");
+        assert_eq!(field["candidates"].as_array().unwrap().len(), 1);
+        assert!(field.get("btf_offset").is_none(), "BTF was not asked");
+    }
+    for field in compiled["fields"].as_array().unwrap() {
+        assert_eq!(field["method"], "btf");
+        assert!(field.get("evidence_bits").is_none(), "nothing was measured");
+    }
+}
+
+#[test]
+fn by_default_both_are_asked_and_the_bytes_are_a_document_of_this_kernel() {
+    let said = guesser(&[]);
+    assert_eq!(said.code, 0, "{}", said.err);
+    assert_eq!(said.lines().len(), 1, "{}", said.err);
+    assert!(said.err.starts_with("guesser: 8 of 8 fields proven in "));
+    let document = codec::decode_for(&said.out, &KernelIdentity::running().unwrap()).unwrap();
+    for field in Field::CONNTRACK {
+        let result = document.result(*field).unwrap();
+        assert_eq!(result.status, Status::Proven);
+        assert_eq!(result.method, Some(Method::GuessBtf));
+        assert_eq!(result.offset, result.btf_offset);
+        assert_eq!(document.proven(*field), result.offset);
+    }
+}
+
+#[test]
+fn a_file_is_replaced_whole_and_nothing_lies_beside_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("offsets");
+    fs::write(&file, "older").unwrap();
+    let said = guesser(&["-q", "-o", file.to_str().unwrap()]);
+    assert_eq!((said.code, said.err.as_str()), (0, ""));
+    assert!(said.out.is_empty());
+    codec::decode(&fs::read(&file).unwrap()).unwrap();
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+
+    let nowhere = dir.path().join("no/such/dir");
+    let said = guesser(&["-q", "-o", nowhere.to_str().unwrap()]);
+    assert_eq!(said.code, 3);
+    assert!(
+        said.err.starts_with("guesser: write the document to "),
+        "{}",
+        said.err
+    );
+    assert_eq!(said.lines().len(), 1);
+}
+
+#[test]
+fn what_is_no_file_is_written_to_and_stays() {
+    let said = guesser(&["-q", "-o", "/dev/null"]);
+    assert_eq!(said.code, 0, "{}", said.err);
+    assert!(!Path::new("/dev/null").metadata().unwrap().is_file());
+}
+
+#[test]
+fn a_terminal_gets_a_table_and_no_bytes() {
+    let on_terminal = |args: &str| {
+        let command = format!("{GUESSER} {args} 2>&1");
+        run(Command::new("script").args(["-qefc", &command, "/dev/null"]))
+    };
+    let said = on_terminal("-q");
+    let text = String::from_utf8(said.out).unwrap();
+    assert_eq!(said.code, 0, "{text}");
+    assert!(text.contains("FIELD"), "{text}");
+    assert!(text.contains("nf_conn.tuplehash[1].tuple"), "{text}");
+
+    let said = on_terminal("--format bincode");
+    let text = String::from_utf8(said.out).unwrap();
+    assert_eq!(said.code, 2);
+    assert_eq!(
+        text.trim(),
+        "guesser: bincode is not for a terminal; -o - insists"
+    );
+    let said = on_terminal("--format bincode -q -o -");
+    assert_eq!(said.code, 0);
+    assert!(said.out.starts_with(b"SXTOFF"));
+}
+
+#[test]
+fn wrong_usage_is_named_in_one_line() {
+    for args in [
+        &["--fields", "nothing"][..],
+        &["--method", "magic"],
+        &["--hook", "kprobe"],
+        &["--format", "yaml"],
+        &["--nope"],
+        &["surplus"],
+    ] {
+        let said = guesser(args);
+        assert_eq!(said.code, 2, "{args:?}");
+        assert_eq!(said.lines().len(), 1, "{}", said.err);
+        assert!(said.out.is_empty());
+    }
+}
+
+#[test]
+fn nobody_is_told_what_is_missing_but_may_ask_btf() {
+    let (_dir, copy) = public_copy();
+    let as_nobody = |args: &[&str]| {
+        let mut setpriv = Command::new("setpriv");
+        setpriv.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]);
+        setpriv.args(["--inh-caps", "-all", "--bounding-set", "-all"]);
+        run(setpriv.arg(&copy).args(args))
+    };
+    let said = as_nobody(&[]);
+    assert_eq!(said.code, 4);
+    assert!(said.out.is_empty());
+    assert_eq!(said.lines().len(), 1);
+    for capability in ["CAP_BPF", "CAP_PERFMON", "CAP_NET_ADMIN", "CAP_SYS_ADMIN"] {
+        assert!(said.err.contains(capability), "{}", said.err);
+    }
+    let said = as_nobody(&["--method", "btf", "--format", "json", "-q"]);
+    assert_eq!(offsets(&said.json()).len(), Field::CONNTRACK.len());
+}
+
+#[test]
+fn root_of_another_user_namespace_is_refused_by_the_kernel() {
+    let said = run(Command::new("unshare").args(["--user", "--map-root-user", GUESSER]));
+    assert_eq!(said.code, 4, "{}", said.err);
+    assert_eq!(said.lines().len(), 1, "{}", said.err);
+    assert!(said.err.contains("refuses bpf()"), "{}", said.err);
+}
+
+#[test]
+fn the_thread_is_known_in_a_pid_namespace() {
+    let mut command = Command::new("unshare");
+    command.args([
+        "--pid", "--fork", GUESSER, "-q", "--method", "guess", "--format", "json",
+    ]);
+    assert_eq!(
+        offsets(&run(&mut command).json()).len(),
+        Field::CONNTRACK.len()
+    );
+}
+
+#[test]
+fn a_pin_holds_the_document_and_is_replaced() {
+    let said = shell(
+        &["unshare", "--mount"],
+        "mount -t bpf bpf /sys/fs/bpf
+         mkdir /sys/fs/bpf/pins
+         \"$0\" -q -o /dev/null --pin /sys/fs/bpf/pins/offsets
+         \"$0\" -q -o /dev/null --pin /sys/fs/bpf/pins/offsets
+         ls /sys/fs/bpf/pins >&2
+         bpftool -j map dump pinned /sys/fs/bpf/pins/offsets",
+        &[],
+    );
+    assert_eq!(said.err.trim(), "offsets", "the pin and nothing beside it");
+    let dump = said.json();
+    let entries = dump.as_array().unwrap();
+    assert_eq!(entries.len(), 1);
+    let bytes: Vec<u8> = entries[0]["value"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|byte| {
+            let text = byte.as_str().unwrap();
+            u8::from_str_radix(text.trim_start_matches("0x"), 16).unwrap()
+        })
+        .collect();
+    let document: Document = codec::decode(&bytes).unwrap();
+    assert_eq!(document.fields.len(), Field::CONNTRACK.len());
+}
+
+#[test]
+fn a_pin_outside_of_bpffs_is_refused_before_any_work() {
+    let dir = tempfile::tempdir().unwrap();
+    let pin = dir.path().join("offsets");
+    let said = guesser(&["--pin", pin.to_str().unwrap()]);
+    assert_eq!(said.code, 3);
+    assert!(said.out.is_empty());
+    assert!(
+        said.err.contains("is on no bpffs; mount one"),
+        "{}",
+        said.err
+    );
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_reader_that_is_gone_is_no_failure() {
+    let said = shell(
+        &["env"],
+        "{ \"$0\" -q --format json; echo $? >&2; } | true",
+        &[],
+    );
+    assert_eq!(said.err.trim(), "0");
+}
+
+#[test]
+fn it_says_where_time_and_candidates_went() {
+    let said = guesser(&["-v", "--explain", "-o", "/dev/null"]);
+    assert_eq!(said.code, 0);
+    for words in [
+        "guesser: sk_buff._nfct: 64 places",
+        "nf_conn.mark behind sk_buff._nfct at ",
+        "load ",
+        "sample and solve ",
+        "verify ",
+    ] {
+        assert!(said.err.contains(words), "no {words} in {}", said.err);
+    }
+}
+
+#[test]
+fn nothing_is_left_behind() {
+    let named = || fs::read_dir("/run/netns").map_or(0, Iterator::count);
+    let before = named();
+    assert_eq!(guesser(&["-q", "-o", "/dev/null"]).code, 0);
+    assert_eq!(named(), before);
+    // The kernel frees a map and its program some time after the last descriptor, and tests beside
+    // this one have theirs.
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let maps = run(Command::new("bpftool").args(["-j", "map", "show"]));
+        let maps = String::from_utf8(maps.out).unwrap();
+        if !maps.contains("guess_exchange") {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{maps}");
+        thread::yield_now();
+    }
+}
