@@ -22,7 +22,7 @@ uname -r | tell kernel
 guesser --method guess --format json | tell guess
 guesser --method btf --format json | tell btf
 
-/lab.sh up lab
+/scenes/lab.sh up lab
 mkfifo hold served ready
 ip netns exec lab-server traffic serve tcp:10.77.3.2:8080 udp:10.77.3.2:5353 \
 	'tcp:[fd77:3::2]:8080' 'udp:[fd77:3::2]:5353' <hold >served &

@@ -31,15 +31,15 @@ impl Told {
     }
 }
 
-/// Boots Debian's 6.12 cloud kernel and plays `guest.sh` there.
-fn play(source: &str) -> Told {
+/// Boots Debian's 6.12 cloud kernel and plays a scene of `tests/scenes` there.
+fn play(scene: &str) -> Told {
     let programs = env::var_os("SEXTANT_STATIC_DIR")
         .expect("SEXTANT_STATIC_DIR names the folder that scripts/build --static prints");
     let kernel =
         run(Command::new(repository().join("scripts/kernel")).args(["trixie", "6.12", "cloud"]));
     let directory = TempDir::new().expect("a new directory");
-    let scene = directory.path().join("scene");
-    fs::write(&scene, format!("#!/bin/sh\nexec sh /guest.sh {source}\n")).expect("a new file");
+    let script = directory.path().join("scene");
+    fs::write(&script, format!("#!/bin/sh\nexec sh /scenes/{scene}\n")).expect("a new file");
 
     let mut command = Command::new(repository().join("scripts/vm"));
     for program in ["kcheck", "guesser", "conntrack", "gwlookup", "traffic"] {
@@ -48,16 +48,14 @@ fn play(source: &str) -> Told {
             .arg("--file")
             .arg(format!("{}:/sextant/{program}", host.display()));
     }
-    for script in ["lab.sh", "guest.sh"] {
-        let host = repository().join("tests/scenes").join(script);
-        command
-            .arg("--file")
-            .arg(format!("{}:/{script}", host.display()));
-    }
+    let scenes = repository().join("tests/scenes");
+    command
+        .arg("--file")
+        .arg(format!("{}:/scenes", scenes.display()));
     for tool in ["ip", "nft", "conntrack"] {
         command.args(["--tool", tool]);
     }
-    let output = run(command.arg(kernel.trim()).arg(&scene));
+    let output = run(command.arg(kernel.trim()).arg(&script));
     let mut told: HashMap<String, Vec<String>> = HashMap::new();
     for line in output.lines() {
         let (kind, text) = line.split_once('\t').expect("two columns");
@@ -83,7 +81,7 @@ fn offsets(document: &Value) -> Vec<(&str, &Value, &Value)> {
 }
 
 fn check(source: &str) {
-    let told = play(source);
+    let told = play(&format!("guest.sh {source}"));
     assert!(
         told.lines("kernel")[0].starts_with("6.12"),
         "{:?}",
@@ -142,4 +140,24 @@ fn guest_tells_what_nat_did_by_kprobe() {
 #[test]
 fn guest_tells_what_nat_did_by_tracepoint() {
     check("tracepoint");
+}
+
+#[test]
+fn guest_without_connection_tracking_is_told_so_and_stays_as_it_is() {
+    let told = play("bare_guest.sh");
+    for (program, code, word) in [
+        ("kcheck", "5", "nf_conntrack"),
+        ("guesser", "5", "nf_conntrack"),
+        ("conntrack", "5", "nf_conntrack"),
+    ] {
+        let says = told.lines(&format!("{program}.says"));
+        assert_eq!(told.lines(&format!("{program}.exit")), [code], "{says:?}");
+        assert!(
+            says.iter().any(|line| line.contains(word)),
+            "{program}: {says:?}"
+        );
+    }
+    let modules = told.lines("module");
+    let forbidden = |name: &&String| name.starts_with("nf_") || name.starts_with("nft_");
+    assert_eq!(modules.iter().find(forbidden), None, "{modules:?}");
 }
