@@ -52,7 +52,8 @@ pub fn check_modules(allow_system_changes: bool) -> anyhow::Result<()> {
     }
     let names = missing.join(" ");
     Err(Failure::Kernel(format!(
-        "not loaded: {names}; load them with modprobe, or pass --allow-system-changes"
+        "not loaded: {names}; load them with modprobe, pass --allow-system-changes, or trust the \
+         kernel's type information with --method btf"
     ))
     .into())
 }

@@ -13,6 +13,7 @@ use shared::line::Lines;
 use crate::cli::Cli;
 use crate::name::Name;
 use crate::outcome;
+use crate::outcome::Offsets;
 use crate::outcome::Outcome;
 use crate::probe::Probe;
 use crate::probe::Verdict;
@@ -52,8 +53,11 @@ fn print(cli: &Cli, probes: &[Probe], outcome: &Outcome) -> io::Result<()> {
 fn answer(outcome: &Outcome, probes: &[Probe], allow_degraded: bool) -> anyhow::Result<Answer> {
     match outcome {
         Outcome::Ready(source, offsets) => {
-            let (source, offsets) = (source.as_str(), offsets.as_str());
-            log::info!(target: SUMMARY, "ready: source {source}, offsets by {offsets}");
+            let (from, by) = (source.as_str(), offsets.as_str());
+            log::info!(target: SUMMARY, "ready: source {from}, offsets by {by}");
+            if *offsets == Offsets::Btf {
+                log::warn!("offsets cannot be measured here, only read: use guesser --method btf");
+            }
             Ok(Answer::Done)
         }
         Outcome::Degraded(missing) => {
