@@ -4,8 +4,12 @@
  * table and the ring buffer, nf_conn.h reads the kernel's struct.
  */
 #include <linux/bpf.h>
+#include <linux/netfilter.h>
 #include <linux/netfilter/nf_conntrack_common.h>
+#include <linux/ptrace.h>
 #include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+#include "calls.h"
 #include "flows.h"
 #include "losses.h"
 #include "nf_conn.h"
@@ -22,6 +26,7 @@ struct wire_types {
 	enum sextant_known known;
 	enum sextant_loss loss;
 	enum flow_flag flag;
+	enum event_size event;
 };
 const struct wire_types wire_types;
 
@@ -51,10 +56,60 @@ SEC("raw_tp/net_dev_queue")
 int on_net_dev_queue(struct bpf_raw_tracepoint_args *ctx)
 {
 	__u64 nfct = read_nfct((void *)ctx->args[0]);
+	__u32 info = nfct_info(nfct);
 	__u64 ct = nfct_ct(nfct);
 
-	if (ct && may_open(nfct_info(nfct), ct))
-		saw_ct(ct);
+	if (ct && may_open(info, ct))
+		saw_ct(ct, info >= IP_CT_IS_REPLY);
+	return 0;
+}
+
+/* int __nf_conntrack_confirm(struct sk_buff *skb): the connection enters the kernel's table. */
+SEC("kprobe")
+int on_confirm(struct pt_regs *ctx)
+{
+	enter_call(PT_REGS_PARM1(ctx));
+	return 0;
+}
+
+/* Confirmed, if the packet may pass. Another connection may have won a race and taken its place. */
+SEC("kretprobe")
+int on_confirmed(struct pt_regs *ctx)
+{
+	__u64 skb = leave_call();
+	__u64 ct;
+
+	if (!skb || (int)PT_REGS_RC(ctx) != NF_ACCEPT)
+		return 0;
+	ct = nfct_ct(read_nfct((void *)skb));
+	if (ct)
+		saw_ct(ct, false);
+	return 0;
+}
+
+/* int nf_conntrack_hash_check_insert(struct nf_conn *ct): user space or another module adds one. */
+SEC("kprobe")
+int on_insert(struct pt_regs *ctx)
+{
+	enter_call(PT_REGS_PARM1(ctx));
+	return 0;
+}
+
+SEC("kretprobe")
+int on_inserted(struct pt_regs *ctx)
+{
+	__u64 ct = leave_call();
+
+	if (ct && (int)PT_REGS_RC(ctx) == 0)
+		saw_ct(ct, false);
+	return 0;
+}
+
+/* void nf_ct_destroy(struct nf_conntrack *), destroy_conntrack() before 6.1: first in nf_conn. */
+SEC("kprobe")
+int on_destroy(struct pt_regs *ctx)
+{
+	ct_ended(PT_REGS_PARM1(ctx));
 	return 0;
 }
 

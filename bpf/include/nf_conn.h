@@ -11,8 +11,8 @@
 #include <bpf/bpf_helpers.h>
 #include "losses.h"
 
-/* Most bytes of an nf_conn that are copied at once; the fields lie within 160 everywhere. */
-#define WINDOW_MAX 256
+/* Most bytes of an nf_conn that are copied at once; the fields lie within 168 everywhere. */
+#define WINDOW_MAX 192
 
 /*
  * struct nf_conntrack_tuple (include/net/netfilter/nf_conntrack_tuple.h), whose inside has been

@@ -28,12 +28,14 @@ use nix::poll::PollFd;
 use nix::poll::PollFlags;
 use nix::poll::PollTimeout;
 use nix::poll::poll;
+use shared::record::wire::RECORD_BYTES;
 use shared::record::wire::Record;
 use shared::stop::Stop;
-use zerocopy::FromBytes as _;
 
 use super::skel::types;
 
+/// Bytes of a record that a program tells.
+const EVENT_BYTES: usize = types::event_size::EVENT_BYTES.0 as usize;
 /// Records that one call takes at most: small enough to stay in the cache.
 const BATCH: usize = 1024;
 /// Period of looking while events come: what an event waits at most, and what a wake-up per event
@@ -60,9 +62,7 @@ impl Events {
         let filled = Rc::clone(&inbox);
         let mut builder = RingBufferBuilder::new();
         builder.add(map, move |bytes| {
-            if let Ok(record) = Record::read_from_bytes(bytes) {
-                filled.borrow_mut().push(record);
-            }
+            filled.borrow_mut().push(whole(bytes));
             0
         })?;
         Ok(Self {
@@ -127,6 +127,15 @@ impl Events {
         // our side gets at it but through this atomic.
         unsafe { AtomicU32::from_ptr(word.cast()) }
     }
+}
+
+/// The record that a program told the first part of.
+fn whole(told: &[u8]) -> Record {
+    let mut bytes = [0; RECORD_BYTES];
+    // The kernel rounds what it hands over up to 8 bytes, and EVENT_BYTES is a multiple of that.
+    let length = told.len().min(EVENT_BYTES);
+    bytes[..length].copy_from_slice(&told[..length]);
+    zerocopy::transmute!(bytes)
 }
 
 fn doze(fds: &mut [PollFd<'_>], at_most: Duration) -> anyhow::Result<()> {

@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use libbpf_rs::Link;
 use libbpf_rs::MapHandle;
 use libbpf_rs::OpenObject;
+use libbpf_rs::ProgramMut;
 use libbpf_rs::ProgramType;
 use libbpf_rs::libbpf_sys::BPF_FUNC_for_each_map_elem;
 use libbpf_rs::skel::OpenSkel as _;
@@ -52,6 +53,7 @@ pub struct Settings {
 /// Loaded programs. Dropping them detaches and unloads everything that is not pinned.
 pub struct Programs<'obj> {
     skel: ConntrackSkel<'obj>,
+    hook: Hook,
     links: Vec<Link>,
     /// Does this kernel let a program walk a map?
     pub has_sweep: bool,
@@ -82,23 +84,42 @@ impl<'obj> Programs<'obj> {
             && ProgramType::RawTracepoint
                 .is_helper_supported(BPF_FUNC_for_each_map_elem)
                 .unwrap_or(false);
-        open.progs
+        let progs = &mut open.progs;
+        progs
             .on_net_dev_queue
             .set_autoload(hook == Hook::Tracepoint);
-        open.progs.sweep.set_autoload(has_sweep);
+        for prog in [
+            &mut progs.on_confirm,
+            &mut progs.on_confirmed,
+            &mut progs.on_insert,
+            &mut progs.on_inserted,
+            &mut progs.on_destroy,
+        ] {
+            prog.set_autoload(hook == Hook::Kprobe);
+        }
+        progs.sweep.set_autoload(has_sweep);
         let skel = open.load().context("load the BPF programs")?;
         Ok(Self {
             skel,
+            hook,
             links: Vec::new(),
             has_sweep,
         })
     }
 
-    /// Attaches the raw tracepoint.
+    /// Attaches what was loaded.
     ///
     /// # Errors
-    /// If the kernel refuses.
-    pub fn attach_tracepoint(&mut self) -> anyhow::Result<()> {
+    /// If the kernel refuses, or has none of the functions that a kprobe needs.
+    pub fn attach(&mut self) -> anyhow::Result<()> {
+        match self.hook {
+            Hook::Tracepoint => self.attach_tracepoint(),
+            Hook::Kprobe => self.attach_kprobes(),
+            Hook::None => Ok(()),
+        }
+    }
+
+    fn attach_tracepoint(&mut self) -> anyhow::Result<()> {
         let link = self
             .skel
             .progs
@@ -106,6 +127,33 @@ impl<'obj> Programs<'obj> {
             .attach_raw_tracepoint("net_dev_queue")
             .context("attach raw tracepoint net_dev_queue")?;
         self.links.push(link);
+        Ok(())
+    }
+
+    fn attach_kprobes(&mut self) -> anyhow::Result<()> {
+        let progs = &self.skel.progs;
+        let mut links = vec![
+            // The return first: an entry without its return would be remembered for nothing.
+            attach_kprobe(&progs.on_confirmed, true, "__nf_conntrack_confirm")?,
+            attach_kprobe(&progs.on_confirm, false, "__nf_conntrack_confirm")?,
+        ];
+        let inserts = attach_kprobe(&progs.on_inserted, true, "nf_conntrack_hash_check_insert")
+            .and_then(|link| {
+                links.push(link);
+                attach_kprobe(&progs.on_insert, false, "nf_conntrack_hash_check_insert")
+            });
+        match inserts {
+            Ok(link) => links.push(link),
+            Err(error) => log::info!("connections that user space inserts are not seen: {error:#}"),
+        }
+        // Renamed in 6.1. Without either the sweep alone tells of ends.
+        let destroy = attach_kprobe(&progs.on_destroy, false, "nf_ct_destroy")
+            .or_else(|_| attach_kprobe(&progs.on_destroy, false, "destroy_conntrack"));
+        match destroy {
+            Ok(link) => links.push(link),
+            Err(error) => log::info!("ends of connections come from the sweep alone: {error:#}"),
+        }
+        self.links = links;
         Ok(())
     }
 
@@ -149,6 +197,16 @@ impl<'obj> Programs<'obj> {
     pub fn sweep(&mut self) -> anyhow::Result<Sweep> {
         super::sweep::run(&mut self.skel)
     }
+}
+
+fn attach_kprobe(
+    program: &ProgramMut<'_>,
+    is_return: bool,
+    function: &str,
+) -> anyhow::Result<Link> {
+    program
+        .attach_kprobe(is_return, function)
+        .with_context(|| format!("attach kprobe {function}"))
 }
 
 /// Hands over every setting: one that is added and not passed on does not compile.

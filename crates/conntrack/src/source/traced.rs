@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::io::Read as _;
 use std::mem;
+use std::path::Path;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -30,8 +31,8 @@ use crate::bpf::Settings;
 use crate::ctnetlink;
 use crate::plan::Plan;
 
-/// Bytes of the BPF ring buffer: 40,000 records, a tenth of a second at the highest rate.
-const RINGBUF_BYTES: u32 = 8 << 20;
+/// Bytes of the BPF ring buffer: 30,000 records, a tenth of a second at the highest rate.
+const RINGBUF_BYTES: u32 = 4 << 20;
 /// How often those that came from the dump are looked for again.
 const REVIEW_PERIOD: Duration = Duration::from_secs(30);
 
@@ -62,6 +63,10 @@ impl<'obj> Traced<'obj> {
             .ok_or_else(|| Failure::Usage(NO_OFFSETS.into()))?;
         let hook = match kind {
             Kind::Tracepoint => Hook::Tracepoint,
+            Kind::Kprobe => {
+                kprobes_exist()?;
+                Hook::Kprobe
+            }
             kind => return Err(Failure::Kernel(format!("{} is not built yet", kind.name())).into()),
         };
         let settings = Settings {
@@ -73,7 +78,7 @@ impl<'obj> Traced<'obj> {
         };
         let mut programs = Programs::load(object, hook, &settings)?;
         let events = programs.events()?;
-        programs.attach_tracepoint()?;
+        programs.attach()?;
         let netns_ino = Namespace::current()
             .context("own network namespace")?
             .inum();
@@ -182,6 +187,19 @@ impl Source for Traced<'_> {
         self.programs.detach();
     }
 }
+
+/// Spares a kernel without kprobes the loading of programs that cannot be attached.
+fn kprobes_exist() -> Result<(), Failure> {
+    // Registered by CONFIG_KPROBE_EVENTS, since 4.17.
+    if Path::new("/sys/bus/event_source/devices").exists() && !Path::new(KPROBE_PMU).exists() {
+        return Err(Failure::Kernel(format!(
+            "this kernel has no kprobes: no {KPROBE_PMU}"
+        )));
+    }
+    Ok(())
+}
+
+const KPROBE_PMU: &str = "/sys/bus/event_source/devices/kprobe";
 
 /// What is said when a BPF source is asked for and nobody tells where things are.
 pub const NO_OFFSETS: &str = "no offsets: pipe guesser's output into conntrack, or use --offsets";
