@@ -115,8 +115,7 @@ int on_destroy(struct pt_regs *ctx)
 
 /* What one sweep found. */
 struct sweep_result {
-	__u32 live;	/* entries that stand for a connection of this moment */
-	__u32 unproven; /* entries from a dump, whose nf_conn we do not know */
+	__u32 kept[2]; /* entries of each table that are still to be looked after */
 	__u32 ended;
 	__u32 stuck; /* the ring buffer was full: sweep again */
 };
@@ -158,17 +157,15 @@ static __always_inline bool still_lives(struct flow6 *flow, const struct flow6_k
 static __always_inline long sweep_flow(const struct flow6_key *key, struct flow6 *flow,
 				       const int words)
 {
-	if (!flow->ct) {
-		sweep_result.unproven++;
-		return 0;
-	}
+	if (!flow->ct)
+		return 0; /* from a dump; its nf_conn is not known */
 	if (flow->flags & FLOW_UNANNOUNCED) {
 		if (!announce(key, flow, words))
 			goto stuck;
 		flow->flags &= ~FLOW_UNANNOUNCED;
 	}
 	if (still_lives(flow, key, words)) {
-		sweep_result.live++;
+		sweep_result.kept[family_of(words)]++;
 		return 0;
 	}
 	if (!conclude(key, flow, words))
@@ -190,12 +187,26 @@ static long sweep_flow6(void *map, const void *key, void *flow, void *unused)
 	return sweep_flow(key, flow, V6_WORDS);
 }
 
+/* Is there anything in this table to look after? */
+static __always_inline bool needs_sweep(const int words)
+{
+	int family = family_of(words);
+	bool grew = table_grew[family];
+
+	table_grew[family] = 0;
+	return grew || sweep_result.kept[family] || sweep_result.stuck;
+}
+
 /* Run by user space through BPF_PROG_TEST_RUN, attached to nothing. */
 SEC("raw_tp")
 int sweep(void *ctx)
 {
+	bool v4 = needs_sweep(V4_WORDS), v6 = needs_sweep(V6_WORDS);
+
 	__builtin_memset(&sweep_result, 0, sizeof(sweep_result));
-	bpf_for_each_map_elem(&flows4, sweep_flow4, NULL, 0);
-	bpf_for_each_map_elem(&flows6, sweep_flow6, NULL, 0);
+	if (v4)
+		bpf_for_each_map_elem(&flows4, sweep_flow4, NULL, 0);
+	if (v6)
+		bpf_for_each_map_elem(&flows6, sweep_flow6, NULL, 0);
 	return 0;
 }

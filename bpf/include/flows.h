@@ -22,8 +22,8 @@
 #include "nf_conn.h"
 #include "sextant_record.h"
 
-#define V4_WORDS       1
-#define V6_WORDS       4
+#define V4_WORDS 1
+#define V6_WORDS 4
 /* What a program tells of a record: all but the counters, which it does not know. */
 enum event_size {
 	EVENT_BYTES = __builtin_offsetof(struct sextant_record, packets),
@@ -67,6 +67,24 @@ const volatile __u64 ct_id_secret;
 const volatile bool nat_only;
 /* The pump sets it before it sleeps on the ring buffer; whoever tells it something wakes it. */
 volatile __u32 pump_sleeps;
+
+/*
+ * Has a table, IPv4's or IPv6's, got a connection since the last sweep? Tells the sweep of an
+ * empty table, which on an idle machine is its usual state, that there is nothing to walk for.
+ */
+volatile __u32 table_grew[2];
+
+static __always_inline int family_of(const int words)
+{
+	return words == V4_WORDS ? 0 : 1;
+}
+
+/* Reads before it writes, to leave the word in every CPU's cache. */
+static __always_inline void note_growth(const int words)
+{
+	if (!table_grew[family_of(words)])
+		table_grew[family_of(words)] = 1;
+}
 
 static __always_inline void *table_of(const int words)
 {
@@ -258,6 +276,7 @@ static __always_inline bool begin(const struct flow6_key *key, const struct flow
 		count_loss(SEXTANT_LOSS_TABLE_FULL);
 		return true;
 	}
+	note_growth(words);
 	if (announce(key, flow, words))
 		return true;
 	kept = bpf_map_lookup_elem(table_of(words), key);
@@ -303,8 +322,10 @@ static __always_inline void saw_flow(__u64 ct, const struct ct_view *view, bool 
 		was = bpf_map_lookup_elem(table_of(words), &key);
 	}
 	if (was && is_same(was, ct, view->status)) {
-		if (!was->ct)
+		if (!was->ct) {
 			was->ct = ct;
+			note_growth(words);
+		}
 		if (was->status != view->status)
 			was->status = view->status;
 		return;

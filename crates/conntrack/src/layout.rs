@@ -9,7 +9,7 @@ use shared::record::wire::known;
 const WINDOW_MAX_BYTES: u32 = 256;
 
 /// Offsets as the programs want them. `at_*` count from the start of the window.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Layout {
     /// `sk_buff._nfct`.
     pub skb_nfct: u32,

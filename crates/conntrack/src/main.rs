@@ -13,6 +13,7 @@ mod pins;
 mod plan;
 mod privilege;
 mod pump;
+mod question;
 mod ready;
 mod run;
 mod source;

@@ -39,7 +39,7 @@ pub fn run(cli: Cli) -> anyhow::Result<Answer> {
     let stop = Stop::on_signals().context("install signal handlers")?;
     let pins = Pins::claim(cli.pin.as_deref(), plan.may_change_system)?;
     let mut objects: [Object; RUNGS] = [const { MaybeUninit::uninit() }; RUNGS];
-    let mut source = source::open(&plan, &mut objects)?;
+    let mut source = source::open(&plan, pins.is_some(), &mut objects)?;
     let kind = source.kind();
     match (&pins, source.table()) {
         (Some(pins), Some(table)) => pins.pin(table)?,

@@ -8,10 +8,8 @@ use super::skel::ConntrackSkel;
 /// What a sweep found.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Sweep {
-    /// Entries of living connections.
-    pub live: u32,
-    /// Entries that came from a dump and were not seen since.
-    pub unproven: u32,
+    /// Connections that live.
+    pub kept: u32,
     /// Connections that had ended.
     pub ended: u32,
     /// The ring buffer was full: drain it and sweep again.
@@ -34,8 +32,7 @@ pub fn run(skel: &mut ConntrackSkel<'_>) -> anyhow::Result<Sweep> {
         .context("the BPF object has no data")?
         .sweep_result;
     Ok(Sweep {
-        live: found.live,
-        unproven: found.unproven,
+        kept: found.kept[0] + found.kept[1],
         ended: found.ended,
         stuck: found.stuck != 0,
     })

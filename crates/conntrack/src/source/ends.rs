@@ -71,7 +71,11 @@ impl Ends {
                 if begun >= *due {
                     let sweep = programs.sweep()?;
                     let took = begun.elapsed();
-                    log::trace!("sweep took {took:?}: {sweep:?}");
+                    log::trace!(
+                        "sweep: {} kept, {} ended, {took:?}",
+                        sweep.kept,
+                        sweep.ended
+                    );
                     *due = begun
                         + if sweep.stuck {
                             SOON

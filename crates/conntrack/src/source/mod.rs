@@ -3,6 +3,7 @@
 
 pub mod ends;
 pub mod fire;
+pub mod known;
 pub mod loaded;
 pub mod netlink;
 pub mod traced;
@@ -70,18 +71,20 @@ pub trait Source {
 /// Most rungs that need a BPF object of their own.
 pub const RUNGS: usize = 3;
 
-/// Opens the source that the plan asks for, or the first that works.
+/// Opens the source that the plan asks for, or the first that works. A table that nobody could
+/// find, since it is not pinned, need not be kept in BPF maps.
 ///
 /// # Errors
 /// Exit 4 or 5 with the reason if a source that was asked for cannot be had, or none can.
 pub fn open<'obj>(
     plan: &Plan,
+    is_pinned: bool,
     objects: &'obj mut [Object; RUNGS],
 ) -> anyhow::Result<Box<dyn Source + 'obj>> {
     let is_auto = plan.source == SourceName::Auto;
     let mut reasons = Vec::new();
     for (rung, object) in ladder(plan.source).iter().zip(objects) {
-        match climb(*rung, plan, object) {
+        match climb(*rung, plan, is_pinned, object) {
             Ok(source) => {
                 announce(source.kind(), is_auto, &reasons);
                 return Ok(source);
@@ -111,10 +114,11 @@ fn ladder(source: SourceName) -> &'static [Kind] {
 fn climb<'obj>(
     rung: Kind,
     plan: &Plan,
+    is_pinned: bool,
     object: &'obj mut Object,
 ) -> anyhow::Result<Box<dyn Source + 'obj>> {
     Ok(match rung {
-        Kind::Netlink => Box::new(Netlink::open(plan, object)?),
+        Kind::Netlink => Box::new(Netlink::open(plan, is_pinned, object)?),
         kind => Box::new(Traced::open(kind, plan, object)?),
     })
 }

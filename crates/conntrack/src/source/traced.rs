@@ -10,7 +10,6 @@ use std::time::Instant;
 
 use anyhow::Context as _;
 use shared::exit::Failure;
-use shared::modules::Modules;
 use shared::netns::Namespace;
 use shared::record::wire::Loss;
 use shared::record::wire::Record;
@@ -88,7 +87,7 @@ impl<'obj> Traced<'obj> {
             table: programs.table()?,
             losses: programs.losses()?,
             ends: Ends::Sweep(Instant::now()),
-            loaded: may_ask_netlink(plan).and_then(|()| {
+            loaded: ctnetlink::may_be_used(plan.may_change_system).and_then(|()| {
                 Loaded::open(netns_ino, layout.known, plan.nat_only)
                     .map_err(|error| format!("{error:#}"))
             }),
@@ -100,7 +99,11 @@ impl<'obj> Traced<'obj> {
         if !source.programs.has_sweep {
             source.ends = source.ends_without_sweep(netns_ino, layout.known);
         }
-        let fired = fire::fire(plan, layout.known, &mut source.events, &mut source.early)?;
+        let fired = fire::fire(
+            &mut source.events,
+            plan.may_change_system,
+            &mut source.early,
+        )?;
         source.our_id = fired;
         Ok(source)
     }
@@ -203,19 +206,6 @@ const KPROBE_PMU: &str = "/sys/bus/event_source/devices/kprobe";
 
 /// What is said when a BPF source is asked for and nobody tells where things are.
 pub const NO_OFFSETS: &str = "no offsets: pipe guesser's output into conntrack, or use --offsets";
-
-/// May netlink be asked for what is there, without the kernel loading something for it?
-fn may_ask_netlink(plan: &Plan) -> Result<(), String> {
-    let missing = Modules::running().would_load(ctnetlink::MODULES);
-    if missing.is_empty() || plan.may_change_system {
-        Ok(())
-    } else {
-        Err(format!(
-            "the kernel would have to load {} (--allow-system-changes lets it)",
-            missing.join(", ")
-        ))
-    }
-}
 
 fn secret() -> anyhow::Result<u64> {
     let mut bytes = [0; 8];
