@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: (MIT OR Apache-2.0) */
+/* Counters of everything that is lost in the kernel, by place. */
+#ifndef LOSSES_H
+#define LOSSES_H
+
+#include <linux/bpf.h>
+#include <linux/types.h>
+#include <bpf/bpf_helpers.h>
+#include "sextant_record.h"
+
+/*
+ * Key: enum sextant_loss. Value: events lost there, on one CPU. Written by every program, read by
+ * the pump once a second and at its end. Cannot become full.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, SEXTANT_LOSS_KINDS);
+	__type(key, __u32);
+	__type(value, __u64);
+} losses SEC(".maps");
+
+static __always_inline void count_loss(__u32 where)
+{
+	__u64 *lost = bpf_map_lookup_elem(&losses, &where);
+
+	/* Atomic: a program in an interrupt may nest in another one on the same CPU. */
+	if (lost)
+		__sync_fetch_and_add(lost, 1);
+}
+
+#endif

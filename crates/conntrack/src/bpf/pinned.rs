@@ -1,0 +1,71 @@
+//! Maps that live in a bpffs: the NAT table that `--get` reads, and the offsets document that
+//! `guesser --pin` left there.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use libbpf_rs::MapCore as _;
+use libbpf_rs::MapFlags;
+use libbpf_rs::MapHandle;
+
+use super::FlowTable;
+
+const NAMES: [(bool, &str); 2] = [(false, "flows4"), (true, "flows6")];
+
+/// Pins a table in a directory, in the place of one that a killed process left there.
+///
+/// # Errors
+/// If the kernel refuses.
+pub fn pin_table(table: &mut FlowTable, dir: &Path) -> anyhow::Result<()> {
+    remove_table(dir)?;
+    for (is_v6, name) in NAMES {
+        let path = dir.join(name);
+        table
+            .map_mut(is_v6)
+            .pin(&path)
+            .with_context(|| format!("pin {}", path.display()))?;
+    }
+    Ok(())
+}
+
+/// Removes a pinned table; `true` if there was one.
+///
+/// # Errors
+/// If a file is there and cannot be removed.
+pub fn remove_table(dir: &Path) -> anyhow::Result<bool> {
+    let mut any = false;
+    for (_, name) in NAMES {
+        let path = dir.join(name);
+        match fs::remove_file(&path) {
+            Ok(()) => any = true,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error).with_context(|| format!("remove {}", path.display())),
+        }
+    }
+    Ok(any)
+}
+
+/// Opens a pinned table.
+///
+/// # Errors
+/// If there is none, or it may not be opened.
+pub fn open_table(dir: &Path) -> anyhow::Result<FlowTable> {
+    let open = |name: &str| {
+        let path = dir.join(name);
+        MapHandle::from_pinned_path(&path).with_context(|| format!("open {}", path.display()))
+    };
+    Ok(FlowTable::new(open(NAMES[0].1)?, open(NAMES[1].1)?))
+}
+
+/// The first value of a pinned map: a document with what the map's size adds behind it.
+///
+/// # Errors
+/// If there is no such map.
+pub fn read_document(path: &PathBuf) -> anyhow::Result<Vec<u8>> {
+    let map = MapHandle::from_pinned_path(path)?;
+    let key = 0_u32.to_ne_bytes();
+    map.lookup(&key, MapFlags::ANY)?.context("the map is empty")
+}

@@ -1,0 +1,105 @@
+//! `--get`: answers one translation from the table that a running `conntrack` has pinned.
+
+use std::path::Path;
+
+use anyhow::Context as _;
+use shared::cli::log::SUMMARY;
+use shared::exit::Answer;
+use shared::exit::Failure;
+use shared::line;
+use shared::line::Lines;
+use shared::netns::Namespace;
+use shared::record::Flow;
+use shared::record::Record;
+use shared::record::wire::kind;
+use shared::record::wire::known;
+use shared::ring::identity::realtime_offset_ns;
+
+use crate::bpf::FlowTable;
+use crate::bpf::is_denied;
+use crate::bpf::pinned;
+use crate::cli::Cli;
+use crate::cli::Format;
+use crate::output;
+use crate::pins::DEFAULT_DIR;
+use crate::question::Netns;
+use crate::question::Question;
+use crate::table::Key;
+
+/// Looks the connection up and prints it.
+///
+/// # Errors
+/// Exit 2 for a question that makes no sense, exit 3 if no table is pinned.
+pub fn answer(question: &str, cli: &Cli) -> anyhow::Result<Answer> {
+    let question: Question = question
+        .parse()
+        .map_err(|error| Failure::Usage(format!("{error}")))?;
+    let netns_ino = match &question.netns {
+        Some(Netns::Inode(ino)) => Some(*ino),
+        Some(Netns::Path(path)) => Some(Namespace::open(path)?.inum()),
+        None => None,
+    };
+    let dir = cli.pin.as_deref().unwrap_or(Path::new(DEFAULT_DIR));
+    let table = pinned::open_table(dir).map_err(|error| {
+        let text = format!("no table is pinned in {}", dir.display());
+        if is_denied(&error) {
+            error.context(Failure::Privilege("reading the table needs CAP_BPF".into()))
+        } else {
+            error.context(Failure::Failed(text))
+        }
+    })?;
+    let found = find(&table, &question.record(), netns_ino)?;
+    let mut lines = Lines::stdout();
+    let mut answer = Answer::No;
+    for record in &found {
+        if record.nat == 0 {
+            log::info!(target: SUMMARY, "not rewritten: {}", output::text(record).trim_start());
+            continue;
+        }
+        answer = Answer::Done;
+        match cli.output {
+            Format::Json => lines.json(&flow(record)?)?,
+            Format::None if !line::stdout_is_terminal() => lines.json(&flow(record)?)?,
+            Format::None | Format::Text => lines.text(output::text(record).trim_start())?,
+        }
+    }
+    lines.flush()?;
+    if found.is_empty() {
+        log::info!(target: SUMMARY, "no such connection in the table");
+    }
+    Ok(answer)
+}
+
+/// The connection in our own namespace or, if it is not there or another was asked for, those of
+/// the same tuple in every other namespace and zone.
+fn find(table: &FlowTable, asked: &Record, netns_ino: Option<u32>) -> anyhow::Result<Vec<Record>> {
+    let own = Namespace::current()
+        .context("own network namespace")?
+        .inum();
+    let exact = Key::of(&Record {
+        netns_ino: netns_ino.unwrap_or(own),
+        known: known::NETNS,
+        ..*asked
+    });
+    if let Some(entry) = table.get(&exact)? {
+        return Ok(vec![entry.record(&exact, kind::DUMP)]);
+    }
+    let anywhere = Key::of(asked);
+    Ok(table
+        .entries(anywhere.is_v6())
+        .filter(|(key, _)| key.tuple_only() == anywhere)
+        .filter(|(key, _)| netns_ino.is_none_or(|ino| ino == key.netns_ino()))
+        .map(|(key, entry)| entry.record(&key, kind::DUMP))
+        .collect())
+}
+
+fn flow(record: &Record) -> anyhow::Result<Flow> {
+    let offset_ns = realtime_offset_ns().context("read the clock")?;
+    // Who put the entry there is not in the table.
+    Flow::from_record(record, "", offset_ns)
+        .map(|flow| Flow {
+            source: None,
+            ..flow
+        })
+        .context("the table holds an entry of another version")
+}

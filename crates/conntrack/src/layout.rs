@@ -1,0 +1,247 @@
+//! Where the kernel keeps what the programs read: the offsets document, checked and arranged as
+//! one window of `nf_conn` that is copied at once. Pure.
+
+use shared::offsets::Document;
+use shared::offsets::Field;
+use shared::record::wire::known;
+
+/// `WINDOW_MAX` of `bpf/include/nf_conn.h`.
+const WINDOW_MAX_BYTES: u32 = 256;
+
+/// Offsets as the programs want them. `at_*` count from the start of the window.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Layout {
+    /// `sk_buff._nfct`.
+    pub skb_nfct: u32,
+    /// First byte of the window in `nf_conn`, a multiple of 8.
+    pub window_start: u32,
+    /// Length of the window.
+    pub window_bytes: u32,
+    /// Tuple of the original direction.
+    pub at_orig: u32,
+    /// Tuple of the reply.
+    pub at_reply: u32,
+    /// `status`.
+    pub at_status: u32,
+    /// `ct_net`; 0 unless `known` vouches for the namespace.
+    pub at_ct_net: u32,
+    /// `mark`; 0 unless known.
+    pub at_mark: u32,
+    /// `zone`; 0 unless known.
+    pub at_zone: u32,
+    /// `net.ns.inum`; 0 unless the namespace is known.
+    pub net_inum: u32,
+    /// `status` from the start of `nf_conn`.
+    pub ct_status: u32,
+    /// Which of the optional fields this kernel has, bits of [`known`].
+    pub known: u32,
+}
+
+/// Why a document does not suffice.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LayoutError {
+    /// A field without which nothing works.
+    #[error("the offsets document has no proven {0}")]
+    Missing(Field),
+    /// No compiler would put the field there.
+    #[error("the offsets document puts {field} at {offset}, which is not a multiple of {align}")]
+    Misaligned {
+        /// The field.
+        field: Field,
+        /// Where the document puts it.
+        offset: u32,
+        /// What it should be a multiple of.
+        align: u32,
+    },
+    /// The fields are too far apart to be copied at once.
+    #[error("the fields of nf_conn lie {0} bytes apart, more than {WINDOW_MAX_BYTES} can be read")]
+    Scattered(u32),
+}
+
+impl Layout {
+    /// Arranges the offsets of a document for the running kernel.
+    ///
+    /// # Errors
+    /// A [`LayoutError`]. Of the mark, the zone and the namespace's inode number each may be
+    /// missing; the records then do not tell it.
+    pub fn of(document: &Document) -> Result<Self, LayoutError> {
+        let skb_nfct = required(document, Field::SkBuffNfct)?;
+        let orig = required(document, Field::NfConnTupleOrig)?;
+        let reply = required(document, Field::NfConnTupleReply)?;
+        let status = required(document, Field::NfConnStatus)?;
+        let mark = optional(document, Field::NfConnMark)?;
+        let zone = optional(document, Field::NfConnZone)?;
+        let netns =
+            optional(document, Field::NfConnCtNet)?.zip(optional(document, Field::NetNsInum)?);
+
+        let in_window = [
+            Some((Field::NfConnTupleOrig, orig)),
+            Some((Field::NfConnTupleReply, reply)),
+            Some((Field::NfConnStatus, status)),
+            mark.map(|at| (Field::NfConnMark, at)),
+            zone.map(|at| (Field::NfConnZone, at)),
+            netns.map(|(at, _)| (Field::NfConnCtNet, at)),
+        ];
+        let in_window = in_window.into_iter().flatten();
+        let first = in_window.clone().map(|(_, at)| at).fold(orig, u32::min);
+        let end = in_window
+            .map(|(field, at)| at.saturating_add(field.size_bytes()))
+            .fold(0, u32::max);
+        // Rounded down, so that every field keeps its alignment in the copy.
+        let window_start = first / 8 * 8;
+        let window_bytes = end - window_start;
+        if window_bytes > WINDOW_MAX_BYTES {
+            return Err(LayoutError::Scattered(window_bytes));
+        }
+        let within = |at: Option<u32>| at.map_or(0, |at| at - window_start);
+        let bit = |is_known: bool, bit: u32| if is_known { bit } else { 0 };
+        Ok(Self {
+            skb_nfct,
+            window_start,
+            window_bytes,
+            at_orig: orig - window_start,
+            at_reply: reply - window_start,
+            at_status: status - window_start,
+            at_ct_net: within(netns.map(|(at, _)| at)),
+            at_mark: within(mark),
+            at_zone: within(zone),
+            net_inum: netns.map_or(0, |(_, inum)| inum),
+            ct_status: status,
+            known: bit(mark.is_some(), known::MARK)
+                | bit(zone.is_some(), known::ZONE)
+                | bit(netns.is_some(), known::NETNS),
+        })
+    }
+}
+
+fn required(document: &Document, field: Field) -> Result<u32, LayoutError> {
+    optional(document, field)?.ok_or(LayoutError::Missing(field))
+}
+
+fn optional(document: &Document, field: Field) -> Result<Option<u32>, LayoutError> {
+    let Some(offset) = document.proven(field) else {
+        return Ok(None);
+    };
+    let align = match field {
+        Field::NfConnZone => 2,
+        Field::NfConnTupleOrig | Field::NfConnTupleReply | Field::NfConnMark | Field::NetNsInum => {
+            4
+        }
+        _ => 8,
+    };
+    if offset % align == 0 {
+        Ok(Some(offset))
+    } else {
+        Err(LayoutError::Misaligned {
+            field,
+            offset,
+            align,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use shared::kernel::KernelIdentity;
+    use shared::offsets::FieldResult;
+    use shared::offsets::Method;
+    use shared::offsets::Status;
+
+    use super::*;
+
+    /// A document in which these fields are proven, and nothing else is.
+    fn document(offsets: &[(Field, u32)]) -> Document {
+        Document {
+            schema: Document::SCHEMA,
+            kernel: KernelIdentity {
+                release: String::new(),
+                version: String::new(),
+                machine: String::new(),
+                build_id: None,
+            },
+            elapsed_us: 0,
+            fields: offsets
+                .iter()
+                .map(|&(field, offset)| FieldResult {
+                    name: field.path().into(),
+                    status: Status::Proven,
+                    offset: Some(offset),
+                    size: field.size_bytes(),
+                    method: Some(Method::Guess),
+                    evidence_bits: Some(60),
+                    candidates: vec![offset],
+                    btf_offset: None,
+                    reason: None,
+                })
+                .collect(),
+        }
+    }
+
+    /// 6.12-rt, where a lock before the zone is longer.
+    const RT: [(Field, u32); 8] = [
+        (Field::SkBuffNfct, 104),
+        (Field::NfConnTupleOrig, 64),
+        (Field::NfConnTupleReply, 120),
+        (Field::NfConnStatus, 160),
+        (Field::NfConnCtNet, 168),
+        (Field::NfConnMark, 200),
+        (Field::NfConnZone, 44),
+        (Field::NetNsInum, 232),
+    ];
+
+    #[test]
+    fn the_window_covers_every_field_and_keeps_alignment() {
+        let layout = Layout::of(&document(&RT)).unwrap();
+        assert_eq!(
+            layout,
+            Layout {
+                skb_nfct: 104,
+                window_start: 40,
+                window_bytes: 164,
+                at_orig: 24,
+                at_reply: 80,
+                at_status: 120,
+                at_ct_net: 128,
+                at_mark: 160,
+                at_zone: 4,
+                net_inum: 232,
+                ct_status: 160,
+                known: known::MARK | known::ZONE | known::NETNS,
+            }
+        );
+    }
+
+    #[test]
+    fn what_is_optional_may_be_missing_and_what_is_not_may_not() {
+        for missing in 0..RT.len() {
+            let mut rest = RT.to_vec();
+            let (field, _) = rest.remove(missing);
+            let known = Layout::of(&document(&rest)).map(|layout| layout.known);
+            let expected = match field {
+                Field::NfConnMark => Ok(known::ZONE | known::NETNS),
+                Field::NfConnZone => Ok(known::MARK | known::NETNS),
+                Field::NfConnCtNet | Field::NetNsInum => Ok(known::MARK | known::ZONE),
+                field => Err(LayoutError::Missing(field)),
+            };
+            assert_eq!(known, expected, "without {field}");
+        }
+    }
+
+    #[test]
+    fn impossible_offsets_are_refused() {
+        let changed = |at: usize, offset: u32| {
+            let mut offsets = RT;
+            offsets[at].1 = offset;
+            Layout::of(&document(&offsets))
+        };
+        assert!(matches!(
+            changed(3, 161),
+            Err(LayoutError::Misaligned { .. })
+        ));
+        assert_eq!(changed(3, 400), Err(LayoutError::Scattered(368)));
+        assert!(matches!(
+            changed(3, u32::MAX - 7),
+            Err(LayoutError::Scattered(_))
+        ));
+    }
+}

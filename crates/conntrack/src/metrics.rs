@@ -1,0 +1,110 @@
+//! The counters as a file for a Prometheus textfile collector, replaced as a whole each time.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+
+use crate::counters::Counters;
+
+/// The file.
+pub struct Metrics {
+    path: PathBuf,
+    beside: PathBuf,
+    source: &'static str,
+    failed: bool,
+}
+
+impl Metrics {
+    /// Writes the file for the first time.
+    ///
+    /// # Errors
+    /// If it cannot be written: said at once, not at the first of many updates.
+    pub fn create(path: PathBuf, source: &'static str) -> io::Result<Self> {
+        let mut beside = path.clone().into_os_string();
+        beside.push(format!(".{}", std::process::id()));
+        let metrics = Self {
+            path,
+            beside: beside.into(),
+            source,
+            failed: false,
+        };
+        metrics.replace(&Counters::default())?;
+        Ok(metrics)
+    }
+
+    /// Replaces the file; a failure is said once and does not end the run.
+    pub fn update(&mut self, counters: &Counters) {
+        match self.replace(counters) {
+            Ok(()) => self.failed = false,
+            Err(error) if self.failed => log::debug!("metrics: {error}"),
+            Err(error) => {
+                log::warn!("write metrics {}: {error}", self.path.display());
+                self.failed = true;
+            }
+        }
+    }
+
+    fn replace(&self, counters: &Counters) -> io::Result<()> {
+        // A collector must never see half a file, and takes no file without the right ending.
+        let written = fs::write(&self.beside, render(counters, self.source))
+            .and_then(|()| fs::rename(&self.beside, &self.path));
+        if written.is_err() {
+            let _ = fs::remove_file(&self.beside);
+        }
+        written
+    }
+}
+
+fn render(counters: &Counters, source: &str) -> String {
+    let mut text = String::from(
+        "# HELP sextant_conntrack_records_total Records written, by type.\n\
+         # TYPE sextant_conntrack_records_total counter\n",
+    );
+    for (kind, count) in counters.by_type() {
+        let _ = writeln!(
+            text,
+            "sextant_conntrack_records_total{{source=\"{source}\",type=\"{kind}\"}} {count}"
+        );
+    }
+    text.push_str(
+        "# HELP sextant_conntrack_lost_total Events lost, by place.\n\
+         # TYPE sextant_conntrack_lost_total counter\n",
+    );
+    for (place, count) in counters.by_place() {
+        let place = place.name();
+        let _ = writeln!(
+            text,
+            "sextant_conntrack_lost_total{{source=\"{source}\",where=\"{place}\"}} {count}"
+        );
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use shared::record::wire::Loss;
+    use shared::record::wire::kind;
+
+    use super::*;
+
+    #[test]
+    fn the_file_is_replaced_as_a_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("conntrack.prom");
+        let mut metrics = Metrics::create(path.clone(), "tracepoint").unwrap();
+        let mut counters = Counters::default();
+        counters.count(kind::NEW);
+        counters.lost(Loss::TableFull, 4);
+        metrics.update(&counters);
+        let text = fs::read_to_string(&path).unwrap();
+        for line in [
+            "sextant_conntrack_records_total{source=\"tracepoint\",type=\"new\"} 1\n",
+            "sextant_conntrack_lost_total{source=\"tracepoint\",where=\"table_full\"} 4\n",
+        ] {
+            assert!(text.contains(line), "{text}");
+        }
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+        assert!(Metrics::create(dir.path().join("no/such"), "x").is_err());
+    }
+}

@@ -1,0 +1,160 @@
+//! The question that `--get` asks: `PROTO,SRC:PORT,DST:PORT[,NETNS]`. Pure.
+
+use std::net::IpAddr;
+use std::net::Ipv6Addr;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use shared::record::proto;
+use shared::record::wire::Record;
+use shared::record::wire::address_bytes;
+use shared::record::wire::family;
+
+/// A connection as its caller sees it, perhaps in one namespace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Question {
+    /// `IPPROTO_*`.
+    pub proto: u8,
+    /// Caller; for ICMP the port is the id.
+    pub src: (IpAddr, u16),
+    /// Called; for ICMP the port is type × 256 + code.
+    pub dst: (IpAddr, u16),
+    /// Where, if that was said.
+    pub netns: Option<Netns>,
+}
+
+/// How a namespace was named.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Netns {
+    /// Its inode number, as in `net:[4026531840]`.
+    Inode(u32),
+    /// A file that stands for it.
+    Path(PathBuf),
+}
+
+/// What is wrong with a question.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum QuestionError {
+    /// Too few or too many parts.
+    #[error("--get wants PROTO,SRC:PORT,DST:PORT[,NETNS]")]
+    Form,
+    /// Neither a name nor a number.
+    #[error("--get: no such protocol: {0}")]
+    Proto(String),
+    /// Not `a.b.c.d:port` nor `[addr]:port`.
+    #[error("--get: not an address with a port: {0}")]
+    Address(String),
+    /// IPv4 and IPv6 mixed.
+    #[error("--get: source and destination are of different families")]
+    Families,
+    /// Neither a number nor a path.
+    #[error("--get: not an inode number nor a path of a namespace: {0}")]
+    Netns(String),
+}
+
+impl FromStr for Question {
+    type Err = QuestionError;
+
+    fn from_str(text: &str) -> Result<Self, QuestionError> {
+        // A path may hold commas, so it comes last and takes the rest.
+        let mut parts = text.splitn(4, ',');
+        let mut next = || parts.next().ok_or(QuestionError::Form);
+        let (proto, src, dst) = (next()?, next()?, next()?);
+        let netns = parts.next().map(netns).transpose()?;
+        let question = Self {
+            proto: proto::number(proto).ok_or_else(|| QuestionError::Proto(proto.into()))?,
+            src: endpoint(src)?,
+            dst: endpoint(dst)?,
+            netns,
+        };
+        if question.src.0.is_ipv4() != question.dst.0.is_ipv4() {
+            return Err(QuestionError::Families);
+        }
+        Ok(question)
+    }
+}
+
+impl Question {
+    /// A record that has the connection's original tuple and nothing else.
+    #[must_use]
+    pub fn record(&self) -> Record {
+        Record {
+            family: if self.src.0.is_ipv4() {
+                family::IPV4
+            } else {
+                family::IPV6
+            },
+            proto: self.proto,
+            orig_src: address_bytes(self.src.0),
+            orig_dst: address_bytes(self.dst.0),
+            orig_sport: self.src.1,
+            orig_dport: self.dst.1,
+            ..Record::BLANK
+        }
+    }
+}
+
+fn endpoint(text: &str) -> Result<(IpAddr, u16), QuestionError> {
+    let bad = || QuestionError::Address(text.into());
+    let (address, port) = text.rsplit_once(':').ok_or_else(bad)?;
+    let address = match address
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'))
+    {
+        Some(v6) => v6.parse::<Ipv6Addr>().map(IpAddr::V6),
+        // Without brackets the last group of an address would pass for a port.
+        None if address.contains(':') => return Err(bad()),
+        None => address.parse(),
+    };
+    let port = port.parse().map_err(|_| bad())?;
+    Ok((address.map_err(|_| bad())?, port))
+}
+
+fn netns(text: &str) -> Result<Netns, QuestionError> {
+    if text.starts_with('/') {
+        return Ok(Netns::Path(text.into()));
+    }
+    text.parse()
+        .map(Netns::Inode)
+        .map_err(|_| QuestionError::Netns(text.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn questions_that_make_sense() {
+        let question: Question = "udp,10.0.0.2:5353,203.0.113.9:53".parse().unwrap();
+        assert_eq!(question.proto, proto::UDP);
+        assert_eq!(question.src, ([10, 0, 0, 2].into(), 5353));
+        assert_eq!(question.netns, None);
+        let question: Question = "6,[fd00::1]:1,[::ffff:1.2.3.4]:2,4026531840"
+            .parse()
+            .unwrap();
+        assert_eq!(question.dst, ("::ffff:1.2.3.4".parse().unwrap(), 2));
+        assert_eq!(question.netns, Some(Netns::Inode(4_026_531_840)));
+        let question: Question = "tcp,1.1.1.1:1,2.2.2.2:2,/run/netns/a,b".parse().unwrap();
+        assert_eq!(question.netns, Some(Netns::Path("/run/netns/a,b".into())));
+    }
+
+    #[test]
+    fn questions_that_do_not() {
+        for (text, said) in [
+            ("", "--get wants"),
+            ("udp,1.2.3.4:5", "--get wants"),
+            ("nope,1.2.3.4:5,1.2.3.4:6", "no such protocol: nope"),
+            (
+                "udp,1.2.3.4,1.2.3.4:6",
+                "not an address with a port: 1.2.3.4",
+            ),
+            ("udp,fd00::1:5,[fd00::2]:6", "not an address"),
+            ("udp,1.2.3.4:65536,1.2.3.4:6", "not an address"),
+            ("udp,1.2.3.4:5,[fd00::2]:6", "different families"),
+            ("udp,1.2.3.4:5,1.2.3.4:6,x", "not an inode number"),
+        ] {
+            let error = text.parse::<Question>().unwrap_err().to_string();
+            assert!(error.contains(said), "{text}: {error}");
+        }
+    }
+}

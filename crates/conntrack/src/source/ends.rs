@@ -1,0 +1,128 @@
+//! How a BPF source learns that a connection has ended: a sweep by the programs themselves, or
+//! where the kernel is too old for that, ctnetlink's destroy events.
+
+use std::time::Duration;
+use std::time::Instant;
+
+use anyhow::Context as _;
+use shared::netlink;
+use shared::record::wire::Record;
+use shared::record::wire::kind;
+use shared::record::wire::known;
+use shared::ring::identity::monotonic_ns;
+
+use crate::bpf::FlowTable;
+use crate::bpf::Programs;
+use crate::ctnetlink::Events;
+use crate::ctnetlink::listen::GROUP_DESTROY;
+use crate::table::Entry;
+use crate::table::Key;
+
+/// Period of the sweep: what the news of an end waits at most.
+const PERIOD: Duration = Duration::from_secs(1);
+/// A sweep takes at most this part of the time.
+const SHARE: u32 = 50;
+/// After a sweep that the full ring buffer stopped.
+const SOON: Duration = Duration::from_millis(2);
+
+/// The way of this kernel.
+pub enum Ends {
+    /// The sweep, and when it is due.
+    Sweep(Instant),
+    /// Events of our own namespace.
+    Netlink {
+        /// The subscription.
+        events: Box<Events>,
+        /// Fields that the programs' keys have.
+        key_known: u32,
+        /// The namespace.
+        netns_ino: u32,
+    },
+    /// None: entries stay until their tuple is used again.
+    Unseen,
+}
+
+impl Ends {
+    /// Subscribes to destroy events in the calling thread's namespace.
+    ///
+    /// # Errors
+    /// If the kernel has none.
+    pub fn by_netlink(netns_ino: u32, layout_known: u32) -> Result<Self, netlink::Error> {
+        Ok(Self::Netlink {
+            events: Box::new(Events::join(&[GROUP_DESTROY])?),
+            key_known: layout_known & (known::NETNS | known::ZONE),
+            netns_ino,
+        })
+    }
+
+    /// Looks for ends if it is time to, and says when it will be time again.
+    ///
+    /// # Errors
+    /// If the kernel refuses to run the sweep, or the table cannot be read.
+    pub fn look(
+        &mut self,
+        programs: &mut Programs<'_>,
+        table: &FlowTable,
+        batch: &mut Vec<Record>,
+    ) -> anyhow::Result<Duration> {
+        match self {
+            Self::Sweep(due) => {
+                let begun = Instant::now();
+                if begun >= *due {
+                    let sweep = programs.sweep()?;
+                    let took = begun.elapsed();
+                    log::trace!(
+                        "sweep: {} kept, {} ended, {took:?}",
+                        sweep.kept,
+                        sweep.ended
+                    );
+                    *due = begun
+                        + if sweep.stuck {
+                            SOON
+                        } else {
+                            PERIOD.max(took * SHARE)
+                        };
+                }
+                Ok(due.saturating_duration_since(Instant::now()))
+            }
+            Self::Netlink {
+                events,
+                key_known,
+                netns_ino,
+            } => {
+                let mut told = Vec::new();
+                events
+                    .take(&mut told, 4096)
+                    .context("read destroy events")?;
+                for record in told {
+                    let record = Record {
+                        netns_ino: *netns_ino,
+                        known: *key_known,
+                        ..record
+                    };
+                    batch.extend(end(table, &Key::of(&record))?);
+                }
+                Ok(Duration::from_millis(100))
+            }
+            Self::Unseen => Ok(PERIOD),
+        }
+    }
+}
+
+/// Removes an entry that netlink says has ended.
+fn end(table: &FlowTable, key: &Key) -> anyhow::Result<Option<Record>> {
+    let Some(entry) = table.get(key)? else {
+        return Ok(None);
+    };
+    Ok(table.remove(key)?.then(|| ended(key, &entry)))
+}
+
+/// The record of an entry's end, now.
+#[must_use]
+pub fn ended(key: &Key, entry: &Entry) -> Record {
+    let record = entry.record(key, kind::DESTROY);
+    Record {
+        ts_mono_ns: monotonic_ns().unwrap_or(record.ts_mono_ns),
+        ..record
+    }
+}
