@@ -6,6 +6,7 @@ use std::io::BufRead as _;
 use std::io::BufReader;
 use std::path::PathBuf;
 use std::process::Child;
+use std::process::ChildStderr;
 use std::process::ChildStdin;
 use std::process::ChildStdout;
 use std::process::Command;
@@ -115,6 +116,11 @@ impl Running {
     /// Its standard output, if that is a pipe.
     pub fn output(&mut self) -> Option<ChildStdout> {
         self.child.stdout.take()
+    }
+
+    /// Its standard error, if that is a pipe.
+    pub fn errors(&mut self) -> Option<ChildStderr> {
+        self.child.stderr.take()
     }
 
     /// Sends SIGTERM and waits for its end.
