@@ -20,9 +20,7 @@ use crate::cli::Origin;
 use crate::layout::Layout;
 
 /// Where to read from when nothing was said: stdin, if somebody feeds it.
-///
-/// # Errors
-/// If stdin cannot be looked at for another reason than being closed.
+#[must_use]
 pub fn default_origin() -> Option<Origin> {
     let stdin = io::stdin();
     if stdin.is_terminal() {
@@ -45,10 +43,9 @@ pub fn read(origin: &Origin) -> anyhow::Result<Layout> {
         }
         Origin::Pinned(path) => {
             let name = format!("pinned:{}", path.display());
-            let value =
+            // The map's one value is as long as the document.
+            let bytes =
                 pinned::read_document(path).with_context(|| format!("offsets from {name}"))?;
-            let length = codec::announced_bytes(&value).unwrap_or(value.len());
-            let bytes = value.get(..length).unwrap_or(&value).to_vec();
             (name, Ok(bytes))
         }
     };

@@ -10,7 +10,7 @@ pub mod traced;
 
 use std::time::Duration;
 
-use anyhow::Context as _;
+use shared::exit;
 use shared::exit::Failure;
 use shared::record::wire::Loss;
 use shared::record::wire::Record;
@@ -82,22 +82,41 @@ pub fn open<'obj>(
     objects: &'obj mut [Object; RUNGS],
 ) -> anyhow::Result<Box<dyn Source + 'obj>> {
     let is_auto = plan.source == SourceName::Auto;
-    let mut reasons = Vec::new();
+    let mut refusals = Vec::new();
     for (rung, object) in ladder(plan.source).iter().zip(objects) {
         match climb(*rung, plan, is_pinned, object) {
             Ok(source) => {
-                announce(source.kind(), is_auto, &reasons);
+                announce(source.kind(), is_auto, refusals.last());
                 return Ok(source);
             }
-            Err(error) if is_auto => {
-                log::info!("source {}: {error:#}", rung.name());
-                reasons.push((*rung, error));
+            Err(error) => {
+                let refusal = explain(*rung, error);
+                if !is_auto {
+                    return Err(refusal);
+                }
+                log::info!("{refusal:#}");
+                refusals.push(refusal);
             }
-            Err(error) => return Err(explain(*rung, error)),
         }
     }
-    let (rung, error) = reasons.pop().context("no source is known")?;
-    Err(explain(rung, error))
+    Err(no_source(refusals))
+}
+
+/// No rung holds: all reasons, with the exit code of the last, which asks for least.
+fn no_source(mut refusals: Vec<anyhow::Error>) -> anyhow::Error {
+    let Some(last) = refusals.pop() else {
+        return anyhow::anyhow!("no source is known");
+    };
+    refusals.into_iter().rev().fold(last, |error, refusal| {
+        let code = exit::code(&error);
+        let text = format!("{refusal:#}; {error:#}");
+        anyhow::Error::new(match code {
+            2 => Failure::Usage(text),
+            4 => Failure::Privilege(text),
+            5 => Failure::Kernel(text),
+            _ => Failure::Failed(text),
+        })
+    })
 }
 
 fn ladder(source: SourceName) -> &'static [Kind] {
@@ -123,22 +142,19 @@ fn climb<'obj>(
     })
 }
 
-fn announce(kind: Kind, is_auto: bool, reasons: &[(Kind, anyhow::Error)]) {
-    if is_auto && kind == Kind::Netlink {
-        let why = reasons.last().map_or_else(
-            || "there are no offsets".to_owned(),
-            |(rung, error)| format!("{}: {error:#}", rung.name()),
-        );
-        log::warn!("source netlink, which costs every new connection 2 microseconds: {why}");
-    } else {
-        log::info!("source {}", kind.name());
+fn announce(kind: Kind, is_auto: bool, refusal: Option<&anyhow::Error>) {
+    match refusal {
+        Some(why) if is_auto && kind == Kind::Netlink => {
+            log::warn!("source netlink, which costs each new connection 2 microseconds: {why:#}");
+        }
+        _ => log::info!("source {}", kind.name()),
     }
 }
 
-/// Gives an error the exit code that its cause deserves.
+/// Names the source, and gives the error the exit code that its cause deserves.
 fn explain(rung: Kind, error: anyhow::Error) -> anyhow::Error {
     let what = format!("source {}", rung.name());
-    if error.chain().any(|cause| cause.is::<Failure>()) || error.is::<Failure>() {
+    if error.is::<Failure>() || error.chain().any(|cause| cause.is::<Failure>()) {
         return error.context(what);
     }
     let missing = privilege::missing(rung);
