@@ -1,15 +1,13 @@
 //! The descriptor on which we say that everything is in place, as s6 understands it: a newline,
 //! then the end.
 
+use std::fs;
 use std::fs::File;
 use std::fs::OpenOptions;
 use std::io::Write as _;
-use std::os::fd::AsFd as _;
 
 use anyhow::Context as _;
-use nix::fcntl::FcntlArg;
 use nix::fcntl::OFlag;
-use nix::fcntl::fcntl;
 use shared::exit::Failure;
 
 /// A descriptor that somebody waits on.
@@ -25,14 +23,14 @@ impl Ready {
     pub fn take(number: i32) -> anyhow::Result<Self> {
         let bad = || Failure::Usage(format!("--ready-fd {number} is not open for writing"));
         // Through /proc, for a number alone cannot be trusted to be a descriptor that is ours.
+        let info = fs::read_to_string(format!("/proc/self/fdinfo/{number}")).with_context(bad)?;
+        if !is_writable(&info) {
+            return Err(bad().into());
+        }
         let file = OpenOptions::new()
             .write(true)
             .open(format!("/proc/self/fd/{number}"))
             .with_context(bad)?;
-        let flags = fcntl(file.as_fd(), FcntlArg::F_GETFL).map(OFlag::from_bits_truncate);
-        if flags.is_ok_and(|flags| flags.contains(OFlag::O_PATH)) {
-            return Err(bad().into());
-        }
         if number > 2 {
             // Who waits sees the end only when no copy is left.
             nix::unistd::close(number).with_context(bad)?;
@@ -45,5 +43,31 @@ impl Ready {
         if let Err(error) = self.file.write_all(b"\n") {
             log::warn!("write to --ready-fd: {error}");
         }
+    }
+}
+
+/// What `/proc/PID/fdinfo` says of the mode in which a descriptor was opened.
+fn is_writable(info: &str) -> bool {
+    let flags = info
+        .lines()
+        .find_map(|line| line.strip_prefix("flags:"))
+        .and_then(|octal| i32::from_str_radix(octal.trim(), 8).ok())
+        .map(OFlag::from_bits_retain);
+    flags.is_some_and(|flags| {
+        flags.intersects(OFlag::O_WRONLY | OFlag::O_RDWR) && !flags.contains(OFlag::O_PATH)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_writable;
+
+    #[test]
+    fn only_what_was_opened_for_writing_is_writable() {
+        for (flags, expected) in [("0100001", true), ("02", true), ("0100000", false)] {
+            let info = format!("pos:\t0\nflags:\t{flags}\nmnt_id:\t15\n");
+            assert_eq!(is_writable(&info), expected, "{flags}");
+        }
+        assert!(!is_writable("flags:\t010000001") && !is_writable(""));
     }
 }
