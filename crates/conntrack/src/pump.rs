@@ -94,13 +94,18 @@ impl Pump<'_> {
 
     /// Takes what was told before the hooks were removed, and the last counts.
     fn finish(&mut self, source: &mut dyn Source, batch: &mut Vec<Record>) -> anyhow::Result<()> {
-        source.stop();
         loop {
-            source.take(batch)?;
-            if batch.is_empty() || self.has_enough() {
+            let had_no_room = source.stop()?;
+            loop {
+                source.take(batch)?;
+                if batch.is_empty() || self.has_enough() {
+                    break;
+                }
+                self.forward_all(batch)?;
+            }
+            if !had_no_room || self.has_enough() {
                 break;
             }
-            self.forward_all(batch)?;
         }
         self.keep_house(source)?;
         self.hand_over()

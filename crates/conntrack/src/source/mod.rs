@@ -64,8 +64,12 @@ pub trait Source {
     /// If the counters cannot be read.
     fn lost(&self, place: Loss) -> anyhow::Result<u64>;
 
-    /// No more events begin; what has happened can still be taken.
-    fn stop(&mut self);
+    /// No more events begin; what has happened can still be taken. `true`: there was no room for
+    /// all of it, take and call again.
+    ///
+    /// # Errors
+    /// If what waits for room cannot be told.
+    fn stop(&mut self) -> anyhow::Result<bool>;
 }
 
 /// Most rungs that need a BPF object of their own.

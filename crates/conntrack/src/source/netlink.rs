@@ -6,6 +6,7 @@ use std::collections::HashSet;
 use std::mem;
 use std::os::fd::AsFd as _;
 use std::time::Duration;
+use std::time::Instant;
 
 use anyhow::Context as _;
 use nix::errno::Errno;
@@ -41,8 +42,8 @@ use crate::table::Key;
 
 /// Records that one call takes at most.
 const BATCH: usize = 4096;
-/// Until the next call of `tend`.
-const NOTHING_TO_DO: Duration = Duration::from_secs(3600);
+/// How often the kernel's table is compared with ours while it may hide ends from us.
+const REVIEW_PERIOD: Duration = Duration::from_secs(30);
 
 /// A subscription, and what it has told so far.
 pub struct Netlink<'obj> {
@@ -51,6 +52,11 @@ pub struct Netlink<'obj> {
     known: Known<'obj>,
     netns_ino: u32,
     nat_only: bool,
+    /// Connections that began before we listened, or while events were lost. By default a kernel
+    /// from 5.19 on tells of the end of such a one to nobody: an entry gets what its events are
+    /// kept in only if somebody listens when it is made (`nf_ct_ecache_ext_add`).
+    unheard: HashSet<Key>,
+    review_due: Instant,
     /// Told by the socket, not yet looked at.
     inbox: Vec<Record>,
     interrupted: u64,
@@ -73,6 +79,8 @@ impl<'obj> Netlink<'obj> {
                 .context("own network namespace")?
                 .inum(),
             nat_only: plan.nat_only,
+            unheard: HashSet::new(),
+            review_due: Instant::now() + REVIEW_PERIOD,
             inbox: Vec::with_capacity(BATCH),
             interrupted: 0,
             malformed: 0,
@@ -108,7 +116,11 @@ impl<'obj> Netlink<'obj> {
         // An entry that is missing from an interrupted dump may be there all the same.
         if end == DumpEnd::Consistent {
             let is_alive = |key: &Key, id: u64| present.contains(&(*key, id));
-            self.known.end_others(is_alive, each)?;
+            let unheard = &mut self.unheard;
+            self.known.end_others(is_alive, &mut |record| {
+                unheard.remove(&Key::of(&record));
+                each(record);
+            })?;
         }
         Ok(())
     }
@@ -120,6 +132,9 @@ impl<'obj> Netlink<'obj> {
             Begun::Fresh => {}
             Begun::Instead(of) => each(of),
         }
+        if record.r#type == kind::DUMP {
+            self.unheard.insert(Key::of(&record));
+        }
         each(record);
         Ok(())
     }
@@ -129,6 +144,7 @@ impl<'obj> Netlink<'obj> {
             kind::NEW => self.begin(record, &mut |record| batch.push(record)),
             kind::DESTROY => {
                 self.known.end(&record)?;
+                self.unheard.remove(&Key::of(&record));
                 batch.push(record);
                 Ok(())
             }
@@ -196,8 +212,16 @@ impl Source for Netlink<'_> {
         }
     }
 
-    fn tend(&mut self, _batch: &mut Vec<Record>) -> anyhow::Result<Duration> {
-        Ok(NOTHING_TO_DO)
+    fn tend(&mut self, batch: &mut Vec<Record>) -> anyhow::Result<Duration> {
+        if Instant::now() >= self.review_due {
+            if !self.unheard.is_empty() {
+                if let Err(error) = self.compare(&mut |record| batch.push(record)) {
+                    log::warn!("ends that nobody is told of are not found: {error:#}");
+                }
+            }
+            self.review_due = Instant::now() + REVIEW_PERIOD;
+        }
+        Ok(self.review_due.saturating_duration_since(Instant::now()))
     }
 
     fn lost(&self, place: Loss) -> anyhow::Result<u64> {
@@ -209,7 +233,9 @@ impl Source for Netlink<'_> {
         })
     }
 
-    fn stop(&mut self) {}
+    fn stop(&mut self) -> anyhow::Result<bool> {
+        Ok(false)
+    }
 }
 
 /// Gives a refusal its exit code.

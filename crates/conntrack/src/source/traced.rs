@@ -186,8 +186,10 @@ impl Source for Traced<'_> {
         Ok(here + of_ends + self.losses.total(place)?)
     }
 
-    fn stop(&mut self) {
+    fn stop(&mut self) -> anyhow::Result<bool> {
         self.programs.detach();
+        // Connections that found the ring buffer full wait in the table to be told of.
+        Ok(self.programs.has_sweep && self.programs.sweep()?.stuck)
     }
 }
 
