@@ -1,4 +1,4 @@
-//! Conntrack's netlink family: [`parse`] turns messages into records, [`dump`] asks for every
+//! Conntrack's netlink family: [`mod@parse`] turns messages into records, [`mod@dump`] asks for every
 //! entry, [`listen`] hears of those that come and go. Sockets come from `shared::netlink`.
 
 pub mod dump;

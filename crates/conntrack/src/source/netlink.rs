@@ -70,7 +70,7 @@ impl<'obj> Netlink<'obj> {
     /// If the kernel has no conntrack events, may not load what it needs for them, or a privilege
     /// is missing.
     pub fn open(plan: &Plan, is_pinned: bool, object: &'obj mut Object) -> anyhow::Result<Self> {
-        ctnetlink::may_be_used(plan.may_change_system).map_err(Failure::Failed)?;
+        ctnetlink::may_be_used(plan.may_change_system).map_err(Failure::Kernel)?;
         Ok(Self {
             events: Events::join(&[GROUP_NEW, GROUP_DESTROY]).map_err(|error| refused(&error))?,
             socket: Socket::open(Protocol::Netfilter)?,
