@@ -6,6 +6,7 @@ use std::io::BufRead as _;
 use std::io::BufReader;
 use std::path::PathBuf;
 use std::process::Child;
+use std::process::ChildStderr;
 use std::process::ChildStdin;
 use std::process::ChildStdout;
 use std::process::Command;
@@ -117,11 +118,21 @@ impl Running {
         self.child.stdout.take()
     }
 
+    /// Its standard error, if that is a pipe.
+    pub fn errors(&mut self) -> Option<ChildStderr> {
+        self.child.stderr.take()
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: Signal) {
+        let pid = nix::unistd::Pid::from_raw(self.child.id() as i32);
+        // It may have ended by itself; then a wait says how.
+        let _ = kill(pid, signal);
+    }
+
     /// Sends SIGTERM and waits for its end.
     pub fn stop(&mut self) -> ExitStatus {
-        let pid = nix::unistd::Pid::from_raw(self.child.id() as i32);
-        // It may have ended by itself; then the wait says how.
-        let _ = kill(pid, Signal::SIGTERM);
+        self.signal(Signal::SIGTERM);
         self.wait()
     }
 

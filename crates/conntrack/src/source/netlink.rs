@@ -6,6 +6,7 @@ use std::collections::HashSet;
 use std::mem;
 use std::os::fd::AsFd as _;
 use std::time::Duration;
+use std::time::Instant;
 
 use anyhow::Context as _;
 use nix::errno::Errno;
@@ -30,6 +31,8 @@ use shared::stop::Stop;
 use super::Source;
 use super::known::Begun;
 use super::known::Known;
+use super::loaded::REVIEW_PERIOD;
+use super::pace::Pace;
 use crate::bpf::FlowTable;
 use crate::bpf::Object;
 use crate::ctnetlink;
@@ -41,8 +44,6 @@ use crate::table::Key;
 
 /// Records that one call takes at most.
 const BATCH: usize = 4096;
-/// Until the next call of `tend`.
-const NOTHING_TO_DO: Duration = Duration::from_secs(3600);
 
 /// A subscription, and what it has told so far.
 pub struct Netlink<'obj> {
@@ -53,6 +54,10 @@ pub struct Netlink<'obj> {
     nat_only: bool,
     /// Told by the socket, not yet looked at.
     inbox: Vec<Record>,
+    /// Connections from before we listened: the kernel keeps events only for those that begin
+    /// while somebody does (`nf_conntrack_events` 2, the default since 5.19).
+    mute: HashSet<Key>,
+    pace: Pace,
     interrupted: u64,
     malformed: u64,
 }
@@ -74,15 +79,15 @@ impl<'obj> Netlink<'obj> {
                 .inum(),
             nat_only: plan.nat_only,
             inbox: Vec::with_capacity(BATCH),
+            mute: HashSet::new(),
+            pace: Pace::every(REVIEW_PERIOD),
             interrupted: 0,
             malformed: 0,
         })
     }
 
-    /// Compares the kernel's table with ours and gives the difference to `each`: what is new to
-    /// us as `DUMP`, what is gone as `DESTROY`.
-    fn compare(&mut self, each: &mut dyn FnMut(Record)) -> anyhow::Result<()> {
-        let mut present = HashSet::new();
+    /// Every connection of the namespace that is of interest, as a record of type `DUMP`.
+    fn dump(&mut self) -> anyhow::Result<(Vec<Record>, DumpEnd)> {
         let mut entries = Vec::new();
         let malformed = &mut self.malformed;
         let end = ctnetlink::dump(&mut self.socket, |parsed| match parsed {
@@ -93,47 +98,74 @@ impl<'obj> Netlink<'obj> {
             }
         })
         .context("dump the kernel's connections")?;
-        if end == DumpEnd::Interrupted {
-            self.interrupted += 1;
-        }
         let now_ns = monotonic_ns().context("read the clock")?;
-        for record in entries {
-            if self.nat_only && record.nat == 0 {
-                continue;
-            }
-            let record = self.complete(record, now_ns);
-            present.insert((Key::of(&record), record.ct_id));
-            self.begin(record, each)?;
+        entries.retain(|record| !self.nat_only || record.nat != 0);
+        for record in &mut entries {
+            *record = self.complete(*record, now_ns);
         }
-        // An entry that is missing from an interrupted dump may be there all the same.
-        if end == DumpEnd::Consistent {
-            let is_alive = |key: &Key, id: u64| present.contains(&(*key, id));
-            self.known.end_others(is_alive, each)?;
-        }
-        Ok(())
+        Ok((entries, end))
     }
 
-    /// Takes note of a connection and tells of it, unless it is known.
-    fn begin(&mut self, record: Record, each: &mut dyn FnMut(Record)) -> anyhow::Result<()> {
+    /// Compares the kernel's table with ours and gives the difference to `each`: what is new to
+    /// us as `DUMP`, what is gone as `DESTROY`.
+    fn compare(&mut self, each: &mut dyn FnMut(Record)) -> anyhow::Result<()> {
+        let (entries, end) = self.dump()?;
+        let mut present = HashSet::with_capacity(entries.len());
+        for record in entries {
+            let key = Key::of(&record);
+            present.insert((key, record.ct_id));
+            if self.begin(record, each)? {
+                self.mute.insert(key);
+            }
+        }
+        if end == DumpEnd::Interrupted {
+            // What is missing from it may be there all the same.
+            self.interrupted += 1;
+            return Ok(());
+        }
+        let is_alive = |key: &Key, id: u64| present.contains(&(*key, id));
+        self.known.end_others(is_alive, each)
+    }
+
+    /// Tells of the ends of those whose events the kernel does not keep.
+    fn review(&mut self, batch: &mut Vec<Record>) -> anyhow::Result<()> {
+        let (entries, end) = self.dump()?;
+        if end == DumpEnd::Interrupted {
+            return Ok(());
+        }
+        let present: HashSet<Key> = entries.iter().map(Key::of).collect();
+        let mute = &mut self.mute;
+        let is_alive = |key: &Key, _| present.contains(key) || !mute.contains(key);
+        let ended = self
+            .known
+            .end_others(is_alive, &mut |record| batch.push(record));
+        mute.retain(|key| present.contains(key));
+        ended
+    }
+
+    /// Takes note of a connection and tells of it; `false` if it was known.
+    fn begin(&mut self, record: Record, each: &mut dyn FnMut(Record)) -> anyhow::Result<bool> {
         match self.known.begin(&record)? {
-            Begun::Known => return Ok(()),
+            Begun::Known => return Ok(false),
             Begun::Fresh => {}
             Begun::Instead(of) => each(of),
         }
         each(record);
-        Ok(())
+        Ok(true)
     }
 
     fn apply(&mut self, record: Record, batch: &mut Vec<Record>) -> anyhow::Result<()> {
         match record.r#type {
-            kind::NEW => self.begin(record, &mut |record| batch.push(record)),
+            kind::NEW => {
+                self.begin(record, &mut |record| batch.push(record))?;
+            }
             kind::DESTROY => {
                 self.known.end(&record)?;
                 batch.push(record);
-                Ok(())
             }
-            _ => Ok(()),
+            _ => {}
         }
+        Ok(())
     }
 
     /// Adds what the message does not tell.
@@ -196,8 +228,18 @@ impl Source for Netlink<'_> {
         }
     }
 
-    fn tend(&mut self, _batch: &mut Vec<Record>) -> anyhow::Result<Duration> {
-        Ok(NOTHING_TO_DO)
+    fn tend(&mut self, batch: &mut Vec<Record>) -> anyhow::Result<Duration> {
+        let begun = Instant::now();
+        if self.mute.is_empty() {
+            return Ok(REVIEW_PERIOD);
+        }
+        if self.pace.is_due(begun) {
+            if let Err(error) = self.review(batch) {
+                log::warn!("ends of connections from before: {error:#}");
+            }
+            self.pace.done(begun, Instant::now());
+        }
+        Ok(self.pace.left(Instant::now()))
     }
 
     fn lost(&self, place: Loss) -> anyhow::Result<u64> {
