@@ -1,8 +1,6 @@
 //! The skeleton that libbpf-cargo generates from `bpf/conntrack.bpf.c`, and nothing else.
 #![expect(
     unsafe_code,
-    clippy::all,
-    clippy::absolute_paths,
     clippy::allow_attributes_without_reason,
     clippy::multiple_unsafe_ops_per_block,
     clippy::undocumented_unsafe_blocks,

@@ -1,6 +1,9 @@
 //! Conntrack's multicast groups: records of what comes and goes in one namespace, and of what the
 //! kernel had to drop.
 
+use std::os::fd::AsFd;
+use std::os::fd::BorrowedFd;
+
 use shared::netlink::Error;
 use shared::netlink::Listener;
 use shared::netlink::Protocol;
@@ -78,8 +81,8 @@ impl Events {
     }
 }
 
-impl std::os::fd::AsFd for Events {
-    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+impl AsFd for Events {
+    fn as_fd(&self) -> BorrowedFd<'_> {
         self.listener.as_fd()
     }
 }
