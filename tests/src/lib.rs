@@ -5,3 +5,4 @@ pub mod lab;
 pub mod oracle;
 pub mod pipeline;
 pub mod program;
+pub mod watch;

@@ -123,11 +123,16 @@ impl Running {
         self.child.stderr.take()
     }
 
+    /// Sends a signal.
+    pub fn signal(&self, signal: Signal) {
+        let pid = nix::unistd::Pid::from_raw(self.child.id() as i32);
+        // It may have ended by itself; then a wait says how.
+        let _ = kill(pid, signal);
+    }
+
     /// Sends SIGTERM and waits for its end.
     pub fn stop(&mut self) -> ExitStatus {
-        let pid = nix::unistd::Pid::from_raw(self.child.id() as i32);
-        // It may have ended by itself; then the wait says how.
-        let _ = kill(pid, Signal::SIGTERM);
+        self.signal(Signal::SIGTERM);
         self.wait()
     }
 

@@ -73,7 +73,8 @@ impl Pump<'_> {
             }
             source.take(&mut batch)?;
             let is_idle = batch.is_empty();
-            if now >= tend_due {
+            // What has happened goes first: a chore may add to it, or find no room to.
+            if now >= tend_due && (is_idle || now >= tend_due + HOUSEKEEPING) {
                 tend_due = now + source.tend(&mut batch)?;
             }
             if now >= housekeeping_due {
@@ -157,6 +158,7 @@ impl Pump<'_> {
                 let record = Record::loss(now_ns, place, grown);
                 self.ring.push(&record);
                 self.output.write(&record).context("write to stdout")?;
+                self.hand_over()?;
             }
         }
         self.ring.heartbeat(now_ns);

@@ -4,6 +4,7 @@
 pub mod dump;
 pub mod listen;
 pub mod parse;
+mod tuple;
 
 pub use dump::dump;
 pub use listen::Events;

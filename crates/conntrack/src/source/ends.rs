@@ -11,6 +11,7 @@ use shared::record::wire::kind;
 use shared::record::wire::known;
 use shared::ring::identity::monotonic_ns;
 
+use super::pace::Pace;
 use crate::bpf::FlowTable;
 use crate::bpf::Programs;
 use crate::ctnetlink::Events;
@@ -20,15 +21,13 @@ use crate::table::Key;
 
 /// Period of the sweep: what the news of an end waits at most.
 const PERIOD: Duration = Duration::from_secs(1);
-/// A sweep takes at most this part of the time.
-const SHARE: u32 = 50;
 /// After a sweep that the full ring buffer stopped.
 const SOON: Duration = Duration::from_millis(2);
 
 /// The way of this kernel.
 pub enum Ends {
     /// The sweep, and when it is due.
-    Sweep(Instant),
+    Sweep(Pace),
     /// Events of our own namespace.
     Netlink {
         /// The subscription.
@@ -43,6 +42,12 @@ pub enum Ends {
 }
 
 impl Ends {
+    /// By sweeps.
+    #[must_use]
+    pub fn by_sweep() -> Self {
+        Self::Sweep(Pace::every(PERIOD))
+    }
+
     /// Subscribes to destroy events in the calling thread's namespace.
     ///
     /// # Errors
@@ -66,24 +71,24 @@ impl Ends {
         batch: &mut Vec<Record>,
     ) -> anyhow::Result<Duration> {
         match self {
-            Self::Sweep(due) => {
+            Self::Sweep(pace) => {
                 let begun = Instant::now();
-                if begun >= *due {
+                if pace.is_due(begun) {
                     let sweep = programs.sweep()?;
-                    let took = begun.elapsed();
+                    let now = Instant::now();
                     log::trace!(
-                        "sweep: {} kept, {} ended, {took:?}",
+                        "sweep: {} kept, {} ended, {:?}",
                         sweep.kept,
-                        sweep.ended
+                        sweep.ended,
+                        now - begun
                     );
-                    *due = begun
-                        + if sweep.stuck {
-                            SOON
-                        } else {
-                            PERIOD.max(took * SHARE)
-                        };
+                    if sweep.stuck {
+                        pace.again(begun, SOON);
+                    } else {
+                        pace.done(begun, now);
+                    }
                 }
-                Ok(due.saturating_duration_since(Instant::now()))
+                Ok(pace.left(Instant::now()))
             }
             Self::Netlink {
                 events,

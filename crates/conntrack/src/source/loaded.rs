@@ -3,6 +3,8 @@
 
 use std::collections::HashMap;
 use std::collections::HashSet;
+use std::time::Duration;
+use std::time::Instant;
 
 use anyhow::Context as _;
 use shared::netlink::DumpEnd;
@@ -13,11 +15,15 @@ use shared::record::wire::kind;
 use shared::record::wire::known;
 use shared::ring::identity::monotonic_ns;
 
+use super::pace::Pace;
 use crate::bpf::FlowTable;
 use crate::bpf::table::Put;
 use crate::ctnetlink;
 use crate::table::Entry;
 use crate::table::Key;
+
+/// How often the kernel is asked about them again, while there are any.
+pub const REVIEW_PERIOD: Duration = Duration::from_secs(5);
 
 /// What the programs do not know themselves: entries that came from a dump.
 pub struct Loaded {
@@ -27,6 +33,7 @@ pub struct Loaded {
     key_known: u32,
     nat_only: bool,
     unproven: HashMap<Key, Record>,
+    pace: Pace,
     /// Dumps that changed under the reader and may lack entries.
     pub interrupted: u64,
     /// Entries that could not be parsed.
@@ -47,6 +54,7 @@ impl Loaded {
             key_known: layout_known & (known::NETNS | known::ZONE),
             nat_only,
             unproven: HashMap::new(),
+            pace: Pace::every(REVIEW_PERIOD),
             interrupted: 0,
             malformed: 0,
             full: 0,
@@ -61,7 +69,7 @@ impl Loaded {
     pub fn load(&mut self, table: &FlowTable, each: &mut dyn FnMut(Record)) -> anyhow::Result<()> {
         let mut failed = None;
         let (mut fresh, mut full) = (Vec::new(), 0);
-        self.dump(|key, record| match table.add(&key, &Entry::of(&record)) {
+        let end = self.dump(|key, record| match table.add(&key, &Entry::of(&record)) {
             Ok(Put::Added) => {
                 each(record);
                 fresh.push((key, record));
@@ -71,25 +79,43 @@ impl Loaded {
             Err(error) => failed = Some(error),
         })?;
         self.full += full;
+        self.interrupted += u64::from(end == DumpEnd::Interrupted);
         self.unproven.extend(fresh);
         failed.map_or(Ok(()), Err)
     }
 
-    /// How many have not been seen alive by the programs, nor ended.
-    #[must_use]
-    pub fn unproven(&self) -> usize {
-        self.unproven.len()
-    }
-
-    /// Asks again, and tells of the end of those that are gone.
+    /// If it is time to, asks again and tells of the end of those that are gone. Says when it will
+    /// be time again.
     ///
     /// # Errors
     /// If the kernel refuses the dump, or the table cannot be read.
-    pub fn review(&mut self, table: &FlowTable, batch: &mut Vec<Record>) -> anyhow::Result<()> {
+    pub fn review(
+        &mut self,
+        table: &FlowTable,
+        batch: &mut Vec<Record>,
+    ) -> anyhow::Result<Duration> {
+        let begun = Instant::now();
+        if self.unproven.is_empty() {
+            return Ok(REVIEW_PERIOD);
+        }
+        if self.pace.is_due(begun) {
+            // Also if it fails: another time may be better.
+            self.pace.again(begun, REVIEW_PERIOD);
+            self.tell_ends(table, batch)?;
+            self.pace.done(begun, Instant::now());
+        }
+        Ok(self.pace.left(Instant::now()))
+    }
+
+    fn tell_ends(&mut self, table: &FlowTable, batch: &mut Vec<Record>) -> anyhow::Result<()> {
         let mut present = HashSet::new();
-        self.dump(|key, _| {
+        let end = self.dump(|key, _| {
             present.insert(key);
         })?;
+        if end == DumpEnd::Interrupted {
+            // What is missing from it may be there all the same.
+            return Ok(());
+        }
         let gone: Vec<Key> = self
             .unproven
             .keys()
@@ -111,7 +137,7 @@ impl Loaded {
         Ok(())
     }
 
-    fn dump(&mut self, mut each: impl FnMut(Key, Record)) -> anyhow::Result<()> {
+    fn dump(&mut self, mut each: impl FnMut(Key, Record)) -> anyhow::Result<DumpEnd> {
         let now_ns = monotonic_ns().context("read the clock")?;
         let (netns_ino, key_known, nat_only) = (self.netns_ino, self.key_known, self.nat_only);
         let malformed = &mut self.malformed;
@@ -136,9 +162,6 @@ impl Loaded {
             }
         })
         .context("dump the kernel's connections")?;
-        if end == DumpEnd::Interrupted {
-            self.interrupted += 1;
-        }
-        Ok(())
+        Ok(end)
     }
 }

@@ -6,6 +6,7 @@ pub mod fire;
 pub mod known;
 pub mod loaded;
 pub mod netlink;
+pub mod pace;
 pub mod traced;
 
 use std::time::Duration;

@@ -31,6 +31,8 @@ use shared::stop::Stop;
 use super::Source;
 use super::known::Begun;
 use super::known::Known;
+use super::loaded::REVIEW_PERIOD;
+use super::pace::Pace;
 use crate::bpf::FlowTable;
 use crate::bpf::Object;
 use crate::ctnetlink;
@@ -42,8 +44,6 @@ use crate::table::Key;
 
 /// Records that one call takes at most.
 const BATCH: usize = 4096;
-/// How often the kernel's table is compared with ours while it may hide ends from us.
-const REVIEW_PERIOD: Duration = Duration::from_secs(30);
 
 /// A subscription, and what it has told so far.
 pub struct Netlink<'obj> {
@@ -52,13 +52,12 @@ pub struct Netlink<'obj> {
     known: Known<'obj>,
     netns_ino: u32,
     nat_only: bool,
-    /// Connections that began before we listened, or while events were lost. By default a kernel
-    /// from 5.19 on tells of the end of such a one to nobody: an entry gets what its events are
-    /// kept in only if somebody listens when it is made (`nf_ct_ecache_ext_add`).
-    unheard: HashSet<Key>,
-    review_due: Instant,
     /// Told by the socket, not yet looked at.
     inbox: Vec<Record>,
+    /// Connections from before we listened: the kernel keeps events only for those that begin
+    /// while somebody does (`nf_conntrack_events` 2, the default since 5.19).
+    mute: HashSet<Key>,
+    pace: Pace,
     interrupted: u64,
     malformed: u64,
 }
@@ -79,18 +78,16 @@ impl<'obj> Netlink<'obj> {
                 .context("own network namespace")?
                 .inum(),
             nat_only: plan.nat_only,
-            unheard: HashSet::new(),
-            review_due: Instant::now() + REVIEW_PERIOD,
             inbox: Vec::with_capacity(BATCH),
+            mute: HashSet::new(),
+            pace: Pace::every(REVIEW_PERIOD),
             interrupted: 0,
             malformed: 0,
         })
     }
 
-    /// Compares the kernel's table with ours and gives the difference to `each`: what is new to
-    /// us as `DUMP`, what is gone as `DESTROY`.
-    fn compare(&mut self, each: &mut dyn FnMut(Record)) -> anyhow::Result<()> {
-        let mut present = HashSet::new();
+    /// Every connection of the namespace that is of interest, as a record of type `DUMP`.
+    fn dump(&mut self) -> anyhow::Result<(Vec<Record>, DumpEnd)> {
         let mut entries = Vec::new();
         let malformed = &mut self.malformed;
         let end = ctnetlink::dump(&mut self.socket, |parsed| match parsed {
@@ -101,55 +98,74 @@ impl<'obj> Netlink<'obj> {
             }
         })
         .context("dump the kernel's connections")?;
-        if end == DumpEnd::Interrupted {
-            self.interrupted += 1;
-        }
         let now_ns = monotonic_ns().context("read the clock")?;
-        for record in entries {
-            if self.nat_only && record.nat == 0 {
-                continue;
-            }
-            let record = self.complete(record, now_ns);
-            present.insert((Key::of(&record), record.ct_id));
-            self.begin(record, each)?;
+        entries.retain(|record| !self.nat_only || record.nat != 0);
+        for record in &mut entries {
+            *record = self.complete(*record, now_ns);
         }
-        // An entry that is missing from an interrupted dump may be there all the same.
-        if end == DumpEnd::Consistent {
-            let is_alive = |key: &Key, id: u64| present.contains(&(*key, id));
-            let unheard = &mut self.unheard;
-            self.known.end_others(is_alive, &mut |record| {
-                unheard.remove(&Key::of(&record));
-                each(record);
-            })?;
-        }
-        Ok(())
+        Ok((entries, end))
     }
 
-    /// Takes note of a connection and tells of it, unless it is known.
-    fn begin(&mut self, record: Record, each: &mut dyn FnMut(Record)) -> anyhow::Result<()> {
+    /// Compares the kernel's table with ours and gives the difference to `each`: what is new to
+    /// us as `DUMP`, what is gone as `DESTROY`.
+    fn compare(&mut self, each: &mut dyn FnMut(Record)) -> anyhow::Result<()> {
+        let (entries, end) = self.dump()?;
+        let mut present = HashSet::with_capacity(entries.len());
+        for record in entries {
+            let key = Key::of(&record);
+            present.insert((key, record.ct_id));
+            if self.begin(record, each)? {
+                self.mute.insert(key);
+            }
+        }
+        if end == DumpEnd::Interrupted {
+            // What is missing from it may be there all the same.
+            self.interrupted += 1;
+            return Ok(());
+        }
+        let is_alive = |key: &Key, id: u64| present.contains(&(*key, id));
+        self.known.end_others(is_alive, each)
+    }
+
+    /// Tells of the ends of those whose events the kernel does not keep.
+    fn review(&mut self, batch: &mut Vec<Record>) -> anyhow::Result<()> {
+        let (entries, end) = self.dump()?;
+        if end == DumpEnd::Interrupted {
+            return Ok(());
+        }
+        let present: HashSet<Key> = entries.iter().map(Key::of).collect();
+        let mute = &mut self.mute;
+        let is_alive = |key: &Key, _| present.contains(key) || !mute.contains(key);
+        let ended = self
+            .known
+            .end_others(is_alive, &mut |record| batch.push(record));
+        mute.retain(|key| present.contains(key));
+        ended
+    }
+
+    /// Takes note of a connection and tells of it; `false` if it was known.
+    fn begin(&mut self, record: Record, each: &mut dyn FnMut(Record)) -> anyhow::Result<bool> {
         match self.known.begin(&record)? {
-            Begun::Known => return Ok(()),
+            Begun::Known => return Ok(false),
             Begun::Fresh => {}
             Begun::Instead(of) => each(of),
         }
-        if record.r#type == kind::DUMP {
-            self.unheard.insert(Key::of(&record));
-        }
         each(record);
-        Ok(())
+        Ok(true)
     }
 
     fn apply(&mut self, record: Record, batch: &mut Vec<Record>) -> anyhow::Result<()> {
         match record.r#type {
-            kind::NEW => self.begin(record, &mut |record| batch.push(record)),
+            kind::NEW => {
+                self.begin(record, &mut |record| batch.push(record))?;
+            }
             kind::DESTROY => {
                 self.known.end(&record)?;
-                self.unheard.remove(&Key::of(&record));
                 batch.push(record);
-                Ok(())
             }
-            _ => Ok(()),
+            _ => {}
         }
+        Ok(())
     }
 
     /// Adds what the message does not tell.
@@ -213,15 +229,17 @@ impl Source for Netlink<'_> {
     }
 
     fn tend(&mut self, batch: &mut Vec<Record>) -> anyhow::Result<Duration> {
-        if Instant::now() >= self.review_due {
-            if !self.unheard.is_empty() {
-                if let Err(error) = self.compare(&mut |record| batch.push(record)) {
-                    log::warn!("ends that nobody is told of are not found: {error:#}");
-                }
-            }
-            self.review_due = Instant::now() + REVIEW_PERIOD;
+        let begun = Instant::now();
+        if self.mute.is_empty() {
+            return Ok(REVIEW_PERIOD);
         }
-        Ok(self.review_due.saturating_duration_since(Instant::now()))
+        if self.pace.is_due(begun) {
+            if let Err(error) = self.review(batch) {
+                log::warn!("ends of connections from before: {error:#}");
+            }
+            self.pace.done(begun, Instant::now());
+        }
+        Ok(self.pace.left(Instant::now()))
     }
 
     fn lost(&self, place: Loss) -> anyhow::Result<u64> {

@@ -6,7 +6,6 @@ use std::io::Read as _;
 use std::mem;
 use std::path::Path;
 use std::time::Duration;
-use std::time::Instant;
 
 use anyhow::Context as _;
 use shared::exit::Failure;
@@ -32,8 +31,6 @@ use crate::plan::Plan;
 
 /// Bytes of the BPF ring buffer: 30,000 records, a tenth of a second at the highest rate.
 const RINGBUF_BYTES: u32 = 4 << 20;
-/// How often those that came from the dump are looked for again.
-const REVIEW_PERIOD: Duration = Duration::from_secs(30);
 
 /// Attached programs and what they tell.
 pub struct Traced<'obj> {
@@ -43,7 +40,6 @@ pub struct Traced<'obj> {
     losses: Losses,
     ends: Ends,
     loaded: Result<Loaded, String>,
-    review_due: Instant,
     /// Told while we waited for the hook to fire.
     early: Vec<Record>,
     /// The connection that we made ourselves.
@@ -86,12 +82,11 @@ impl<'obj> Traced<'obj> {
             events,
             table: programs.table()?,
             losses: programs.losses()?,
-            ends: Ends::Sweep(Instant::now()),
+            ends: Ends::by_sweep(),
             loaded: ctnetlink::may_be_used(plan.may_change_system).and_then(|()| {
                 Loaded::open(netns_ino, layout.known, plan.nat_only)
                     .map_err(|error| format!("{error:#}"))
             }),
-            review_due: Instant::now() + REVIEW_PERIOD,
             early: Vec::new(),
             our_id: None,
             programs,
@@ -160,15 +155,14 @@ impl Source for Traced<'_> {
     }
 
     fn tend(&mut self, batch: &mut Vec<Record>) -> anyhow::Result<Duration> {
+        let mut left = self.ends.look(&mut self.programs, &self.table, batch)?;
         if let Ok(loaded) = &mut self.loaded {
-            if loaded.unproven() > 0 && Instant::now() >= self.review_due {
-                if let Err(error) = loaded.review(&self.table, batch) {
-                    log::warn!("ends of connections that were there before: {error:#}");
-                }
-                self.review_due = Instant::now() + REVIEW_PERIOD;
+            match loaded.review(&self.table, batch) {
+                Ok(again) => left = left.min(again),
+                Err(error) => log::warn!("ends of connections from before: {error:#}"),
             }
         }
-        self.ends.look(&mut self.programs, &self.table, batch)
+        Ok(left)
     }
 
     fn lost(&self, place: Loss) -> anyhow::Result<u64> {
