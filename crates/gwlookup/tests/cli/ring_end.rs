@@ -8,8 +8,6 @@ use std::thread;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use shared::ring::Writer;
-use shared::ring::layout::Source;
 
 use crate::program::PATIENCE;
 use crate::program::Running;
@@ -18,32 +16,14 @@ use crate::program::run;
 use crate::ring::Place;
 use crate::ring::loopback;
 
-/// Names the ring to the process that runs [`a_writer_that_is_killed`] for another test.
-const RING: &str = "GWLOOKUP_TEST_RING";
-
-#[test]
-#[ignore = "the part of another process in `a_writer_that_dies_is_told_of`"]
-fn a_writer_that_is_killed() {
-    let Ok(path) = std::env::var(RING) else {
-        return;
-    };
-    let name = path.parse().unwrap();
-    let mut writer = Writer::create(&name, 65_536, Source::Tracepoint).unwrap();
-    for number in 0..3 {
-        writer.push(&loopback(number));
-    }
-    writer.ring_doorbell();
-    println!("written");
-    thread::sleep(2 * PATIENCE);
-}
-
 /// A process that has written three records and only waits for its end.
 fn writer_process(place: &Place) -> Running {
-    let mut command = Command::new(std::env::current_exe().unwrap());
+    let test = std::env::current_exe().unwrap();
+    let profile = test.ancestors().nth(2).unwrap();
+    let mut command = Command::new(profile.join("examples/write_ring"));
     command
-        .args(["--exact", "ring_end::a_writer_that_is_killed"])
-        .args(["--ignored", "--nocapture"])
-        .env(RING, &place.path)
+        .arg(&place.path)
+        .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     let mut writer = Running::start(&mut command);
