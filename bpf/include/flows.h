@@ -49,6 +49,8 @@ struct {
 
 const volatile __u64 ct_id_secret;
 const volatile bool nat_only;
+/* Without a sweep nobody comes back to what the full ring buffer could not take. */
+const volatile bool can_sweep;
 /*
  * Has a table, IPv4's or IPv6's, got a connection since the last sweep? Tells the sweep of an
  * empty table, which on an idle machine is its usual state, that there is nothing to walk for.
@@ -172,7 +174,7 @@ static __always_inline bool conclude(const struct flow6_key *key, const struct f
 	return true;
 }
 
-/* Removes an entry whose tuple another connection has taken. */
+/* Removes an entry at once, told or not: its tuple is another's, or nobody will come back to it. */
 static __always_inline void make_room(const struct flow6_key *key, const struct flow6 *was,
 				      const int words)
 {
@@ -200,6 +202,10 @@ static __always_inline bool begin(const struct flow6_key *key, const struct flow
 	note_growth(words);
 	if (announce(key, flow, words))
 		return true;
+	if (!can_sweep) {
+		count_loss(SEXTANT_LOSS_RINGBUF_FULL);
+		return true;
+	}
 	kept = bpf_map_lookup_elem(table_of(words), key);
 	if (kept)
 		kept->flags |= FLOW_UNANNOUNCED;
@@ -272,27 +278,33 @@ static __always_inline void saw_ct(__u64 ct, bool is_answer)
 		count_loss(SEXTANT_LOSS_UNKNOWN_FAMILY);
 }
 
+static __always_inline void end_flow(__u64 ct, const struct ct_view *view, const int words)
+{
+	struct flow6_key key;
+	struct flow6 *flow;
+
+	put_key(&key, view, words);
+	flow = bpf_map_lookup_elem(table_of(words), &key);
+	if (!flow || flow->ct != ct)
+		return;
+	if (can_sweep)
+		conclude(&key, flow, words);
+	else
+		make_room(&key, flow, words);
+}
+
 /* The end of an nf_conn, whose memory still holds what it was: tells of it if it is ours. */
 static __always_inline void ct_ended(__u64 ct)
 {
 	__u64 window[WINDOW_MAX / sizeof(__u64)];
-	struct flow6_key key;
 	struct ct_view view;
-	struct flow6 *flow;
 
 	if (read_ct(ct, window, &view))
-		return; /* the sweep will notice */
-	if (view.orig->l3num == SEXTANT_IPV4) {
-		put_key(&key, &view, V4_WORDS);
-		flow = bpf_map_lookup_elem(&flows4, &key);
-		if (flow && flow->ct == ct)
-			conclude(&key, flow, V4_WORDS);
-	} else if (view.orig->l3num == SEXTANT_IPV6) {
-		put_key(&key, &view, V6_WORDS);
-		flow = bpf_map_lookup_elem(&flows6, &key);
-		if (flow && flow->ct == ct)
-			conclude(&key, flow, V6_WORDS);
-	}
+		count_loss(SEXTANT_LOSS_READ_FAULT);
+	else if (view.orig->l3num == SEXTANT_IPV4)
+		end_flow(ct, &view, V4_WORDS);
+	else if (view.orig->l3num == SEXTANT_IPV6)
+		end_flow(ct, &view, V6_WORDS);
 }
 
 #endif

@@ -17,6 +17,7 @@ use super::FlowTable;
 use super::Losses;
 use super::skel::ConntrackSkel;
 use super::skel::ConntrackSkelBuilder;
+use super::skel::OpenConntrackProgs;
 use super::skel::types;
 use super::sweep::Sweep;
 use crate::layout::Layout;
@@ -57,6 +58,8 @@ pub struct Programs<'obj> {
     links: Vec<Link>,
     /// Does this kernel let a program walk a map?
     pub has_sweep: bool,
+    /// Does a hook tell of ends?
+    pub hears_ends: bool,
 }
 
 impl<'obj> Programs<'obj> {
@@ -68,12 +71,6 @@ impl<'obj> Programs<'obj> {
         let mut open = ConntrackSkelBuilder::default()
             .open(object)
             .context("open the BPF object")?;
-        let rodata = open
-            .maps
-            .rodata_data
-            .as_deref_mut()
-            .context("the BPF object has no read-only data")?;
-        tell(rodata, settings);
         for flows in [&mut open.maps.flows4, &mut open.maps.flows6] {
             flows.set_max_entries(settings.max_entries)?;
         }
@@ -84,26 +81,18 @@ impl<'obj> Programs<'obj> {
             && ProgramType::RawTracepoint
                 .is_helper_supported(BPF_FUNC_for_each_map_elem)
                 .unwrap_or(false);
-        let progs = &mut open.progs;
-        progs
-            .on_net_dev_queue
-            .set_autoload(hook == Hook::Tracepoint);
-        for prog in [
-            &mut progs.on_confirm,
-            &mut progs.on_confirmed,
-            &mut progs.on_insert,
-            &mut progs.on_inserted,
-            &mut progs.on_destroy,
-        ] {
-            prog.set_autoload(hook == Hook::Kprobe);
-        }
-        progs.sweep.set_autoload(has_sweep);
+        let rodata = open.maps.rodata_data.as_deref_mut();
+        let rodata = rodata.context("the BPF object has no read-only data")?;
+        tell(rodata, settings);
+        rodata.can_sweep = has_sweep;
+        choose(&mut open.progs, hook, has_sweep);
         let skel = open.load().context("load the BPF programs")?;
         Ok(Self {
             skel,
             hook,
             links: Vec::new(),
             has_sweep,
+            hears_ends: false,
         })
     }
 
@@ -149,6 +138,7 @@ impl<'obj> Programs<'obj> {
         // Renamed in 6.1. Without either the sweep alone tells of ends.
         let destroy = attach_kprobe(&progs.on_destroy, false, "nf_ct_destroy")
             .or_else(|_| attach_kprobe(&progs.on_destroy, false, "destroy_conntrack"));
+        self.hears_ends = destroy.is_ok();
         match destroy {
             Ok(link) => links.push(link),
             Err(error) => log::info!("ends of connections come from the sweep alone: {error:#}"),
@@ -197,6 +187,23 @@ impl<'obj> Programs<'obj> {
     pub fn sweep(&mut self) -> anyhow::Result<Sweep> {
         super::sweep::run(&mut self.skel)
     }
+}
+
+/// Leaves out the programs that this hook does not need, or the kernel could not load.
+fn choose(progs: &mut OpenConntrackProgs<'_>, hook: Hook, has_sweep: bool) {
+    progs
+        .on_net_dev_queue
+        .set_autoload(hook == Hook::Tracepoint);
+    for prog in [
+        &mut progs.on_confirm,
+        &mut progs.on_confirmed,
+        &mut progs.on_insert,
+        &mut progs.on_inserted,
+        &mut progs.on_destroy,
+    ] {
+        prog.set_autoload(hook == Hook::Kprobe);
+    }
+    progs.sweep.set_autoload(has_sweep);
 }
 
 fn attach_kprobe(

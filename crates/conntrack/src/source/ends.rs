@@ -1,5 +1,5 @@
 //! How a BPF source learns that a connection has ended: a sweep by the programs themselves, or
-//! where the kernel is too old for that, ctnetlink's destroy events.
+//! where the kernel is too old for that, a hook of theirs or ctnetlink's destroy events.
 
 use std::time::Duration;
 use std::time::Instant;
@@ -37,6 +37,8 @@ pub enum Ends {
         /// The namespace.
         netns_ino: u32,
     },
+    /// The programs' own hook.
+    Heard,
     /// None: entries stay until their tuple is used again.
     Unseen,
 }
@@ -109,7 +111,7 @@ impl Ends {
                 }
                 Ok(Duration::from_millis(100))
             }
-            Self::Unseen => Ok(PERIOD),
+            Self::Heard | Self::Unseen => Ok(PERIOD),
         }
     }
 }

@@ -92,7 +92,11 @@ impl<'obj> Traced<'obj> {
             programs,
         };
         if !source.programs.has_sweep {
-            source.ends = source.ends_without_sweep(netns_ino, layout.known);
+            source.ends = if source.programs.hears_ends {
+                Ends::Heard
+            } else {
+                source.ends_without_sweep(netns_ino, layout.known)
+            };
         }
         let fired = fire::fire(
             &mut source.events,
