@@ -62,7 +62,11 @@ impl<'obj> Traced<'obj> {
                 kprobes_exist()?;
                 Hook::Kprobe
             }
-            kind => return Err(Failure::Kernel(format!("this version has no source {}", kind.name())).into()),
+            kind => {
+                return Err(
+                    Failure::Kernel(format!("this version has no source {}", kind.name())).into(),
+                );
+            }
         };
         let settings = Settings {
             layout,
