@@ -115,11 +115,16 @@ impl Pipeline {
                 return record;
             }
         }
-        let seen: Vec<String> = self.seen.iter().map(Value::to_string).collect();
+        let last: Vec<String> = self
+            .seen
+            .iter()
+            .rev()
+            .take(5)
+            .map(Value::to_string)
+            .collect();
         panic!(
-            "no {what} among {} records:\n{}",
-            seen.len(),
-            seen.join("\n")
+            "no {what} among {} records, the last {last:#?}",
+            self.seen.len()
         );
     }
 
