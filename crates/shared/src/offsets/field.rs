@@ -44,12 +44,66 @@ fields! {
     NfConnMark = "nf_conn.mark", 4;
     /// `struct nf_conntrack_zone`, whose first member is the `u16` id.
     NfConnZone = "nf_conn.zone", 2;
+    /// `u32`: when the connection expires, in jiffies, the low half of them. (Since 4.9.)
+    NfConnTimeout = "nf_conn.timeout", 4;
     /// `unsigned int`, the namespace's inode number as `/proc/<pid>/ns/net` shows it.
     NetNsInum = "net.ns.inum", 4;
+    /// `struct sock *` of the sender.
+    SkBuffSk = "sk_buff.sk", 8;
+    /// Start of the packet's buffer.
+    SkBuffHead = "sk_buff.head", 8;
+    /// `u16`, counted from `head`, as the next two.
+    SkBuffTransportHeader = "sk_buff.transport_header", 2;
+    /// See `transport_header`.
+    SkBuffNetworkHeader = "sk_buff.network_header", 2;
+    /// See `transport_header`.
+    SkBuffMacHeader = "sk_buff.mac_header", 2;
+    /// `__be32`, the peer's IPv4 address.
+    SockDaddr = "sock.skc_daddr", 4;
+    /// `__be32`, the IPv4 address that the socket receives for.
+    SockRcvSaddr = "sock.skc_rcv_saddr", 4;
+    /// `__be16`, the peer's port.
+    SockDport = "sock.skc_dport", 2;
+    /// `u16` in host order, the own port.
+    SockNum = "sock.skc_num", 2;
+    /// `unsigned short`, `AF_INET` and the like.
+    SockFamily = "sock.skc_family", 2;
+    /// `struct net *`.
+    SockNet = "sock.skc_net", 8;
+    /// `struct in6_addr`, the peer's IPv6 address.
+    SockV6Daddr = "sock.skc_v6_daddr", 16;
+    /// `struct in6_addr`, the IPv6 address that the socket receives for.
+    SockV6RcvSaddr = "sock.skc_v6_rcv_saddr", 16;
+    /// `__be32`, the IPv4 address that the socket sends from.
+    InetSockSaddr = "inet_sock.inet_saddr", 4;
+    /// `__be16`, the own port.
+    InetSockSport = "inet_sock.inet_sport", 2;
+    /// `u32`, the smoothed round-trip time in eighths of a microsecond.
+    TcpSockSrttUs = "tcp_sock.srtt_us", 4;
+    /// `u32`, its mean deviation in quarters of a microsecond.
+    TcpSockMdevUs = "tcp_sock.mdev_us", 4;
+    /// `struct sock *`.
+    SocketSk = "socket.sk", 8;
+    /// `__be32`.
+    Flowi4Saddr = "flowi4.saddr", 4;
+    /// `__be32`.
+    Flowi4Daddr = "flowi4.daddr", 4;
+    /// `__be16`.
+    Flowi4Sport = "flowi4.fl4_sport", 2;
+    /// `__be16`.
+    Flowi4Dport = "flowi4.fl4_dport", 2;
+    /// `struct in6_addr`.
+    Flowi6Saddr = "flowi6.saddr", 16;
+    /// `struct in6_addr`.
+    Flowi6Daddr = "flowi6.daddr", 16;
+    /// `__be16`.
+    Flowi6Sport = "flowi6.fl6_sport", 2;
+    /// `__be16`.
+    Flowi6Dport = "flowi6.fl6_dport", 2;
 }
 
 impl Field {
-    /// The fields that `conntrack` needs: `--fields conntrack`.
+    /// The fields of a tracked connection: `--fields conntrack`.
     pub const CONNTRACK: &'static [Self] = &[
         Self::SkBuffNfct,
         Self::NfConnTupleOrig,
@@ -58,6 +112,25 @@ impl Field {
         Self::NfConnCtNet,
         Self::NfConnMark,
         Self::NfConnZone,
+        Self::NetNsInum,
+    ];
+
+    /// The fields of a socket: `--fields socket`.
+    pub const SOCKET: &'static [Self] = &[
+        Self::SkBuffSk,
+        Self::SocketSk,
+        Self::SockDaddr,
+        Self::SockRcvSaddr,
+        Self::SockDport,
+        Self::SockNum,
+        Self::SockFamily,
+        Self::SockNet,
+        Self::SockV6Daddr,
+        Self::SockV6RcvSaddr,
+        Self::InetSockSaddr,
+        Self::InetSockSport,
+        Self::TcpSockSrttUs,
+        Self::TcpSockMdevUs,
         Self::NetNsInum,
     ];
 }
