@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 /*
- * Copies what user space asks for from the object that a tracepoint hands over, and knows nothing
- * of what it copies: no struct, no offset, no value. User space solves.
+ * Copies what user space asks for from the object that a hook shows, and knows nothing of what it
+ * copies: no struct, no offset, no value. User space solves, and says which programs to load.
  */
 #include <linux/bpf.h>
+#include <linux/ptrace.h>
 #include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
 
 #include "guesser_wire.h"
 
 /*
  * Key: 0. Value: a request and the answers to it. Mapped by guesser, which writes the request and
- * reads the answers, both while the program is idle: events of one thread are answered in its own
+ * reads the answers, both while the programs are idle: events of one thread are answered in its own
  * system calls. When full: further events are counted in `seen`, not read.
  */
 struct {
@@ -22,9 +24,28 @@ struct {
 } guess_exchange SEC(".maps");
 
 /*
- * Finds the objects that the request describes. Only addresses in the linear map pass: the argument
- * was allocated there, and nothing else is as near to it. Reading elsewhere, where devices are
- * mapped, could do more than read.
+ * Key: 0. Value: the program that reads, of the type of the hooks that are loaded. Written by
+ * guesser before anything is attached, read by the tail calls of the hooks: so the loops are
+ * verified once, not once per hook.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
+	__uint(max_entries, 1);
+	__uint(key_size, sizeof(__u32));
+	__uint(value_size, sizeof(__u32));
+} reader SEC(".maps");
+
+static __always_inline struct guess_exchange *exchange(void)
+{
+	__u32 key = 0;
+
+	return bpf_map_lookup_elem(&guess_exchange, &key);
+}
+
+/*
+ * Finds the objects that the request describes. Only addresses in the linear map pass: what the
+ * hook shows was allocated there, and nothing else is as near to it. Reading elsewhere, where
+ * devices are mapped, could do more than read.
  */
 static __always_inline void follow(const struct guess_request *request, struct guess_hit *hit)
 {
@@ -59,36 +80,135 @@ static __always_inline void read_pieces(const struct guess_request *request, str
 	}
 }
 
-SEC("raw_tracepoint/net_dev_queue")
-int on_net_dev_queue(struct bpf_raw_tracepoint_args *ctx)
+/* Reads what was asked for, into the hit that a hook began. */
+static __always_inline int capture(void)
 {
-	__u64 root = ctx->args[0];
-	struct guess_exchange *shared;
-	struct guess_request *request;
+	struct guess_exchange *shared = exchange();
 	struct guess_hit *hit;
-	__u32 key = 0;
 	__u32 index;
 
-	shared = bpf_map_lookup_elem(&guess_exchange, &key);
+	if (!shared)
+		return 0;
+	index = shared->request.current;
+	if (index >= GUESS_HITS)
+		return 0;
+	hit = &shared->hit[index];
+	follow(&shared->request, hit);
+	read_pieces(&shared->request, hit);
+	hit->token = shared->request.token;
+	return 0;
+}
+
+SEC("raw_tracepoint")
+int capture_traced(void *ctx)
+{
+	return capture();
+}
+
+SEC("kprobe")
+int capture_called(void *ctx)
+{
+	return capture();
+}
+
+/*
+ * Begins a hit, if this event of this thread is asked for. An interrupt may bring another event of
+ * the thread before the first is read: that one is then read twice, and the first stays without
+ * token, which is how user space tells.
+ */
+static __always_inline int is_asked_for(enum guess_event event, __u64 root)
+{
+	struct guess_exchange *shared = exchange();
+	struct guess_request *request;
+	__u32 index;
+
 	if (!shared)
 		return 0;
 	request = &shared->request;
-	/* A test run: no tracepoint hands over NULL. The id is right in any pid namespace. */
-	if (!root) {
-		request->pid_tgid = bpf_get_current_pid_tgid();
-		return 0;
-	}
-	if (!request->token || request->pid_tgid != bpf_get_current_pid_tgid())
+	if (!request->token || request->event != event ||
+	    request->pid_tgid != bpf_get_current_pid_tgid())
 		return 0;
 	index = request->seen++;
 	if (index >= GUESS_HITS)
 		return 0;
-	hit = &shared->hit[index];
-	hit->address[0] = root;
-	follow(request, hit);
-	read_pieces(request, hit);
-	hit->token = request->token;
+	shared->hit[index].address[0] = root;
+	request->current = index;
+	return 1;
+}
+
+static __always_inline int show(void *ctx, enum guess_event event, __u64 object)
+{
+	if (is_asked_for(event, object))
+		bpf_tail_call(ctx, &reader, 0);
 	return 0;
+}
+
+/* Only for a test run, which tells the calling thread's id as the kernel has it, in any pid
+ * namespace. */
+SEC("raw_tracepoint")
+int learn_thread(void *ctx)
+{
+	struct guess_exchange *shared = exchange();
+
+	if (shared)
+		shared->request.pid_tgid = bpf_get_current_pid_tgid();
+	return 0;
+}
+
+SEC("raw_tracepoint")
+int on_trace_packet(struct bpf_raw_tracepoint_args *ctx)
+{
+	return show(ctx, GUESS_PACKET, ctx->args[0]);
+}
+
+SEC("raw_tracepoint")
+int on_trace_sock_state(struct bpf_raw_tracepoint_args *ctx)
+{
+	return show(ctx, GUESS_SOCK_STATE, ctx->args[0]);
+}
+
+/* fib_table_lookup(tb_id, flowi4, …) */
+SEC("raw_tracepoint")
+int on_trace_route4(struct bpf_raw_tracepoint_args *ctx)
+{
+	return show(ctx, GUESS_ROUTE4, ctx->args[1]);
+}
+
+/* fib6_table_lookup(net, result, table, flowi6) */
+SEC("raw_tracepoint")
+int on_trace_route6(struct bpf_raw_tracepoint_args *ctx)
+{
+	return show(ctx, GUESS_ROUTE6, ctx->args[3]);
+}
+
+SEC("kprobe")
+int on_call_packet_first(struct pt_regs *ctx)
+{
+	return show(ctx, GUESS_PACKET, PT_REGS_PARM1(ctx));
+}
+
+SEC("kprobe")
+int on_call_sock_state_first(struct pt_regs *ctx)
+{
+	return show(ctx, GUESS_SOCK_STATE, PT_REGS_PARM1(ctx));
+}
+
+SEC("kprobe")
+int on_call_route4_second(struct pt_regs *ctx)
+{
+	return show(ctx, GUESS_ROUTE4, PT_REGS_PARM2(ctx));
+}
+
+SEC("kprobe")
+int on_call_route6_second(struct pt_regs *ctx)
+{
+	return show(ctx, GUESS_ROUTE6, PT_REGS_PARM2(ctx));
+}
+
+SEC("kprobe")
+int on_call_route6_third(struct pt_regs *ctx)
+{
+	return show(ctx, GUESS_ROUTE6, PT_REGS_PARM3(ctx));
 }
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 OR MIT */
 /*
- * What guesser asks its program to read, and what it gets back. The only truth about these bytes:
+ * What guesser asks its programs to read, and what it gets back. The only truth about these bytes:
  * the Rust side takes its types from the skeleton.
  */
 #ifndef GUESSER_WIRE_H
@@ -9,14 +9,27 @@
 #include <linux/types.h>
 
 /* Limits of one request; array lengths, so that they reach the skeleton. */
-#define GUESS_BASES	  8
-#define GUESS_PIECES	  48
+#define GUESS_BASES	  16
+#define GUESS_PIECES	  64
 #define GUESS_PIECE_BYTES 256
 #define GUESS_HITS	  4
 
+/* What a hook shows. A request names one of them. */
+enum guess_event {
+	GUESS_NOTHING = 0,
+	/* A sk_buff that is about to be transmitted. */
+	GUESS_PACKET = 1,
+	/* A TCP socket whose state changes. */
+	GUESS_SOCK_STATE = 2,
+	/* A flowi4 that a route is looked up for. */
+	GUESS_ROUTE4 = 3,
+	/* A flowi6 that a route is looked up for. */
+	GUESS_ROUTE6 = 4,
+};
+
 /*
  * An object: the pointer at `offset` of an earlier one, without its bits in `tag_mask`. The first
- * is the argument of the tracepoint itself, whatever its entry says.
+ * is what the hook shows, whatever its entry says.
  */
 struct guess_base {
 	__u64 tag_mask;
@@ -31,7 +44,7 @@ struct guess_piece {
 	__u32 bytes;
 };
 
-/* Written by user space, but for `pid_tgid` (by a test run) and `seen`. */
+/* Written by user space, but for `pid_tgid` (by a test run), `seen` and `current`. */
 struct guess_request {
 	/* Nothing is read while it is 0. */
 	__u64 token;
@@ -43,6 +56,10 @@ struct guess_request {
 	__u32 seen;
 	/* How many of `base` are set, the first included. */
 	__u32 bases;
+	/* The others are not answered. */
+	enum guess_event event;
+	/* The hit that a hook began. */
+	__u32 current;
 	struct guess_base base[GUESS_BASES];
 	struct guess_piece piece[GUESS_PIECES];
 };
@@ -62,7 +79,7 @@ struct guess_exchange {
 	struct guess_hit hit[GUESS_HITS];
 };
 
-_Static_assert(sizeof(struct guess_request) == 32 + 8 * 16 + 48 * 12, "wire format");
-_Static_assert(sizeof(struct guess_hit) == 72 + 48 + 48 * 256, "wire format");
+_Static_assert(sizeof(struct guess_request) == 40 + 16 * 16 + 64 * 12, "wire format");
+_Static_assert(sizeof(struct guess_hit) == 136 + 64 + 64 * 256, "wire format");
 
 #endif

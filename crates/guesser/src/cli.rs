@@ -67,8 +67,12 @@ pub struct Cli {
 /// A set of fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum FieldSet {
-    /// What conntrack needs: sk_buff._nfct, six fields of nf_conn, net.ns.inum
+    /// A tracked connection: sk_buff._nfct, nf_conn, net.ns.inum
     Conntrack,
+    /// A socket: sk_buff.sk, socket.sk, sock, inet_sock, tcp_sock, net.ns.inum
+    Socket,
+    /// Every field, with the headers of sk_buff, flowi4 and flowi6
+    All,
 }
 
 impl FieldSet {
@@ -77,6 +81,8 @@ impl FieldSet {
     pub fn fields(self) -> &'static [Field] {
         match self {
             Self::Conntrack => Field::CONNTRACK,
+            Self::Socket => Field::SOCKET,
+            Self::All => Field::ALL,
         }
     }
 }
@@ -97,8 +103,10 @@ pub enum Method {
 pub enum Hook {
     /// The first that works
     Auto,
-    /// The raw tracepoint net_dev_queue
+    /// Raw tracepoints
     Tracepoint,
+    /// Kprobes
+    Kprobe,
 }
 
 /// A form of the document.

@@ -1,120 +1,220 @@
-//! The whole experiment: makes the ground while the capture program loads, guesses, verifies on
-//! fresh connections, and starts over once if they contradict.
+//! The whole experiment: makes the ground while the capture programs load, finds hooks, guesses,
+//! verifies on fresh connections, and starts over once if they contradict.
 
 use std::mem::MaybeUninit;
-use std::panic;
 use std::thread;
-use std::thread::ScopedJoinHandle;
+use std::time::Instant;
 
 use anyhow::Context as _;
 use shared::netns::Part;
 use shared::offsets::Field;
 
-use crate::bpf::Probe;
+use crate::bpf::Hooks;
+use crate::bpf::Rooms;
+use crate::bpf::hook::Means;
+use crate::fields::Event;
+use crate::fields::Place;
+use crate::fields::Struct;
+use crate::guess::Search;
 use crate::guess::guess;
+use crate::ladder::Ladder;
 use crate::linear_map;
 use crate::random::Random;
-use crate::sample::capture::Camera;
-use crate::sample::capture::Tally;
-use crate::sample::namespaces::Ground;
+use crate::sample::camera::Camera;
+use crate::sample::camera::Tally;
+use crate::sample::camera::Witness;
+use crate::sample::fire;
+use crate::sample::ground::Ground;
+use crate::sample::ground::Preparing;
+use crate::sample::ground::Use;
+use crate::sample::plan;
+use crate::sample::plan::Grounds;
 use crate::solve::Solver;
 use crate::solve::verdict::Finding;
 use crate::timing::Timing;
-use crate::verify::verify;
+use crate::verify::Verification;
 
 /// Namespaces that track connections. Three, so that what follows the namespace is told from what
 /// merely differs twice, and so that their inode numbers are evidence enough.
-const TRACKED: usize = 3;
+const TRACKING: usize = 3;
+/// Namespaces that do not track; together with the others there are three at least.
+const PLAIN: usize = 1;
+const PLAIN_ALONE: usize = 3;
+
+/// What is asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Question {
+    /// The fields.
+    pub fields: &'static [Field],
+    /// What may be hooked.
+    pub means: &'static [Means],
+    /// Whether to keep all that was read.
+    pub keeps_samples: bool,
+}
 
 /// What came out.
 #[derive(Debug)]
 pub struct Outcome {
     /// The verdict on each field.
     pub findings: Vec<Finding>,
-    /// The searches, and a name for each sample.
-    pub searches: (Solver, Vec<String>),
+    /// The searches.
+    pub search: Search,
+}
+
+/// What every experiment is made with.
+struct Laboratory<'obj> {
+    hooks: Hooks<'obj>,
+    grounds: Grounds,
+    random: Random,
+    tally: Tally,
+    started: Instant,
+}
+
+impl<'obj> Laboratory<'obj> {
+    /// Runs a round of experiments that a witness looks at.
+    fn round(&mut self, witness: &mut dyn Witness) -> anyhow::Result<()> {
+        let mut camera = Camera {
+            hooks: &mut self.hooks,
+            random: &mut self.random,
+            started: self.started,
+            tally: &mut self.tally,
+            witness,
+        };
+        plan::round(&mut camera, &mut self.grounds)
+    }
 }
 
 /// Measures the fields.
 ///
 /// # Errors
 /// Exit 4 or 5 if the kernel refuses, 3 if something fails.
-pub fn run(fields: &[Field], timing: &mut Timing) -> anyhow::Result<Outcome> {
+pub fn run(question: Question, timing: &mut Timing) -> anyhow::Result<Outcome> {
+    let solver = Solver::new(question.fields);
+    let events: Vec<Event> = Event::ALL
+        .into_iter()
+        .filter(|event| solver.order(*event).is_some())
+        .collect();
+    let tracking = if solver.needs(Struct::NfConn) { TRACKING } else { 0 };
+    let plain = if tracking > 0 { PLAIN } else { PLAIN_ALONE };
+    let stock = plan::stock(&solver);
     thread::scope(|scope| {
-        let grounds: Vec<_> = (0..TRACKED).map(|_| scope.spawn(Ground::tracked)).collect();
-        let untracked = scope.spawn(Ground::untracked);
-        let mut object = MaybeUninit::uninit();
-        let mut probe = Probe::load(&mut object, linear_map::span_bytes()?)?;
-        timing.lap("load");
-        probe.attach()?;
-        probe.follow_this_thread()?;
-        timing.lap("attach");
-        let mut grounds: Vec<Ground> = grounds.into_iter().map(join).collect::<Result<_, _>>()?;
-        let mut untracked = join(untracked)?;
+        let prepare = |count, purpose| -> Vec<_> {
+            (0..count)
+                .map(|_| Ground::prepare(scope, purpose, stock))
+                .collect()
+        };
+        let tracked = prepare(tracking, Use::Tracking);
+        let plain = prepare(plain, Use::Plain);
+        let mut rooms: Rooms = [MaybeUninit::uninit(), MaybeUninit::uninit()];
+        let mut hooks = Hooks::new(&mut rooms, linear_map::span_bytes()?);
+        let mut ladder = Ladder::new(question.means, &events);
+        ladder.attach(&mut hooks)?;
+        timing.lap("load and attach");
+        let ready = |grounds: Vec<Preparing>| -> anyhow::Result<Vec<Ground>> {
+            grounds.into_iter().map(Preparing::ready).collect()
+        };
+        let grounds = Grounds {
+            tracked: ready(tracked).context("experiment with connections")?,
+            plain: ready(plain)?,
+        };
         timing.lap("namespaces");
-        let mut camera = Camera {
-            probe: &mut probe,
+        let mut laboratory = Laboratory {
+            hooks,
+            grounds,
             random: Random::from_kernel().context("read /dev/urandom")?,
             tally: Tally::default(),
+            started: Instant::now(),
         };
-        let outcome = attempt(fields, &mut camera, &mut grounds, &mut untracked, timing)?;
-        log::info!("{}", camera.tally);
+        try_hooks(&mut laboratory, &mut ladder)?;
+        timing.lap("hooks");
+        let mut outcome = attempt(question, &mut laboratory, timing)?;
+        for finding in &mut outcome.findings {
+            explain_absence(finding, &laboratory.grounds, &ladder);
+        }
+        log::info!("{}", laboratory.tally);
         Ok(outcome)
     })
 }
 
+fn try_hooks(laboratory: &mut Laboratory<'_>, ladder: &mut Ladder) -> anyhow::Result<()> {
+    let Laboratory {
+        hooks,
+        grounds,
+        random,
+        tally,
+        started,
+    } = laboratory;
+    ladder.test(hooks, |hooks, event| {
+        let mut witness = fire::Anything::of(event);
+        let mut camera = Camera {
+            hooks,
+            random,
+            started: *started,
+            tally,
+            witness: &mut witness,
+        };
+        fire::cause(&mut camera, grounds, event)
+    })?;
+    ladder.require(Event::Packet)
+}
+
 fn attempt(
-    fields: &[Field],
-    camera: &mut Camera<'_, '_>,
-    grounds: &mut [Ground],
-    untracked: &mut Ground,
+    question: Question,
+    laboratory: &mut Laboratory<'_>,
     timing: &mut Timing,
 ) -> anyhow::Result<Outcome> {
     let mut again = true;
     loop {
-        let searches = guess(camera, grounds, fields)?;
-        let mut findings = searches.0.findings();
+        let mut search = Search::new(question.fields, question.keeps_samples);
+        guess(&mut search, |search| laboratory.round(search))?;
+        let mut findings = search.solver.findings();
         timing.lap("sample and solve");
         let proven: Vec<Field> = findings
             .iter()
             .filter(|finding| finding.offset().is_some())
             .map(|finding| finding.field)
             .collect();
-        let contradicted = verify(camera, grounds, untracked, &searches.0, &proven)?;
+        let mut verification = Verification::new(&search.solver, &proven)?;
+        laboratory.round(&mut verification)?;
         timing.lap("verify");
+        let contradicted = verification.contradicted();
         if !contradicted.is_empty() && again {
             log::warn!("fresh connections contradict {contradicted:?}; starting over");
             again = false;
+            laboratory.grounds.release();
             continue;
         }
         for finding in &mut findings {
             if contradicted.contains(&finding.field) {
                 finding.withdraw("fresh connections contradict it".into());
+            } else if finding.offset().is_some() && !verification.has_seen(finding.field) {
+                finding.withdraw("no fresh connection confirmed it".into());
             }
-            explain_absence(finding, grounds);
         }
-        return Ok(Outcome { findings, searches });
+        return Ok(Outcome { findings, search });
     }
 }
 
 /// A field that this kernel cannot be made to use is missing for that reason.
-fn explain_absence(finding: &mut Finding, grounds: &[Ground]) {
+fn explain_absence(finding: &mut Finding, grounds: &Grounds, ladder: &Ladder) {
+    if finding.offset().is_some() {
+        return;
+    }
     let needs: &[Part] = match finding.field {
         Field::NfConnZone => &[Part::Zone],
         Field::NfConnMark => &[Part::Mark],
         Field::NfConnStatus => &[Part::Dnat, Part::Snat],
-        _ => return,
+        _ => &[],
     };
-    let mut refused = grounds.iter().flat_map(Ground::refused);
+    let mut refused = grounds.tracked.iter().flat_map(Ground::refused);
     if let Some((part, refusal)) = refused.find(|(part, _)| needs.contains(part)) {
-        if finding.offset().is_none() {
-            finding.reason = Some(format!("this kernel refuses {part:?} rules: {refusal}"));
+        finding.reason = Some(format!("this kernel refuses {part:?} rules: {refusal}"));
+    }
+    let inside = Place::Field(finding.field).spec().inside;
+    let hook = Event::ALL.into_iter().find(|event| event.shows() == inside);
+    if let Some(event) = hook.filter(|event| ladder.hook(*event).is_none()) {
+        if inside != Struct::Sock {
+            finding.reason = Some(format!("no hook shows it ({})", ladder.why_not(event)));
         }
     }
-}
-
-fn join<T>(thread: ScopedJoinHandle<'_, T>) -> T {
-    thread
-        .join()
-        .unwrap_or_else(|payload| panic::resume_unwind(payload))
 }

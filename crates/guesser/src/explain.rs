@@ -1,11 +1,12 @@
 //! How the candidates of each field died, for `--explain`.
 
 use crate::solve::Solver;
+use crate::solve::sample::Sample;
 use crate::solve::track::Track;
 
 /// Lines of text: per search a title, and per step what decided and how many were left.
 #[must_use]
-pub fn lines(solver: &Solver, samples: &[String]) -> Vec<String> {
+pub fn lines(solver: &Solver, samples: &[Sample]) -> Vec<String> {
     solver
         .tracks()
         .iter()
@@ -13,10 +14,10 @@ pub fn lines(solver: &Solver, samples: &[String]) -> Vec<String> {
         .collect()
 }
 
-fn search(track: &Track, samples: &[String]) -> Vec<String> {
+fn search(track: &Track, samples: &[Sample]) -> Vec<String> {
     let way: Vec<String> = track
         .way
-        .0
+        .steps
         .iter()
         .map(|step| format!("{} at {}", step.pointer, step.offset))
         .collect();
@@ -25,11 +26,11 @@ fn search(track: &Track, samples: &[String]) -> Vec<String> {
         steps => format!(" behind {}", steps.join(", ")),
     };
     let places = track.evidence.places();
-    let mut lines = vec![format!("{}{way}: {places} places", track.spec.field)];
+    let mut lines = vec![format!("{}{way}: {places} places", track.spec.place)];
     for change in &track.trail {
         let name = samples
             .get((change.sample as usize).wrapping_sub(1))
-            .map_or("", String::as_str);
+            .map_or("", |sample| sample.name.as_str());
         let why = if change.by_search_behind {
             "nothing behind the others"
         } else {

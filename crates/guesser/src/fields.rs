@@ -1,18 +1,60 @@
 //! What is looked for: in which struct each field lies, how it is aligned, and what a pointer
 //! leads to. The table from which solver, requests and cross-check take every kernel fact; no
-//! offset stands here.
+//! offset stands here, and no order: what must be known first follows from it.
+
+use std::collections::BTreeSet;
+use std::fmt;
 
 use shared::offsets::Field;
 
+/// What a hook shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Event {
+    /// A packet about to be transmitted.
+    Packet,
+    /// A TCP socket that changes its state.
+    SockState,
+    /// An IPv4 flow that a route is looked up for.
+    Route4,
+    /// An IPv6 flow that a route is looked up for.
+    Route6,
+}
+
+impl Event {
+    /// Every kind of event.
+    pub const ALL: [Self; 4] = [Self::Packet, Self::SockState, Self::Route4, Self::Route6];
+
+    /// The struct that the hook hands over.
+    #[must_use]
+    pub const fn shows(self) -> Struct {
+        match self {
+            Self::Packet => Struct::SkBuff,
+            Self::SockState => Struct::Sock,
+            Self::Route4 => Struct::Flowi4,
+            Self::Route6 => Struct::Flowi6,
+        }
+    }
+}
+
 /// A kernel struct that fields are searched in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Struct {
-    /// A packet: what the tracepoint hands over.
+    /// A packet.
     SkBuff,
+    /// The buffer that holds a packet's bytes.
+    Buffer,
     /// A connection.
     NfConn,
     /// A network namespace.
     Net,
+    /// A socket as the protocols see it: `sock`, `inet_sock` and `tcp_sock` begin together.
+    Sock,
+    /// A socket as the file system sees it: `socket`, and the inode behind it.
+    Socket,
+    /// What an IPv4 route is looked up for.
+    Flowi4,
+    /// What an IPv6 route is looked up for.
+    Flowi6,
 }
 
 impl Struct {
@@ -21,27 +63,92 @@ impl Struct {
     #[must_use]
     pub const fn window_bytes(self) -> u32 {
         match self {
+            Self::Flowi4 | Self::Flowi6 => 256,
             Self::SkBuff => 512,
-            Self::NfConn => 1024,
+            Self::Buffer | Self::NfConn => 1024,
+            Self::Socket => 2048,
+            Self::Sock => 4096,
             Self::Net => 7168,
         }
     }
 
-    /// The pointer through which it is reached; none if the tracepoint hands it over.
+    /// The pointers that lead to it.
+    pub fn reached_by(self) -> impl Iterator<Item = &'static Spec> {
+        SPECS.iter().filter(move |spec| spec.leads_to() == Some(self))
+    }
+
+    /// Whether a hook hands it over.
     #[must_use]
-    pub fn reached_by(self) -> Option<&'static Spec> {
-        SPECS.iter().find(|spec| match spec.kind {
-            Kind::Pointer { to, .. } => to == self,
-            Kind::Value => false,
-        })
+    pub fn is_shown(self) -> bool {
+        Event::ALL.iter().any(|event| event.shows() == self)
     }
 }
 
-/// One field that can be measured.
+/// A place in a struct: a field that can be asked for, or one that only helps to find another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Place {
+    /// A field with a name in the document.
+    Field(Field),
+    /// `struct socket *` of a sock; the only way from one to the other.
+    SockSocket,
+    /// The inode number of a socket, in the inode that is allocated together with it.
+    SocketIno,
+}
+
+impl Place {
+    /// Bytes that it takes.
+    #[must_use]
+    pub const fn size_bytes(self) -> u32 {
+        match self {
+            Self::Field(field) => field.size_bytes(),
+            Self::SockSocket | Self::SocketIno => 8,
+        }
+    }
+
+    /// The kernel's own path.
+    #[must_use]
+    pub const fn path(self) -> &'static str {
+        match self {
+            Self::Field(field) => field.path(),
+            Self::SockSocket => "sock.sk_socket",
+            Self::SocketIno => "socket_alloc.vfs_inode.i_ino",
+        }
+    }
+
+    /// The place of this path.
+    #[must_use]
+    pub fn of_path(path: &str) -> Option<Self> {
+        let mut places = SPECS.iter().map(|spec| spec.place);
+        places.find(|place| place.path() == path)
+    }
+
+    /// Its entry in the table.
+    #[must_use]
+    pub fn spec(self) -> &'static Spec {
+        SPECS
+            .iter()
+            .find(|spec| spec.place == self)
+            .expect("a test walks through every place")
+    }
+}
+
+impl From<Field> for Place {
+    fn from(field: Field) -> Self {
+        Self::Field(field)
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.path())
+    }
+}
+
+/// A place that can be measured.
 #[derive(Debug)]
 pub struct Spec {
-    /// Its name.
-    pub field: Field,
+    /// Which.
+    pub place: Place,
     /// The struct that it lies in.
     pub inside: Struct,
     /// Its natural alignment: no other offset is tried.
@@ -50,7 +157,7 @@ pub struct Spec {
     pub kind: Kind,
 }
 
-/// What a field holds.
+/// What a place holds.
 #[derive(Debug)]
 pub enum Kind {
     /// Bytes that an experiment determines.
@@ -62,79 +169,198 @@ pub enum Kind {
         to: Struct,
         /// Low bits that are no part of the address.
         tag_mask: u64,
-        /// The fields behind it that prove it: all of them must be found there.
-        proof: &'static [Field],
+        /// The places that prove it: all of them must be found behind it.
+        proof: &'static [Place],
+    },
+    /// The address of the struct that led here.
+    Back,
+    /// Where in the buffer behind `of` a header begins. It is searched once for each candidate of
+    /// `of`, since it is counted from there.
+    Index {
+        /// The pointer to the buffer.
+        of: Place,
     },
 }
 
-/// Every field that can be measured, a pointer before what lies behind it.
-pub const SPECS: &[Spec] = &[
+impl Spec {
+    /// What it leads to, if it is a pointer.
+    #[must_use]
+    pub const fn leads_to(&self) -> Option<Struct> {
+        match self.kind {
+            Kind::Pointer { to, .. } => Some(to),
+            _ => None,
+        }
+    }
+
+    /// The struct at the end of the way along which it is searched: its own, or the one that it
+    /// counts in.
+    #[must_use]
+    pub fn searched_at(&self) -> Struct {
+        match self.kind {
+            Kind::Index { of } => of.spec().leads_to().unwrap_or(self.inside),
+            _ => self.inside,
+        }
+    }
+
+    /// Bits of it that are no address.
+    #[must_use]
+    pub const fn tag_mask(&self) -> u64 {
+        match self.kind {
+            Kind::Pointer { tag_mask, .. } => tag_mask,
+            _ => 0,
+        }
+    }
+
+    /// What must be found behind it.
+    #[must_use]
+    pub const fn proof(&self) -> &'static [Place] {
+        match self.kind {
+            Kind::Pointer { proof, .. } => proof,
+            _ => &[],
+        }
+    }
+}
+
+const fn field(field: Field, inside: Struct, align_bytes: u32) -> Spec {
     Spec {
-        field: Field::SkBuffNfct,
-        inside: Struct::SkBuff,
-        align_bytes: 8,
-        kind: Kind::Pointer {
-            to: Struct::NfConn,
+        place: Place::Field(field),
+        inside,
+        align_bytes,
+        kind: Kind::Value,
+    }
+}
+
+const fn pointer(place: Place, inside: Struct, to: Struct, proof: &'static [Place]) -> Spec {
+    let kind = Kind::Pointer {
+        to,
+        tag_mask: match place {
             // NFCT_INFOMASK: `enum ip_conntrack_info` of this packet.
-            tag_mask: 7,
-            proof: &[Field::NfConnTupleOrig, Field::NfConnTupleReply],
+            Place::Field(Field::SkBuffNfct) => 7,
+            _ => 0,
         },
-    },
+        proof,
+    };
     Spec {
-        field: Field::NfConnTupleOrig,
-        inside: Struct::NfConn,
-        align_bytes: 4,
-        kind: Kind::Value,
-    },
-    Spec {
-        field: Field::NfConnTupleReply,
-        inside: Struct::NfConn,
-        align_bytes: 4,
-        kind: Kind::Value,
-    },
-    Spec {
-        field: Field::NfConnStatus,
-        inside: Struct::NfConn,
+        place,
+        inside,
         align_bytes: 8,
-        kind: Kind::Value,
-    },
+        kind,
+    }
+}
+
+const fn header(field: Field) -> Spec {
     Spec {
-        field: Field::NfConnMark,
-        inside: Struct::NfConn,
-        align_bytes: 4,
-        kind: Kind::Value,
-    },
-    Spec {
-        field: Field::NfConnZone,
-        inside: Struct::NfConn,
+        place: Place::Field(field),
+        inside: Struct::SkBuff,
         align_bytes: 2,
-        kind: Kind::Value,
-    },
-    Spec {
-        field: Field::NfConnCtNet,
-        inside: Struct::NfConn,
-        align_bytes: 8,
-        kind: Kind::Pointer {
-            to: Struct::Net,
-            tag_mask: 0,
-            proof: &[Field::NetNsInum],
+        kind: Kind::Index {
+            of: Place::Field(Field::SkBuffHead),
         },
-    },
-    Spec {
-        field: Field::NetNsInum,
-        inside: Struct::Net,
-        align_bytes: 4,
-        kind: Kind::Value,
-    },
+    }
+}
+
+const PROVES_NF_CONN: &[Place] = &[
+    Place::Field(Field::NfConnTupleOrig),
+    Place::Field(Field::NfConnTupleReply),
+];
+const PROVES_NET: &[Place] = &[Place::Field(Field::NetNsInum)];
+const PROVES_SOCK: &[Place] = &[
+    Place::Field(Field::SockNum),
+    Place::Field(Field::InetSockSport),
+];
+const PROVES_SOCKET: &[Place] = &[Place::Field(Field::SocketSk), Place::SocketIno];
+const PROVES_BUFFER: &[Place] = &[
+    Place::Field(Field::SkBuffTransportHeader),
+    Place::Field(Field::SkBuffNetworkHeader),
 ];
 
-/// The entry of a field.
+/// Every place that can be measured.
+pub const SPECS: &[Spec] = {
+    use Field as F;
+    use Place::Field as P;
+    use Struct as S;
+    &[
+        pointer(P(F::SkBuffNfct), S::SkBuff, S::NfConn, PROVES_NF_CONN),
+        pointer(P(F::SkBuffSk), S::SkBuff, S::Sock, PROVES_SOCK),
+        pointer(P(F::SkBuffHead), S::SkBuff, S::Buffer, PROVES_BUFFER),
+        header(F::SkBuffTransportHeader),
+        header(F::SkBuffNetworkHeader),
+        header(F::SkBuffMacHeader),
+        field(F::NfConnTupleOrig, S::NfConn, 4),
+        field(F::NfConnTupleReply, S::NfConn, 4),
+        field(F::NfConnStatus, S::NfConn, 8),
+        field(F::NfConnMark, S::NfConn, 4),
+        field(F::NfConnZone, S::NfConn, 2),
+        field(F::NfConnTimeout, S::NfConn, 4),
+        pointer(P(F::NfConnCtNet), S::NfConn, S::Net, PROVES_NET),
+        field(F::NetNsInum, S::Net, 4),
+        field(F::SockDaddr, S::Sock, 4),
+        field(F::SockRcvSaddr, S::Sock, 4),
+        field(F::SockDport, S::Sock, 2),
+        field(F::SockNum, S::Sock, 2),
+        field(F::SockFamily, S::Sock, 2),
+        pointer(P(F::SockNet), S::Sock, S::Net, PROVES_NET),
+        field(F::SockV6Daddr, S::Sock, 4),
+        field(F::SockV6RcvSaddr, S::Sock, 4),
+        field(F::InetSockSaddr, S::Sock, 4),
+        field(F::InetSockSport, S::Sock, 2),
+        field(F::TcpSockSrttUs, S::Sock, 4),
+        field(F::TcpSockMdevUs, S::Sock, 4),
+        pointer(Place::SockSocket, S::Sock, S::Socket, PROVES_SOCKET),
+        Spec {
+            place: Place::SocketIno,
+            inside: S::Socket,
+            align_bytes: 8,
+            kind: Kind::Value,
+        },
+        Spec {
+            place: P(F::SocketSk),
+            inside: S::Socket,
+            align_bytes: 8,
+            kind: Kind::Back,
+        },
+        field(F::Flowi4Saddr, S::Flowi4, 4),
+        field(F::Flowi4Daddr, S::Flowi4, 4),
+        field(F::Flowi4Sport, S::Flowi4, 2),
+        field(F::Flowi4Dport, S::Flowi4, 2),
+        field(F::Flowi6Saddr, S::Flowi6, 4),
+        field(F::Flowi6Daddr, S::Flowi6, 4),
+        field(F::Flowi6Sport, S::Flowi6, 2),
+        field(F::Flowi6Dport, S::Flowi6, 2),
+    ]
+};
+
+/// The places that must be searched to prove these fields: themselves, the pointers that lead to
+/// them, and what proves those pointers. Of several pointers to one struct those that are wanted
+/// anyway, else the first.
 #[must_use]
-pub fn spec(field: Field) -> &'static Spec {
-    SPECS
-        .iter()
-        .find(|spec| spec.field == field)
-        .expect("a test walks through every field")
+pub fn needed(fields: &[Field]) -> BTreeSet<Place> {
+    let mut needed: BTreeSet<Place> = fields.iter().copied().map(Place::Field).collect();
+    loop {
+        let mut more: BTreeSet<Place> = needed
+            .iter()
+            .flat_map(|place| place.spec().proof())
+            .copied()
+            .collect();
+        for spec in needed.iter().map(|place| place.spec()) {
+            if let Kind::Index { of } = spec.kind {
+                more.insert(of);
+            }
+            let mut pointers = spec.inside.reached_by().map(|pointer| pointer.place);
+            // A socket is shown by a change of its state alone, which tells too little.
+            let known = spec.inside.is_shown() && spec.inside != Struct::Sock
+                || pointers.any(|place| needed.contains(&place));
+            if !known {
+                let first = spec.inside.reached_by().next();
+                more.extend(first.map(|pointer| pointer.place));
+            }
+        }
+        let before = needed.len();
+        needed.append(&mut more);
+        if needed.len() == before {
+            return needed;
+        }
+    }
 }
 
 #[cfg(test)]
@@ -144,20 +370,40 @@ mod tests {
     #[test]
     fn every_field_has_an_entry_and_every_struct_a_way_to_it() {
         for field in Field::ALL {
-            let spec = spec(*field);
+            let spec = Place::Field(*field).spec();
             assert!(field.size_bytes() % spec.align_bytes == 0 || spec.align_bytes == 2);
-            let pointer = spec.inside.reached_by();
-            assert_eq!(pointer.is_none(), spec.inside == Struct::SkBuff, "{field}");
+            let reached = spec.inside.reached_by().next().is_some();
+            assert!(reached || spec.inside.is_shown(), "{field}");
+        }
+        for spec in SPECS {
+            assert_eq!(Place::of_path(spec.place.path()), Some(spec.place));
         }
     }
 
     #[test]
     fn what_proves_a_pointer_lies_behind_it() {
         for entry in SPECS {
-            if let Kind::Pointer { to, proof, .. } = &entry.kind {
-                assert!(!proof.is_empty());
-                assert!(proof.iter().all(|field| spec(*field).inside == *to));
+            if let Some(to) = entry.leads_to() {
+                assert!(!entry.proof().is_empty());
+                let behind = |place: &Place| place.spec().searched_at() == to;
+                assert!(entry.proof().iter().all(behind));
             }
+        }
+    }
+
+    #[test]
+    fn nothing_is_searched_that_nobody_needs() {
+        let conntrack = needed(Field::CONNTRACK);
+        let asked: BTreeSet<Place> = Field::CONNTRACK.iter().copied().map(Place::Field).collect();
+        assert_eq!(conntrack, asked);
+        let flow = needed(&[Field::Flowi4Daddr]);
+        assert_eq!(flow, [Place::Field(Field::Flowi4Daddr)].into());
+        let inum = needed(&[Field::NetNsInum]);
+        assert!(inum.contains(&Place::Field(Field::SkBuffNfct)));
+        assert!(!inum.contains(&Place::Field(Field::SockNet)));
+        let sk = needed(&[Field::SocketSk]);
+        for place in [Place::SockSocket, Place::SocketIno, Place::Field(Field::SkBuffSk)] {
+            assert!(sk.contains(&place), "{place}");
         }
     }
 }

@@ -1,94 +1,147 @@
-//! One attempt: rounds of flows, each captured as far as the solver has come, until it is settled.
+//! One attempt: rounds of experiments, each captured as far as the solver has come, until it is
+//! settled.
 
 use anyhow::bail;
 use shared::offsets::Field;
 
-use crate::expected::Nat;
-use crate::expected::Packet;
-use crate::expected::Turn;
-use crate::expected::expected;
-use crate::sample::capture::Camera;
-use crate::sample::flow::Flow;
-use crate::sample::namespaces::Ground;
+use crate::fields::Event;
+use crate::fields::Place;
+use crate::sample::camera::Shot;
+use crate::sample::camera::Witness;
 use crate::solve::Solver;
 use crate::solve::sample::Sample;
 use crate::solve::sample::View;
 use crate::way::Order;
+use crate::way::Read;
+use crate::way::Reading;
 
 /// A field that is still not alone after so many rounds never will be.
 const MAX_ROUNDS: usize = 8;
+/// After so many samples the solver looks whether it can go on behind a pointer.
+const SAMPLES_PER_ADVANCE: usize = 3;
 
-/// The flows of one round, as (ground, kind): every kind of NAT, and three namespaces at least.
-const ROUND: [(usize, Nat); 6] = [
-    (0, Nat::KINDS[0]),
-    (0, Nat::KINDS[1]),
-    (0, Nat::KINDS[2]),
-    (0, Nat::KINDS[3]),
-    (1, Nat::KINDS[1]),
-    (2, Nat::KINDS[2]),
-];
+/// A solver that looks at the shots.
+#[derive(Debug)]
+pub struct Search {
+    /// The searches.
+    pub solver: Solver,
+    /// The samples so far, if they are kept.
+    pub samples: Vec<Sample>,
+    /// Whether to keep them with all that was read.
+    keeps: bool,
+    orders: Vec<Order>,
+    since_advance: usize,
+}
 
-/// Takes samples until every field is proven or hopeless.
-///
-/// Returns the solver and a name for each of its samples.
+impl Search {
+    /// A search that has not begun. It keeps the samples if asked to.
+    #[must_use]
+    pub fn new(fields: &[Field], keeps: bool) -> Self {
+        let mut search = Self {
+            solver: Solver::new(fields),
+            samples: Vec::new(),
+            keeps,
+            orders: Vec::new(),
+            since_advance: 0,
+        };
+        search.reorder();
+        search
+    }
+
+    /// Takes a sample as recorded, as if it had just been made.
+    pub fn take(&mut self, sample: Sample) {
+        self.solver.observe(&sample);
+        self.since_advance += 1;
+        if self.since_advance >= SAMPLES_PER_ADVANCE {
+            self.advance();
+        }
+        let views = if self.keeps { sample.views } else { Vec::new() };
+        self.samples.push(Sample { views, ..sample });
+    }
+
+    fn advance(&mut self) {
+        self.solver.advance();
+        self.since_advance = 0;
+        self.reorder();
+    }
+
+    fn reorder(&mut self) {
+        let orders = Event::ALL.into_iter();
+        self.orders = orders
+            .filter_map(|event| self.solver.order(event))
+            .collect();
+    }
+}
+
+impl Witness for Search {
+    fn order(&self, event: Event) -> Option<Order> {
+        let mut orders = self.orders.iter();
+        orders.find(|order| order.event() == event).cloned()
+    }
+
+    fn look(&mut self, shot: Shot) -> bool {
+        let event = shot.order.event();
+        let mut ours: Vec<(usize, Vec<Reading>)> = shot
+            .events
+            .into_iter()
+            .filter_map(|readings| Some((mark_at(shot.mark, &readings)?, readings)))
+            .collect();
+        // A packet is queued once. One lookup of a route leads to others, for another flow: then ours
+        // is behind it, on the same stack.
+        ours.sort_by_key(|(at, _)| *at);
+        if ours.is_empty() || event == Event::Packet && ours.len() > 1 {
+            return false;
+        }
+        let (_, ours) = ours.swap_remove(0);
+        let reads = shot.order.reads().zip(ours);
+        let view = |(read, reading): (&Read, Reading)| View {
+            way: read.way.clone(),
+            address: reading.address,
+            bytes: reading.bytes,
+        };
+        self.take(Sample {
+            name: shot.name,
+            event,
+            expected: shot.expected,
+            views: reads.map(view).collect(),
+        });
+        true
+    }
+
+    fn is_done(&self, places: &[Place]) -> bool {
+        !places.iter().any(|place| self.solver.is_open(*place))
+    }
+}
+
+/// Where in what the hook shows the mark is that we gave it, a number which no other event has. An
+/// event without it is not ours; where exactly it is needs not be known.
+#[must_use]
+pub fn mark_at(mark: u32, readings: &[Reading]) -> Option<usize> {
+    let mark = mark.to_ne_bytes();
+    let shown = readings.first()?;
+    shown.bytes.chunks_exact(4).position(|word| word == mark)
+}
+
+/// Takes rounds of samples until every field is proven or hopeless.
 ///
 /// # Errors
-/// If a flow cannot be made.
+/// If an experiment cannot be made, or shows nothing.
 pub fn guess(
-    camera: &mut Camera<'_, '_>,
-    grounds: &mut [Ground],
-    fields: &[Field],
-) -> anyhow::Result<(Solver, Vec<String>)> {
-    let mut solver = Solver::new(fields);
-    let mut names = Vec::new();
-    for round in 0..MAX_ROUNDS {
-        let order = solver.order();
-        let mut flows = ROUND;
-        camera.random.shuffle(&mut flows);
-        for (ground, nat) in flows {
-            let flow = Flow::open(&mut grounds[ground], nat, &mut camera.random)?;
-            for turn in [Turn::First, Turn::Reply, Turn::Later] {
-                let Some((packet, reads)) = camera.take(&flow, turn, &order, carries_mark)? else {
-                    break;
-                };
-                names.push(format!("{}, {turn:?}", flow.facts()));
-                solver.observe(&sample(&flow, packet, &order, reads));
-            }
+    search: &mut Search,
+    mut round: impl FnMut(&mut Search) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    for number in 0..MAX_ROUNDS {
+        round(search)?;
+        if search.samples.is_empty() {
+            bail!("no event of ours was seen");
         }
-        if names.is_empty() {
-            bail!("the tracepoint does not show our packets");
-        }
-        solver.advance();
-        log::debug!("round {round}: {} samples so far", names.len());
-        if solver.is_settled() {
+        search.advance();
+        log::debug!("round {number}: {} samples so far", search.samples.len());
+        if search.solver.is_settled() {
             break;
         }
     }
-    Ok((solver, names))
-}
-
-/// Whether a packet is ours: somewhere in its struct is the mark that we gave it, a number which no
-/// other packet has. Where exactly needs not be known.
-fn carries_mark(packet: Packet, reads: &[Vec<u8>]) -> bool {
-    let mark = packet.mark.to_ne_bytes();
-    reads
-        .first()
-        .is_some_and(|skb| skb.chunks_exact(4).any(|word| word == mark))
-}
-
-fn sample(flow: &Flow, packet: Packet, order: &Order, reads: Vec<Vec<u8>>) -> Sample {
-    let views = order
-        .reads()
-        .zip(reads)
-        .map(|(read, bytes)| View {
-            way: read.way.clone(),
-            bytes,
-        })
-        .collect();
-    Sample {
-        expected: expected(flow.facts(), packet),
-        views,
-    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -96,19 +149,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_packet_is_ours_if_its_struct_holds_the_mark_in_one_place() {
-        let packet = Packet {
-            turn: Turn::First,
-            mark: 0x0102_0304,
+    fn an_event_is_ours_if_it_holds_the_mark_in_one_place() {
+        let mark = 0x0102_0304_u32;
+        let reading = |bytes: &[u8]| Reading {
+            address: 1,
+            bytes: bytes.to_vec(),
         };
-        let mut skb = vec![0; 64];
-        assert!(!carries_mark(packet, &[skb.clone()]));
-        assert!(!carries_mark(packet, &[]));
-        skb[22..26].copy_from_slice(&packet.mark.to_ne_bytes());
-        assert!(!carries_mark(packet, &[skb.clone()]), "across two words");
-        skb[40..44].copy_from_slice(&packet.mark.to_ne_bytes());
-        assert!(carries_mark(packet, &[skb.clone()]));
-        // In another object it says nothing of the packet.
-        assert!(!carries_mark(packet, &[vec![0; 64], skb]));
+        let mut shown = vec![0; 64];
+        assert_eq!(mark_at(mark, &[reading(&shown)]), None);
+        assert_eq!(mark_at(mark, &[]), None);
+        shown[22..26].copy_from_slice(&mark.to_ne_bytes());
+        assert_eq!(mark_at(mark, &[reading(&shown)]), None, "across two words");
+        shown[40..44].copy_from_slice(&mark.to_ne_bytes());
+        assert_eq!(mark_at(mark, &[reading(&shown)]), Some(10));
+        // In another object it says nothing of the event.
+        assert_eq!(mark_at(mark, &[reading(&[0; 64]), reading(&shown)]), None);
     }
 }

@@ -9,6 +9,7 @@ mod experiment;
 mod explain;
 mod fields;
 mod guess;
+mod ladder;
 mod linear_map;
 mod random;
 mod refusal;

@@ -15,12 +15,13 @@ use shared::offsets::FieldResult;
 use shared::offsets::Method;
 use shared::offsets::Status;
 
-use crate::bpf::TRACEPOINT;
+use crate::bpf::hook::Means;
 use crate::btf::TypeInfo;
 use crate::cli;
 use crate::cli::Cli;
 use crate::emit::Destination;
 use crate::experiment;
+use crate::experiment::Question;
 use crate::explain;
 use crate::refusal;
 use crate::solve::verdict::Finding;
@@ -85,16 +86,18 @@ fn measure(
 ) -> anyhow::Result<Vec<FieldResult>> {
     refusal::check_capabilities()?;
     refusal::check_modules(cli.common().allow_system_changes)?;
-    match cli.hook {
-        cli::Hook::Auto | cli::Hook::Tracepoint => log::info!("hook: raw tracepoint {TRACEPOINT}"),
-    }
+    let question = Question {
+        fields,
+        means: means(cli.hook),
+        keeps_samples: false,
+    };
     let ask = cli.method == cli::Method::Auto;
     let type_info = ask.then(|| thread::spawn(|| TypeInfo::of_running(fields)));
-    let outcome = experiment::run(fields, timing)?;
+    let outcome = experiment::run(question, timing)?;
     timing.lap("release");
     if cli.explain {
-        let (solver, samples) = &outcome.searches;
-        for line in explain::lines(solver, samples) {
+        let search = &outcome.search;
+        for line in explain::lines(&search.solver, &search.samples) {
             log::info!(target: SUMMARY, "{line}");
         }
     }
@@ -107,6 +110,14 @@ fn measure(
     let type_info = type_info.as_ref();
     let results = outcome.findings.into_iter();
     Ok(results.map(|finding| compare(finding, type_info)).collect())
+}
+
+const fn means(hook: cli::Hook) -> &'static [Means] {
+    match hook {
+        cli::Hook::Auto => &[Means::Tracepoint, Means::Kprobe],
+        cli::Hook::Tracepoint => &[Means::Tracepoint],
+        cli::Hook::Kprobe => &[Means::Kprobe],
+    }
 }
 
 /// A finding beside what BTF says. Where they differ, what was measured is kept.

@@ -1,40 +1,62 @@
-//! How to reach an object from the tracepoint's argument, and which of its bytes to read. Pure:
+//! How to reach an object from what a hook shows, and which of its bytes to read. Pure:
 //! [`Order`] is what the capture program is asked for, before it becomes bytes of the wire.
 
 use std::ops::Range;
 
-use shared::offsets::Field;
-
-use crate::fields::Kind;
-use crate::fields::spec;
+use crate::fields::Event;
+use crate::fields::Place;
 
 /// Limits of the capture program; `bpf` asserts that they are those of `guesser_wire.h`.
-pub const MAX_BASES: usize = 8;
+pub const MAX_BASES: usize = 16;
 /// As above.
-pub const MAX_PIECES: usize = 48;
+pub const MAX_PIECES: usize = 64;
 /// As above.
 pub const PIECE_BYTES: u32 = 256;
 
-/// A pointer field, and an offset at which it may lie.
+/// A pointer, and an offset at which it may lie.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Step {
-    /// The field.
-    pub pointer: Field,
+    /// The pointer.
+    pub pointer: Place,
     /// Where it may lie in its struct.
     pub offset: u32,
 }
 
-/// Pointers to follow from the tracepoint's argument; none of them leads to the argument itself.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
-pub struct Way(pub Vec<Step>);
+/// Pointers to follow from what a hook shows; none of them leads to the object itself.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Way {
+    /// Where it begins.
+    pub event: Event,
+    /// The pointers.
+    pub steps: Vec<Step>,
+}
 
 impl Way {
+    /// To the object that the hook shows.
+    #[must_use]
+    pub const fn to_shown(event: Event) -> Self {
+        Self {
+            event,
+            steps: Vec::new(),
+        }
+    }
+
     /// This way and one step more.
     #[must_use]
-    pub fn then(&self, pointer: Field, offset: u32) -> Self {
-        let mut steps = self.0.clone();
-        steps.push(Step { pointer, offset });
-        Self(steps)
+    pub fn then(&self, pointer: Place, offset: u32) -> Self {
+        let mut way = self.clone();
+        way.steps.push(Step { pointer, offset });
+        way
+    }
+
+    /// This way without its last step; none if it has none.
+    #[must_use]
+    pub fn parent(&self) -> Option<Self> {
+        let (_, before) = self.steps.split_last()?;
+        Some(Self {
+            event: self.event,
+            steps: before.to_vec(),
+        })
     }
 }
 
@@ -72,16 +94,46 @@ pub struct Piece {
 }
 
 /// Everything that is read at one event.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Order {
+    event: Event,
     bases: Vec<Base>,
     ways: Vec<Way>,
     pieces: Vec<Piece>,
-    /// Per read its pieces, as a range of indices.
-    reads: Vec<(Read, Range<usize>)>,
+    /// Per read its object, and its pieces as a range of indices.
+    reads: Vec<(Read, u32, Range<usize>)>,
+}
+
+/// What was read of an object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reading {
+    /// Where the object is; 0 if the way led nowhere.
+    pub address: u64,
+    /// As many bytes as could be read without a gap.
+    pub bytes: Vec<u8>,
 }
 
 impl Order {
+    /// Reads nothing at events of this kind.
+    #[must_use]
+    pub fn new(event: Event) -> Self {
+        let mut order = Self {
+            event,
+            bases: Vec::new(),
+            ways: Vec::new(),
+            pieces: Vec::new(),
+            reads: Vec::new(),
+        };
+        order.base(&Way::to_shown(event));
+        order
+    }
+
+    /// At which events it is carried out.
+    #[must_use]
+    pub const fn event(&self) -> Event {
+        self.event
+    }
+
     /// Adds a read if it still fits; says whether it did.
     pub fn add(&mut self, read: Read) -> bool {
         let mut grown = self.clone();
@@ -103,7 +155,7 @@ impl Order {
                 bytes,
             });
         }
-        self.reads.push((read, first..self.pieces.len()));
+        self.reads.push((read, base, first..self.pieces.len()));
         self.bases.len() <= MAX_BASES && self.pieces.len() <= MAX_PIECES
     }
 
@@ -112,16 +164,12 @@ impl Order {
         if let Some(index) = self.ways.iter().position(|known| known == way) {
             return index as u32;
         }
-        let (parent, offset, tag_mask) = match way.0.split_last() {
-            None => (0, 0, 0),
-            Some((step, before)) => {
-                let parent = self.base(&Way(before.to_vec()));
-                let tag_mask = match spec(step.pointer).kind {
-                    Kind::Pointer { tag_mask, .. } => tag_mask,
-                    Kind::Value => 0,
-                };
-                (parent, step.offset, tag_mask)
+        let (parent, offset, tag_mask) = match (way.parent(), way.steps.last()) {
+            (Some(parent), Some(step)) => {
+                let tag_mask = step.pointer.spec().tag_mask();
+                (self.base(&parent), step.offset, tag_mask)
             }
+            _ => (0, 0, 0),
         };
         self.bases.push(Base {
             parent,
@@ -146,16 +194,17 @@ impl Order {
 
     /// The reads in the order in which they were added.
     pub fn reads(&self) -> impl ExactSizeIterator<Item = &Read> {
-        self.reads.iter().map(|(read, _)| read)
+        self.reads.iter().map(|(read, _, _)| read)
     }
 
-    /// Per read, as many bytes as could be read without a gap; `piece` gives those of one piece,
-    /// or none if it could not be read.
+    /// Per read, what was read; `piece` gives the bytes of one piece, or none if it could not be
+    /// read, `address` where an object is.
     #[must_use]
     pub fn unpack<'a>(
         &self,
+        address: impl Fn(usize) -> u64,
         piece: impl Fn(usize) -> Option<&'a [u8; PIECE_BYTES as usize]>,
-    ) -> Vec<Vec<u8>> {
+    ) -> Vec<Reading> {
         let without_gap = |pieces: Range<usize>| {
             let mut bytes = Vec::new();
             for index in pieces {
@@ -166,13 +215,18 @@ impl Order {
         };
         let reads = self.reads.iter();
         reads
-            .map(|(_, pieces)| without_gap(pieces.clone()))
+            .map(|(_, base, pieces)| Reading {
+                address: address(*base as usize),
+                bytes: without_gap(pieces.clone()),
+            })
             .collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use shared::offsets::Field;
+
     use super::*;
 
     fn read(way: &Way, bytes: u32) -> Read {
@@ -185,9 +239,9 @@ mod tests {
 
     #[test]
     fn objects_on_one_way_are_reached_once() {
-        let ct = Way::default().then(Field::SkBuffNfct, 104);
-        let net = ct.then(Field::NfConnCtNet, 136);
-        let mut order = Order::default();
+        let ct = Way::to_shown(Event::Packet).then(Field::SkBuffNfct.into(), 104);
+        let net = ct.then(Field::NfConnCtNet.into(), 136);
+        let mut order = Order::new(Event::Packet);
         assert!(order.add(read(&net, 300)));
         assert!(order.add(read(&ct, 8)));
         let base = |parent, offset, tag_mask| Base {
@@ -209,22 +263,25 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_left_out_whole() {
-        let mut order = Order::default();
+        let mut order = Order::new(Event::Packet);
+        let shown = Way::to_shown(Event::Packet);
         let most = MAX_PIECES as u32 * PIECE_BYTES;
-        assert!(order.add(read(&Way::default(), most)));
+        assert!(order.add(read(&shown, most)));
         let pieces = order.pieces().len();
-        assert!(!order.add(read(&Way::default(), 8)));
+        assert!(!order.add(read(&shown, 8)));
         assert_eq!(order.pieces().len(), pieces);
     }
 
     #[test]
     fn bytes_end_at_the_first_gap() {
-        let mut order = Order::default();
-        assert!(order.add(read(&Way::default(), 3 * PIECE_BYTES)));
-        assert!(order.add(read(&Way::default(), 4)));
+        let mut order = Order::new(Event::Route4);
+        let shown = Way::to_shown(Event::Route4);
+        assert!(order.add(read(&shown, 3 * PIECE_BYTES)));
+        assert!(order.add(read(&shown, 4)));
         let arena: Vec<_> = (0..4).map(|piece| [piece; PIECE_BYTES as usize]).collect();
-        let got = order.unpack(|piece| (piece != 1).then_some(&arena[piece]));
-        assert_eq!(got[0], vec![0; PIECE_BYTES as usize]);
-        assert_eq!(got[1], vec![3; 4]);
+        let got = order.unpack(|_| 7, |piece| (piece != 1).then_some(&arena[piece]));
+        assert_eq!(got[0].bytes, vec![0; PIECE_BYTES as usize]);
+        assert_eq!(got[1].bytes, vec![3; 4]);
+        assert_eq!(got[1].address, 7);
     }
 }

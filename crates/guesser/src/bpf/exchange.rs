@@ -13,14 +13,17 @@ use memmap2::MmapOptions;
 use memmap2::MmapRaw;
 
 use super::skel::types::guess_base;
+use super::skel::types::guess_event;
 use super::skel::types::guess_exchange;
 use super::skel::types::guess_hit;
 use super::skel::types::guess_piece;
 use super::skel::types::guess_request;
+use crate::fields::Event;
 use crate::way::MAX_BASES;
 use crate::way::MAX_PIECES;
 use crate::way::Order;
 use crate::way::PIECE_BYTES;
+use crate::way::Reading;
 
 const MAP_BYTES: usize = size_of::<guess_exchange>();
 const HITS: usize = (MAP_BYTES - size_of::<guess_request>()) / size_of::<guess_hit>();
@@ -32,6 +35,8 @@ const IDLE: guess_request = guess_request {
     span_bytes: 0,
     seen: 0,
     bases: 0,
+    event: guess_event::GUESS_NOTHING,
+    current: 0,
     base: [guess_base {
         tag_mask: 0,
         parent: 0,
@@ -52,10 +57,10 @@ const EMPTY: guess_hit = guess_hit {
 const _: () = assert!(size_of_val(&EMPTY) == size_of::<guess_hit>());
 
 /// What was read while the program was armed.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Answers {
     /// Of each of the first events what [`Order::unpack`] makes of it.
-    pub hits: Vec<Vec<Vec<u8>>>,
+    pub hits: Vec<Vec<Reading>>,
     /// Events for which there was no room.
     pub unread: u32,
 }
@@ -93,6 +98,7 @@ impl Exchange {
     pub fn arm(&mut self, order: &Order, token: u64) {
         let mut request = guess_request {
             bases: order.bases().len() as u32,
+            event: number(order.event()),
             ..self.template
         };
         for (slot, base) in request.base.iter_mut().zip(order.bases()) {
@@ -124,7 +130,10 @@ impl Exchange {
         let hits: Vec<_> = (0..read)
             .map(|index| self.hit(index))
             .filter(|hit| hit.token == answered.token)
-            .map(|hit| order.unpack(|piece| (hit.failed[piece] == 0).then_some(&hit.arena[piece])))
+            .map(|hit| {
+                let piece = |index: usize| (hit.failed[index] == 0).then_some(&hit.arena[index]);
+                order.unpack(|base| hit.address[base], piece)
+            })
             .collect();
         Answers {
             unread: answered.seen - hits.len() as u32,
@@ -159,6 +168,15 @@ impl Exchange {
         // eight bytes long, so it is aligned; any bytes are a valid guess_hit.
         unsafe { ptr::copy_nonoverlapping(from, &raw mut *hit, 1) };
         hit
+    }
+}
+
+const fn number(event: Event) -> guess_event {
+    match event {
+        Event::Packet => guess_event::GUESS_PACKET,
+        Event::SockState => guess_event::GUESS_SOCK_STATE,
+        Event::Route4 => guess_event::GUESS_ROUTE4,
+        Event::Route6 => guess_event::GUESS_ROUTE6,
     }
 }
 

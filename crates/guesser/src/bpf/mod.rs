@@ -1,48 +1,56 @@
-//! The kernel side: loads `guesser.bpf.o`, attaches its program, and passes requests and answers.
-//! [`skel`] is generated, [`exchange`] is the shared memory, [`sysfs`] a file that is mapped.
+//! The capture programs: loads and attaches them, follows one thread, and carries requests out.
+//! [`exchange`] is the memory shared with them, [`hook`] names what they can be attached to.
 
 pub mod exchange;
+pub mod hook;
 mod skel;
 pub mod sysfs;
 
+use std::collections::HashMap;
+use std::io;
 use std::mem::MaybeUninit;
+use std::os::fd::AsFd as _;
+use std::os::fd::AsRawFd as _;
+use std::slice;
 
+use anyhow::Context as _;
 use libbpf_rs::Error;
 use libbpf_rs::ErrorKind;
 use libbpf_rs::Link;
+use libbpf_rs::MapCore as _;
+use libbpf_rs::MapFlags;
 use libbpf_rs::OpenObject;
 use libbpf_rs::PrintLevel;
 use libbpf_rs::ProgramInput;
+use libbpf_rs::ProgramMut;
 use libbpf_rs::set_print;
 use libbpf_rs::skel::OpenSkel as _;
 use libbpf_rs::skel::SkelBuilder as _;
 use shared::exit::Failure;
 
+use crate::fields::Event;
 use crate::way::Order;
 use exchange::Answers;
 use exchange::Exchange;
+use hook::Hook;
+use hook::Means;
 use skel::GuesserSkel;
 use skel::GuesserSkelBuilder;
 
-/// The tracepoint at which packets are looked at: in the sender's own system call, behind connection
-/// tracking and NAT, before any device.
-pub const TRACEPOINT: &str = "net_dev_queue";
-
-/// The capture program, loaded.
-pub struct Probe<'obj> {
-    // Dropped before the program that it keeps attached.
-    link: Option<Link>,
+/// The programs of one means, loaded.
+struct Probe<'obj> {
+    means: Means,
+    // Dropped before the programs that they keep attached.
+    links: Vec<(Event, Link)>,
     skel: GuesserSkel<'obj>,
     exchange: Exchange,
 }
 
 impl<'obj> Probe<'obj> {
-    /// Loads the program.
-    ///
-    /// # Errors
-    /// Exit 4 or 5 if the kernel refuses.
-    pub fn load(
+    fn load(
         object: &'obj mut MaybeUninit<OpenObject>,
+        means: Means,
+        events: &[Event],
         span_bytes: u64,
     ) -> anyhow::Result<Self> {
         set_print(Some((PrintLevel::Debug, |level, text| {
@@ -52,37 +60,59 @@ impl<'obj> Probe<'obj> {
             };
             log::log!(level, "{}", text.trim_end());
         })));
-        let skel = GuesserSkelBuilder::default()
+        let what = format!("load the capture programs for {means}s");
+        let mut open = GuesserSkelBuilder::default()
             .open(object)
-            .and_then(|open| open.load())
-            .map_err(|error| refused("load the capture program", error))?;
+            .map_err(|error| refused(&what, error))?;
+        let traced = means == Means::Tracepoint;
+        let wanted = |event| events.contains(&event);
+        let programs = &mut open.progs;
+        for (program, wanted) in [
+            (&mut programs.capture_traced, true),
+            (&mut programs.on_trace_packet, wanted(Event::Packet)),
+            (&mut programs.on_trace_sock_state, wanted(Event::SockState)),
+            (&mut programs.on_trace_route4, wanted(Event::Route4)),
+            (&mut programs.on_trace_route6, wanted(Event::Route6)),
+        ] {
+            program.set_autoload(traced && wanted);
+        }
+        for (program, wanted) in [
+            (&mut programs.capture_called, true),
+            (&mut programs.on_call_packet_first, wanted(Event::Packet)),
+            (
+                &mut programs.on_call_sock_state_first,
+                wanted(Event::SockState),
+            ),
+            (&mut programs.on_call_route4_second, wanted(Event::Route4)),
+            (&mut programs.on_call_route6_second, wanted(Event::Route6)),
+            (&mut programs.on_call_route6_third, wanted(Event::Route6)),
+        ] {
+            program.set_autoload(!traced && wanted);
+        }
+        let mut skel = open.load().map_err(|error| refused(&what, error))?;
+        let capture = if traced {
+            skel.progs.capture_traced.as_fd()
+        } else {
+            skel.progs.capture_called.as_fd()
+        };
+        let capture = capture.as_raw_fd().to_ne_bytes();
+        skel.maps
+            .reader
+            .update(&[0; 4], &capture, MapFlags::ANY)
+            .map_err(|error| refused(&what, error))?;
         let exchange = Exchange::map(&skel.maps.guess_exchange, span_bytes)?;
-        Ok(Self {
-            link: None,
+        let mut probe = Self {
+            means,
+            links: Vec::new(),
             skel,
             exchange,
-        })
-    }
-
-    /// Attaches the program.
-    ///
-    /// # Errors
-    /// Exit 4 or 5 if the kernel refuses.
-    pub fn attach(&mut self) -> anyhow::Result<()> {
-        let program = &self.skel.progs.on_net_dev_queue;
-        let link = program
-            .attach_raw_tracepoint(TRACEPOINT)
-            .map_err(|error| refused(&format!("attach to raw tracepoint {TRACEPOINT}"), error))?;
-        self.link = Some(link);
-        Ok(())
+        };
+        probe.follow_this_thread()?;
+        Ok(probe)
     }
 
     /// Makes the calling thread the one whose events are read.
-    ///
-    /// # Errors
-    /// If the program cannot be run on demand (raw tracepoints: since 5.10).
-    pub fn follow_this_thread(&mut self) -> anyhow::Result<()> {
-        // `struct bpf_raw_tracepoint_args` with a null pointer, which no tracepoint hands over.
+    fn follow_this_thread(&mut self) -> anyhow::Result<()> {
         let mut args = [0; 8];
         let input = ProgramInput {
             context_in: Some(&mut args),
@@ -90,21 +120,123 @@ impl<'obj> Probe<'obj> {
         };
         self.skel
             .progs
-            .on_net_dev_queue
+            .learn_thread
             .test_run(input)
-            .map_err(|error| refused("run the capture program", error))?;
+            .map_err(|error| refused("run a raw tracepoint program", error))?;
         self.exchange.learn_thread();
         Ok(())
     }
 
+    fn program(&mut self, hook: &Hook) -> &mut ProgramMut<'obj> {
+        let programs = &mut self.skel.progs;
+        match (hook.means, hook.event, hook.argument) {
+            (Means::Tracepoint, Event::Packet, _) => &mut programs.on_trace_packet,
+            (Means::Tracepoint, Event::SockState, _) => &mut programs.on_trace_sock_state,
+            (Means::Tracepoint, Event::Route4, _) => &mut programs.on_trace_route4,
+            (Means::Tracepoint, Event::Route6, _) => &mut programs.on_trace_route6,
+            (Means::Kprobe, Event::Packet, _) => &mut programs.on_call_packet_first,
+            (Means::Kprobe, Event::SockState, _) => &mut programs.on_call_sock_state_first,
+            (Means::Kprobe, Event::Route4, _) => &mut programs.on_call_route4_second,
+            (Means::Kprobe, Event::Route6, 1) => &mut programs.on_call_route6_second,
+            (Means::Kprobe, Event::Route6, _) => &mut programs.on_call_route6_third,
+        }
+    }
+    fn attach(&mut self, hook: &Hook) -> Result<(), Error> {
+        let program = self.program(hook);
+        let link = match hook.means {
+            Means::Tracepoint => program.attach_raw_tracepoint(hook.name),
+            Means::Kprobe => program.attach_kprobe(false, hook.name),
+        }?;
+        self.links.push((hook.event, link));
+        Ok(())
+    }
+}
+
+/// The capture programs, by means.
+pub struct Hooks<'obj> {
+    rooms: slice::IterMut<'obj, MaybeUninit<OpenObject>>,
+    span_bytes: u64,
+    probes: Vec<Probe<'obj>>,
+    /// Which of the probes serves an event.
+    serving: HashMap<Event, usize>,
+}
+
+/// Objects that can be loaded: one per means.
+pub type Rooms = [MaybeUninit<OpenObject>; 2];
+
+impl<'obj> Hooks<'obj> {
+    /// Nothing is loaded yet. Two addresses further apart than `span_bytes` are not both in the
+    /// linear map.
+    #[must_use]
+    pub fn new(rooms: &'obj mut Rooms, span_bytes: u64) -> Self {
+        Self {
+            rooms: rooms.iter_mut(),
+            span_bytes,
+            probes: Vec::new(),
+            serving: HashMap::new(),
+        }
+    }
+
+    /// Loads the programs of a means for some events.
+    ///
+    /// # Errors
+    /// Exit 4 or 5 if the kernel refuses.
+    pub fn load(&mut self, means: Means, events: &[Event]) -> anyhow::Result<()> {
+        if self.probes.iter().any(|probe| probe.means == means) {
+            return Ok(());
+        }
+        let room = self.rooms.next().context("both means are loaded")?;
+        let probe = Probe::load(room, means, events, self.span_bytes)?;
+        self.probes.push(probe);
+        Ok(())
+    }
+
+    /// Attaches a program, whose means is loaded, and has it serve the hook's event from now on.
+    ///
+    /// # Errors
+    /// If the kernel has no such hook, or does not let us.
+    pub fn attach(&mut self, hook: &Hook) -> Result<(), Error> {
+        let mut probes = self.probes.iter_mut().enumerate();
+        let (index, probe) = probes
+            .find(|(_, probe)| probe.means == hook.means)
+            .ok_or_else(|| Error::from(io::Error::from(io::ErrorKind::NotFound)))?;
+        probe.attach(hook)?;
+        self.serving.insert(hook.event, index);
+        Ok(())
+    }
+
+    /// Takes the program away again that serves an event.
+    pub fn detach(&mut self, event: Event) {
+        if let Some(index) = self.serving.remove(&event) {
+            self.probes[index].links.retain(|(of, _)| *of != event);
+        }
+    }
+
+    /// Whether any program is loaded.
+    #[must_use]
+    pub fn is_loaded(&self) -> bool {
+        !self.probes.is_empty()
+    }
+
+    /// Whether an event is served.
+    #[must_use]
+    pub fn shows(&self, event: Event) -> bool {
+        self.serving.contains_key(&event)
+    }
+
     /// Lets the program read what the order says until [`disarm`](Self::disarm).
     pub fn arm(&mut self, order: &Order, token: u64) {
-        self.exchange.arm(order, token);
+        if let Some(index) = self.serving.get(&order.event()) {
+            self.probes[*index].exchange.arm(order, token);
+        }
     }
 
     /// Stops the program and returns what it read of the order.
     pub fn disarm(&mut self, order: &Order) -> Answers {
-        self.exchange.disarm(order)
+        match self.serving.get(&order.event()) {
+            Some(index) => self.probes[*index].exchange.disarm(order),
+            None => Answers::default(),
+        }
     }
 }
 

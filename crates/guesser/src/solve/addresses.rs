@@ -8,8 +8,7 @@ pub struct Addresses(Vec<(u64, u64)>);
 impl Addresses {
     /// Takes note of an object's address, and says whether it agrees with all that is known.
     pub fn agree(&mut self, object: u64, address: u64) -> bool {
-        // A kernel address has its top bit set on every 64-bit architecture that is supported.
-        let consistent = address >> 63 == 1
+        let consistent = is_kernel_address(address)
             && self
                 .0
                 .iter()
@@ -19,6 +18,13 @@ impl Addresses {
         }
         consistent
     }
+}
+
+/// Whether the kernel could have something there: the top bit of such an address is set on every
+/// 64-bit architecture that is supported.
+#[must_use]
+pub const fn is_kernel_address(address: u64) -> bool {
+    address >> 63 == 1
 }
 
 #[cfg(test)]

@@ -1,16 +1,18 @@
-//! How much the matches of a field prove: bits of surprise, each distinct value counted once,
-//! less what the number of searched places gives away.
+//! How much the matches of a place prove: bits of surprise, a value that may have been there before
+//! counted once, less what the number of searched places gives away.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
+
+use super::sample::Worth;
 
 /// A field is proven from here on: one wrong place in 2^40 searches.
 pub const ENOUGH_BITS: u32 = 40;
 
-/// What the samples of one field are worth.
+/// What the samples of one place are worth.
 #[derive(Debug, Clone, Default)]
 pub struct Evidence {
-    values: HashSet<Vec<u8>>,
-    surprise_bits: u32,
+    given: HashMap<Vec<u8>, u32>,
+    drawn_bits: u32,
     places: usize,
 }
 
@@ -20,19 +22,30 @@ impl Evidence {
         self.places = self.places.max(places);
     }
 
-    /// Counts a value. A value seen before proves nothing new: whatever held it then by chance may
-    /// simply not have changed.
-    pub fn add(&mut self, value: &[u8], bits: u32) {
-        if !self.values.contains(value) {
-            self.values.insert(value.to_vec());
-            self.surprise_bits += bits;
+    /// Counts a value. One that may have been there before proves nothing new when it comes again.
+    pub fn add(&mut self, value: &[u8], worth: Worth) {
+        match worth {
+            Worth::Drawn(bits) => self.drawn_bits += bits,
+            Worth::Given(bits) => {
+                self.given.entry(value.to_vec()).or_insert(bits);
+            }
+        }
+    }
+
+    /// Counts what another search for the same field has seen.
+    pub fn join(&mut self, other: &Self) {
+        self.searched(other.places);
+        self.drawn_bits += other.drawn_bits;
+        for (value, bits) in &other.given {
+            self.given.entry(value.clone()).or_insert(*bits);
         }
     }
 
     /// The surprise less the search.
     #[must_use]
     pub fn net_bits(&self) -> u32 {
-        self.surprise_bits.saturating_sub(self.search_bits())
+        let given_bits: u32 = self.given.values().sum();
+        (given_bits + self.drawn_bits).saturating_sub(self.search_bits())
     }
 
     /// Among how many places the field was searched.
@@ -47,10 +60,10 @@ impl Evidence {
         search_bits(self.places)
     }
 
-    /// Number of distinct values.
+    /// Number of distinct values that were given.
     #[must_use]
     pub fn distinct(&self) -> usize {
-        self.values.len()
+        self.given.len()
     }
 }
 
@@ -64,13 +77,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_distinct_values_count_and_the_search_is_paid() {
+    fn what_was_given_counts_once_and_what_was_drawn_each_time() {
         let mut evidence = Evidence::default();
         evidence.searched(256);
         for value in [[1], [1], [2]] {
-            evidence.add(&value, 30);
+            evidence.add(&value, Worth::Given(30));
         }
         assert_eq!((evidence.net_bits(), evidence.distinct()), (52, 2));
+        evidence.add(&[1], Worth::Drawn(3));
+        evidence.add(&[1], Worth::Drawn(3));
+        assert_eq!(evidence.net_bits(), 58);
+    }
+
+    #[test]
+    fn two_searches_for_one_field_count_a_value_once() {
+        let mut one = Evidence::default();
+        one.searched(4);
+        one.add(&[1], Worth::Given(30));
+        let mut other = Evidence::default();
+        other.searched(16);
+        other.add(&[1], Worth::Given(30));
+        other.add(&[2], Worth::Given(30));
+        one.join(&other);
+        assert_eq!(one.net_bits(), 56);
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! The solver: drops every candidate that disagrees with a sample, goes on behind a pointer once
 //! few candidates are left, and never picks one of several. Pure: no I/O, no kernel, no clock.
 //!
-//! [`Solver`] advances, [`track`] is one field's search, [`evidence`] weighs it, [`verdict`] says
+//! [`Solver`] advances, [`track`] is one place's search, [`evidence`] weighs it, [`verdict`] says
 //! what is proven.
 
 pub mod addresses;
+pub mod clock;
 pub mod evidence;
 pub mod sample;
 pub mod track;
@@ -13,30 +14,36 @@ pub mod verdict;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
+
 use shared::offsets::Field;
 
+use crate::fields::Event;
 use crate::fields::Kind;
+use crate::fields::Place;
 use crate::fields::SPECS;
 use crate::fields::Spec;
 use crate::fields::Struct;
-use crate::fields::spec;
+use crate::fields::needed;
 use crate::way::Order;
 use crate::way::Read;
 use crate::way::Step;
 use crate::way::Way;
 
 use sample::Sample;
+use track::Sight;
 use track::Track;
 
 /// A pointer with more candidates than this is not followed yet: more samples come first.
-const MAX_BRANCHES: usize = 6;
-/// Objects that a pointer must have told apart before it is followed.
-const MIN_OBJECTS: usize = 2;
+const MAX_BRANCHES: usize = 12;
+/// Values that a pointer must have shown before it is followed.
+const MIN_VALUES: usize = 2;
 
 /// The searches for a set of fields.
 #[derive(Debug, Clone)]
 pub struct Solver {
     fields: Vec<Field>,
+    needed: BTreeSet<Place>,
     tracks: Vec<Track>,
     samples: u32,
 }
@@ -47,29 +54,32 @@ impl Solver {
     pub fn new(fields: &[Field]) -> Self {
         let mut solver = Self {
             fields: fields.to_vec(),
+            needed: needed(fields),
             tracks: Vec::new(),
             samples: 0,
         };
-        let roots = SPECS
-            .iter()
-            .filter(|spec| spec.inside.reached_by().is_none());
-        for root in roots.map(|spec| spec.inside) {
-            solver.enter(root, &Way::default());
+        for event in Event::ALL {
+            solver.enter(event.shows(), &Way::to_shown(event));
         }
         solver
+    }
+
+    /// Whether anything is searched in such a struct at all.
+    #[must_use]
+    pub fn needs(&self, inside: Struct) -> bool {
+        self.needed.iter().any(|place| place.spec().inside == inside)
     }
 
     /// Drops what a sample contradicts. A struct that was not captured is not touched.
     pub fn observe(&mut self, sample: &Sample) {
         self.samples += 1;
         for track in &mut self.tracks {
-            let view = sample.views.iter().find(|view| view.way == track.way);
             let expected = sample
                 .expected
                 .iter()
-                .find(|(field, _)| *field == track.spec.field);
-            if let (Some(view), Some((_, expected))) = (view, expected) {
-                track.observe(self.samples, expected, &view.bytes);
+                .find(|(place, _)| *place == track.spec.place);
+            if let (Some((_, expected)), Some(sight)) = (expected, sight(track, sample)) {
+                track.observe(self.samples, expected, sight);
             }
         }
     }
@@ -78,7 +88,7 @@ impl Solver {
     pub fn advance(&mut self) {
         for index in 0..self.tracks.len() {
             let track = &self.tracks[index];
-            let (Kind::Pointer { to, .. }, Some(alive)) = (&track.spec.kind, track.alive()) else {
+            let (Some(to), Some(alive)) = (track.spec.leads_to(), track.alive()) else {
                 continue;
             };
             let dead: Vec<u32> = alive
@@ -86,9 +96,9 @@ impl Solver {
                 .copied()
                 .filter(|&offset| self.is_refuted(track, offset))
                 .collect();
-            let told_apart = track.evidence.distinct() >= MIN_OBJECTS;
+            let told_apart = track.evidence.distinct() >= MIN_VALUES;
             let follow = told_apart && alive.len() - dead.len() <= MAX_BRANCHES;
-            let (to, way, pointer) = (*to, track.way.clone(), track.spec.field);
+            let (way, pointer) = (track.way.clone(), track.spec.place);
             self.tracks[index].refute(self.samples, |offset| dead.contains(&offset));
             for offset in alive.into_iter().filter(|offset| !dead.contains(offset)) {
                 let behind = way.then(pointer, offset);
@@ -100,53 +110,71 @@ impl Solver {
         self.leave_dead_ways();
     }
 
-    /// What to capture next: the tracepoint's argument, which shows whose packet it is, and as many
-    /// of the structs behind it as fit, those that were seen least first.
+    /// What to capture next at such an event: what the hook shows, which tells whose event it is,
+    /// and as many of the structs behind it as fit, those that were seen least first. None if
+    /// nothing is searched there.
     #[must_use]
-    pub fn order(&self) -> Order {
-        let mut order = Order::default();
-        for (way, end) in self.ways() {
+    pub fn order(&self, event: Event) -> Option<Order> {
+        let ways = self.ways(event);
+        if ways.is_empty() {
+            return None;
+        }
+        let mut order = Order::new(event);
+        for (way, end) in ways {
             order.add(Read {
                 way,
                 offset: 0,
                 bytes: end.window_bytes(),
             });
         }
-        order
+        Some(order)
     }
 
-    fn ways(&self) -> Vec<(Way, Struct)> {
+    fn ways(&self, event: Event) -> Vec<(Way, Struct)> {
         let mut ways: Vec<(usize, Way, Struct)> = Vec::new();
-        for track in &self.tracks {
+        for track in self.tracks.iter().filter(|track| track.way.event == event) {
             let seen = track.evidence.distinct();
             match ways.iter_mut().find(|(_, way, _)| *way == track.way) {
                 Some((known, _, _)) => *known = (*known).max(seen),
-                None => ways.push((seen, track.way.clone(), track.spec.inside)),
+                None => ways.push((seen, track.way.clone(), track.spec.searched_at())),
             }
         }
-        ways.sort_by_key(|(seen, way, _)| (!way.0.is_empty(), *seen));
+        ways.sort_by_key(|(seen, way, _)| (!way.steps.is_empty(), *seen));
         ways.into_iter().map(|(_, way, end)| (way, end)).collect()
     }
 
     /// Whether each field is proven or cannot be found any more: further samples are useless.
     #[must_use]
     pub fn is_settled(&self) -> bool {
-        self.fields
-            .iter()
-            .all(|field| self.proven(*field).is_some() || self.is_hopeless(spec(*field)))
+        self.unsettled().next().is_none()
     }
 
-    fn is_hopeless(&self, spec: &Spec) -> bool {
-        match (self.track(spec), spec.inside.reached_by()) {
-            (Some(track), _) => {
-                let sibling_was_seen = || {
-                    let mut siblings = self.tracks.iter().filter(|other| other.way == track.way);
-                    siblings.any(|other| other.alive().is_some())
-                };
-                track.is_empty() || track.alive().is_none() && sibling_was_seen()
-            }
-            (None, pointer) => pointer.is_some_and(|pointer| self.is_hopeless(pointer)),
+    /// The fields of which further samples could tell more.
+    pub fn unsettled(&self) -> impl Iterator<Item = Field> {
+        let open = |field: &Field| {
+            let place = Place::Field(*field);
+            self.proven(place).is_none() && !self.is_hopeless(place)
+        };
+        self.fields.iter().copied().filter(open)
+    }
+
+    /// Whether samples of a place are still useful: for itself, or for a pointer that it proves.
+    #[must_use]
+    pub fn is_open(&self, place: Place) -> bool {
+        self.needed.contains(&place) && self.proven(place).is_none() && !self.is_hopeless(place)
+    }
+
+    fn is_hopeless(&self, place: Place) -> bool {
+        let spec = place.spec();
+        let ways = self.proven_ways(spec.searched_at());
+        let tracks: Vec<&Track> = self.tracks_along(spec, &ways);
+        if !tracks.is_empty() {
+            return tracks.iter().any(|track| track.is_empty());
         }
+        let mut pointers = spec.searched_at().reached_by();
+        let wanted = |pointer: &&Spec| self.needed.contains(&pointer.place);
+        !spec.searched_at().is_shown()
+            && pointers.all(|pointer| !wanted(&pointer) || self.is_hopeless(pointer.place))
     }
 
     /// All searches, also those along ways that may turn out wrong.
@@ -155,22 +183,21 @@ impl Solver {
         &self.tracks
     }
 
-    /// Begins the searches in a struct. All its fields are searched, requested or not, since a
-    /// pointer is proven by what lies behind it.
+    /// Begins the searches in a struct that are needed.
     fn enter(&mut self, inside: Struct, way: &Way) {
-        let specs = SPECS.iter().filter(|spec| spec.inside == inside);
+        let specs = SPECS
+            .iter()
+            .filter(|spec| spec.searched_at() == inside && self.needed.contains(&spec.place));
         self.tracks
             .extend(specs.map(|spec: &'static Spec| Track::new(spec, way.clone())));
     }
 
     /// Whether something that must lie behind a candidate of a pointer was searched in vain.
     fn is_refuted(&self, pointer: &Track, offset: u32) -> bool {
-        let Kind::Pointer { proof, .. } = pointer.spec.kind else {
-            return false;
-        };
-        let behind = pointer.way.then(pointer.spec.field, offset);
+        let behind = pointer.way.then(pointer.spec.place, offset);
+        let proof = pointer.spec.proof();
         self.tracks.iter().any(|track| {
-            track.way == behind && proof.contains(&track.spec.field) && track.is_empty()
+            track.way == behind && proof.contains(&track.spec.place) && track.is_empty()
         })
     }
 
@@ -178,8 +205,12 @@ impl Solver {
     fn leave_dead_ways(&mut self) {
         let is_alive = |way: &Way, step: &Step| {
             self.tracks.iter().any(|track| {
-                track.way == *way
-                    && track.spec.field == step.pointer
+                let here = match track.spec.kind {
+                    Kind::Index { .. } => return false,
+                    _ => &track.way,
+                };
+                here == way
+                    && track.spec.place == step.pointer
                     && track
                         .alive()
                         .is_some_and(|alive| alive.contains(&step.offset))
@@ -189,11 +220,31 @@ impl Solver {
             .tracks
             .iter()
             .map(|track| {
-                let steps = &track.way.0;
-                (0..steps.len()).all(|depth| is_alive(&Way(steps[..depth].to_vec()), &steps[depth]))
+                let mut way = track.way.clone();
+                while let (Some(parent), Some(step)) = (way.parent(), way.steps.last()) {
+                    if !is_alive(&parent, step) {
+                        return false;
+                    }
+                    way = parent;
+                }
+                true
             })
             .collect();
         let mut open = open.into_iter();
         self.tracks.retain(|_| open.next().unwrap_or(false));
     }
+}
+
+/// What a sample shows to a search; none if its struct was not captured.
+fn sight<'a>(track: &Track, sample: &'a Sample) -> Option<Sight<'a>> {
+    let own = sample
+        .view(&track.way)
+        .filter(|_| sample.leads_along(&track.way))?;
+    let parent = track.way.parent().and_then(|way| sample.view(&way));
+    let counts = matches!(track.spec.kind, Kind::Index { .. });
+    Some(Sight {
+        bytes: if counts { &parent?.bytes } else { &own.bytes },
+        parent_address: parent.map_or(0, |view| view.address),
+        buffer: if counts { &own.bytes } else { &[] },
+    })
 }

@@ -1,18 +1,28 @@
-//! One field along one way: which offsets no sample has contradicted, and what the samples prove.
+//! One place along one way: which offsets no sample has contradicted, and what the samples prove.
 
 use super::addresses::Addresses;
+use super::addresses::is_kernel_address;
+use super::clock::Clock;
 use super::evidence::Evidence;
 use super::sample::Expected;
-use crate::fields::Kind;
+use super::sample::Worth;
 use crate::fields::Spec;
 use crate::way::Way;
 
+/// Each deadline is a number of seconds out of a million, times the clock's frequency; a tick or two
+/// of tolerance and the choice of the frequency are given back.
+const DEADLINE_BITS: u32 = 12;
+/// An address of an object that nobody else has; far below its entropy.
+const BACK_BITS: u32 = 16;
+
 /// An offset that is still possible.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 struct Candidate {
     offset: u32,
     /// Of a pointer: what stood there.
     addresses: Addresses,
+    /// Of a deadline: what stood there.
+    clock: Clock,
 }
 
 /// When the number of candidates changed.
@@ -26,19 +36,32 @@ pub struct Change {
     pub by_search_behind: bool,
 }
 
-/// The search for one field in the object at the end of one way.
+/// What a sample shows to one search.
+#[derive(Debug, Clone, Copy)]
+pub struct Sight<'a> {
+    /// The struct that is searched, up to the first byte that could not be read.
+    pub bytes: &'a [u8],
+    /// Where the struct is from which this one was reached; 0 if from none.
+    pub parent_address: u64,
+    /// Of an index: the buffer that it counts in.
+    pub buffer: &'a [u8],
+}
+
+/// The search for one place in the object at the end of one way.
 #[derive(Debug, Clone)]
 pub struct Track {
-    /// The field.
+    /// The place.
     pub spec: &'static Spec,
-    /// How its struct is reached.
+    /// How its struct is reached; of an index, how the buffer is.
     pub way: Way,
-    /// None before the first sample: every place is possible.
+    /// None before the first sample: every offset is possible.
     candidates: Option<Vec<Candidate>>,
     /// What the matches prove; of a pointer, nothing by itself.
     pub evidence: Evidence,
     /// How the candidates died.
     pub trail: Vec<Change>,
+    /// The index in the sample before.
+    last_index: Option<u16>,
 }
 
 impl Track {
@@ -51,62 +74,130 @@ impl Track {
             candidates: None,
             evidence: Evidence::default(),
             trail: Vec::new(),
+            last_index: None,
         }
     }
 
-    /// Drops every candidate that disagrees with a sample: the bytes of the struct, up to the
-    /// first that could not be read. A place that cannot be read is no field.
-    pub fn observe(&mut self, sample: u32, expected: &Expected, bytes: &[u8]) {
-        let size = self.spec.field.size_bytes() as usize;
-        let candidates = self
-            .candidates
-            .get_or_insert_with(|| every_place(bytes.len(), size, self.spec.align_bytes as usize));
-        self.evidence.searched(candidates.len());
-        let before = (!self.trail.is_empty()).then_some(candidates.len());
+    /// Drops every candidate that disagrees with a sample. A place that cannot be read is no field.
+    pub fn observe(&mut self, sample: u32, expected: &Expected, sight: Sight<'_>) {
+        let tag_mask = self.spec.tag_mask();
+        let bytes = sight.bytes;
         match expected {
-            Expected::Bytes { bytes: value, bits } => {
-                candidates.retain(|candidate| {
+            Expected::Bytes { bytes: value, worth } => {
+                let right_size = value.len() == self.spec.place.size_bytes() as usize;
+                self.retain(sample, bytes, |candidate| {
                     let at = candidate.offset as usize;
-                    value.len() == size && bytes.get(at..at + size) == Some(value)
+                    right_size && bytes.get(at..at + value.len()) == Some(value)
                 });
-                self.evidence.add(value, *bits);
+                self.evidence.add(value, *worth);
+            }
+            Expected::Shifted { value, shift, worth } => {
+                self.retain(sample, bytes, |candidate| {
+                    let found = number_at(bytes, candidate.offset).map(|found| found >> shift);
+                    found == Some(*value)
+                });
+                self.evidence.add(&value.to_ne_bytes(), *worth);
             }
             Expected::Object { id, tag } => {
-                let Kind::Pointer { tag_mask, .. } = self.spec.kind else {
-                    candidates.clear();
-                    return;
-                };
-                candidates.retain_mut(|candidate| {
-                    word_at(bytes, candidate.offset as usize).is_some_and(|word| {
+                self.retain(sample, bytes, |candidate| {
+                    word_at(bytes, candidate.offset).is_some_and(|word| {
                         word & tag_mask == *tag && candidate.addresses.agree(*id, word & !tag_mask)
                     })
                 });
-                self.evidence.add(&id.to_ne_bytes(), 0);
+                self.evidence.add(&id.to_ne_bytes(), Worth::Given(0));
+            }
+            Expected::Null => {
+                self.retain(sample, bytes, |candidate| {
+                    word_at(bytes, candidate.offset).is_some_and(|word| word & !tag_mask == 0)
+                });
+            }
+            Expected::Address => {
+                self.retain(sample, bytes, |candidate| {
+                    word_at(bytes, candidate.offset).is_some_and(is_kernel_address)
+                });
+                self.evidence.add(&sample.to_ne_bytes(), Worth::Given(0));
+            }
+            Expected::Back => {
+                let parent = sight.parent_address;
+                self.retain(sample, bytes, |candidate| {
+                    parent != 0 && word_at(bytes, candidate.offset) == Some(parent)
+                });
+                self.evidence
+                    .add(&parent.to_ne_bytes(), Worth::Given(BACK_BITS));
+            }
+            Expected::Index {
+                landmark,
+                further_bytes,
+                bits,
+            } => {
+                let index = index_of(sight.buffer, landmark, *further_bytes);
+                let value = index.map(u16::to_ne_bytes);
+                self.retain(sample, bytes, |candidate| {
+                    let at = candidate.offset as usize;
+                    value.is_some_and(|value| bytes.get(at..at + 2) == Some(&value))
+                });
+                // What never moves could stand anywhere.
+                if self.last_index.is_some() && self.last_index != index {
+                    self.evidence.add(&[], Worth::Drawn(*bits));
+                }
+                self.last_index = index;
+            }
+            Expected::Deadline { ahead_s, between } => {
+                self.retain(sample, bytes, |candidate| {
+                    number_at(bytes, candidate.offset)
+                        .is_some_and(|found| candidate.clock.agree(*ahead_s, *between, found))
+                });
+                self.evidence
+                    .add(&ahead_s.to_ne_bytes(), Worth::Given(DEADLINE_BITS));
             }
         }
-        let left = candidates.len();
+    }
+
+    /// Keeps the candidates that agree; before the first sample these are all offsets.
+    fn retain(
+        &mut self,
+        sample: u32,
+        bytes: &[u8],
+        mut agrees: impl FnMut(&mut Candidate) -> bool,
+    ) {
+        let before = self.candidates.as_ref().map(Vec::len);
+        match &mut self.candidates {
+            Some(candidates) => candidates.retain_mut(agrees),
+            none => {
+                let size = self.spec.place.size_bytes() as usize;
+                let places = (bytes.len() + 1).saturating_sub(size);
+                let every = (0..places).step_by(self.spec.align_bytes as usize);
+                self.evidence.searched(every.len());
+                let candidates = every.filter_map(|offset| {
+                    let mut candidate = Candidate {
+                        offset: offset as u32,
+                        ..Candidate::default()
+                    };
+                    agrees(&mut candidate).then_some(candidate)
+                });
+                *none = Some(candidates.collect());
+            }
+        }
+        self.note(sample, before, false);
+    }
+
+    fn note(&mut self, sample: u32, before: Option<usize>, by_search_behind: bool) {
+        let left = self.candidates.as_ref().map_or(0, Vec::len);
         if before != Some(left) {
             self.trail.push(Change {
                 sample,
                 left,
-                by_search_behind: false,
+                by_search_behind,
             });
         }
     }
 
     /// Drops candidates of a pointer behind which the search found nothing.
     pub fn refute(&mut self, sample: u32, refuted: impl Fn(u32) -> bool) {
-        let Some(candidates) = &mut self.candidates else {
-            return;
-        };
-        let before = candidates.len();
-        candidates.retain(|candidate| !refuted(candidate.offset));
-        if candidates.len() != before {
-            self.trail.push(Change {
-                sample,
-                left: candidates.len(),
-                by_search_behind: true,
-            });
+        let before = self.candidates.as_ref().map(Vec::len);
+        if let Some(candidates) = &mut self.candidates {
+            candidates.retain(|candidate| !refuted(candidate.offset));
+            self.note(sample, before, true);
         }
     }
 
@@ -133,18 +224,49 @@ impl Track {
     }
 }
 
-fn every_place(window: usize, size: usize, align: usize) -> Vec<Candidate> {
-    let places = (window + 1).saturating_sub(size);
-    (0..places)
-        .step_by(align)
-        .map(|offset| Candidate {
-            offset: offset as u32,
-            addresses: Addresses::default(),
-        })
-        .collect()
+/// Where a landmark begins that is there exactly once, and so many bytes further.
+pub fn index_of(buffer: &[u8], landmark: &[u8], further_bytes: i32) -> Option<u16> {
+    if landmark.is_empty() {
+        return None;
+    }
+    let mut found = buffer
+        .windows(landmark.len())
+        .enumerate()
+        .filter(|(_, bytes)| *bytes == landmark);
+    let (at, _) = found.next()?;
+    if found.next().is_some() {
+        return None;
+    }
+    u16::try_from(i32::try_from(at).ok()?.checked_add(further_bytes)?).ok()
 }
 
-fn word_at(bytes: &[u8], at: usize) -> Option<u64> {
+fn word_at(bytes: &[u8], offset: u32) -> Option<u64> {
+    let at = offset as usize;
     let word = bytes.get(at..at + 8)?;
     Some(u64::from_ne_bytes(word.try_into().ok()?))
+}
+
+fn number_at(bytes: &[u8], offset: u32) -> Option<u32> {
+    let at = offset as usize;
+    let number = bytes.get(at..at + 4)?;
+    Some(u32::from_ne_bytes(number.try_into().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_landmark_counts_if_it_is_there_once() {
+        assert_eq!(index_of(b"..abc.", b"abc", 4), Some(6));
+        assert_eq!(index_of(b"..abc.", b"abc", -2), Some(0));
+        for (buffer, landmark, further) in [
+            (&b"..abc."[..], &b"abc"[..], -3),
+            (b"abcabc", b"abc", 0),
+            (b"ab", b"abc", 0),
+            (b"abc", b"", 0),
+        ] {
+            assert_eq!(index_of(buffer, landmark, further), None);
+        }
+    }
 }

@@ -7,10 +7,13 @@ use shared::offsets::Status;
 
 use super::Solver;
 use super::evidence::ENOUGH_BITS;
+use super::evidence::Evidence;
 use super::track::Track;
+use crate::fields::Event;
 use crate::fields::Kind;
+use crate::fields::Place;
 use crate::fields::Spec;
-use crate::fields::spec;
+use crate::fields::Struct;
 use crate::way::Way;
 
 /// The verdict on one field.
@@ -55,13 +58,96 @@ impl Solver {
         findings
     }
 
-    /// The way to a proven field and its offset.
+    /// The offset of a place, if it is proven.
     #[must_use]
-    pub fn proven(&self, field: Field) -> Option<(Way, u32)> {
-        let spec = spec(field);
-        let track = self.track(spec)?;
-        let offset = track.only()?;
-        (self.net_bits(track) >= ENOUGH_BITS).then(|| (track.way.clone(), offset))
+    pub fn proven(&self, place: Place) -> Option<u32> {
+        let along = self.along_proven_ways(place.spec());
+        match along.alive.as_deref() {
+            Some([only]) if along.bits >= ENOUGH_BITS => Some(*only),
+            _ => None,
+        }
+    }
+
+    /// The ways to a struct that lead over proven pointers only. Of an index, ways to the buffer.
+    #[must_use]
+    pub fn proven_ways(&self, end: Struct) -> Vec<Way> {
+        let shown = Event::ALL.into_iter().filter(|event| event.shows() == end);
+        let mut ways: Vec<Way> = shown.map(Way::to_shown).collect();
+        for pointer in end.reached_by() {
+            if !self.needed.contains(&pointer.place) {
+                continue;
+            }
+            if let Some(offset) = self.proven(pointer.place) {
+                let before = self.proven_ways(pointer.inside);
+                ways.extend(before.iter().map(|way| way.then(pointer.place, offset)));
+            }
+        }
+        ways
+    }
+
+    /// The searches for a place along some ways that have seen samples.
+    pub(super) fn tracks_along(&self, spec: &Spec, ways: &[Way]) -> Vec<&Track> {
+        self.tracks
+            .iter()
+            .filter(|track| {
+                track.spec.place == spec.place
+                    && track.alive().is_some()
+                    && ways.contains(&track.way)
+            })
+            .collect()
+    }
+
+    /// The searches for a place along all proven ways to it, taken together.
+    fn along_proven_ways(&self, spec: &Spec) -> Together {
+        let ways = self.proven_ways(spec.searched_at());
+        let tracks = self.tracks_along(spec, &ways);
+        let mut together = Together {
+            reached: !ways.is_empty(),
+            alive: None,
+            contradictory: false,
+            bits: 0,
+        };
+        let mut evidence = Evidence::default();
+        let mut behind_bits = 0;
+        for track in tracks {
+            let alive = track.alive().unwrap_or_default();
+            let before = together.alive.take();
+            let left = match &before {
+                None => alive,
+                Some(before) => before
+                    .iter()
+                    .copied()
+                    .filter(|offset| alive.contains(offset))
+                    .collect(),
+            };
+            together.contradictory |= left.is_empty() && before.is_some_and(|all| !all.is_empty());
+            together.alive = Some(left);
+            evidence.join(&track.evidence);
+            behind_bits = behind_bits.max(self.bits_behind(track));
+        }
+        // A pointer's own value is random to us, so it is worth what was found behind it.
+        together.bits = match spec.kind {
+            Kind::Pointer { .. } => behind_bits,
+            _ => evidence.net_bits(),
+        };
+        together
+    }
+
+    /// What was found behind the only candidate of a pointer: the weakest of what must be there.
+    fn bits_behind(&self, pointer: &Track) -> u32 {
+        let Some(offset) = pointer.only() else {
+            return 0;
+        };
+        let behind = pointer.way.then(pointer.spec.place, offset);
+        let worth = |place: &Place| {
+            self.tracks
+                .iter()
+                .find(|found| found.way == behind && found.spec.place == *place)
+                .filter(|found| found.only().is_some())
+                .map_or(0, |found| found.evidence.net_bits())
+        };
+        let weakest = pointer.spec.proof().iter().map(worth).min().unwrap_or(0);
+        weakest.saturating_sub(pointer.evidence.search_bits())
     }
 
     fn judge(&self, field: Field) -> Finding {
@@ -72,18 +158,22 @@ impl Solver {
             evidence_bits,
             reason,
         };
-        let spec = spec(field);
-        let Some(track) = self.track(spec) else {
-            let pointer = spec.inside.reached_by().map(|pointer| pointer.field);
-            let why = pointer.map(|pointer| format!("{pointer}, which leads to it, is not proven"));
-            return finding(Status::Missing, Vec::new(), None, why);
-        };
-        let Some(alive) = track.alive() else {
-            let why = "no sample determined it".to_owned();
+        let spec = Place::Field(field).spec();
+        let together = self.along_proven_ways(spec);
+        let Some(alive) = together.alive else {
+            let why = if together.reached {
+                "no sample determined it".to_owned()
+            } else {
+                self.why_unreached(spec.searched_at())
+            };
             return finding(Status::Missing, Vec::new(), None, Some(why));
         };
-        let bits = self.net_bits(track);
+        let bits = together.bits;
         let (status, why) = match alive.len() {
+            0 if together.contradictory => {
+                let why = "the ways that lead to it contradict each other".to_owned();
+                (Status::Ambiguous, Some(why))
+            }
             0 => {
                 let window = spec.inside.window_bytes();
                 let why = format!("no offset below {window} agrees with every sample");
@@ -102,40 +192,26 @@ impl Solver {
         finding(status, alive, Some(bits), why)
     }
 
-    /// The search for a field behind proven pointers.
-    pub(super) fn track(&self, spec: &Spec) -> Option<&Track> {
-        let way = match spec.inside.reached_by() {
-            None => Way::default(),
-            Some(pointer) => {
-                let (way, offset) = self.proven(pointer.field)?;
-                way.then(pointer.field, offset)
-            }
-        };
-        self.tracks
-            .iter()
-            .find(|track| track.spec.field == spec.field && track.way == way)
+    fn why_unreached(&self, end: Struct) -> String {
+        let needed = |pointer: &&Spec| self.needed.contains(&pointer.place);
+        let pointers: Vec<&str> = end
+            .reached_by()
+            .filter(needed)
+            .map(|pointer| pointer.place.path())
+            .collect();
+        format!("{}, which leads to it, is not proven", pointers.join(" or "))
     }
+}
 
-    /// What the samples of a field prove. A pointer's own value is random to us, so it is worth
-    /// what was found behind it: the weakest of what must be there.
-    fn net_bits(&self, track: &Track) -> u32 {
-        let Kind::Pointer { proof, .. } = track.spec.kind else {
-            return track.evidence.net_bits();
-        };
-        let Some(offset) = track.only() else {
-            return 0;
-        };
-        let behind = track.way.then(track.spec.field, offset);
-        let worth = |field: &Field| {
-            self.tracks
-                .iter()
-                .find(|found| found.way == behind && found.spec.field == *field)
-                .filter(|found| found.only().is_some())
-                .map_or(0, |found| found.evidence.net_bits())
-        };
-        let weakest = proof.iter().map(worth).min().unwrap_or(0);
-        weakest.saturating_sub(track.evidence.search_bits())
-    }
+/// What all searches for one place say.
+struct Together {
+    /// Whether a proven way leads there.
+    reached: bool,
+    /// What none of them contradicts; none if no sample was seen.
+    alive: Option<Vec<u32>>,
+    /// Whether each of them found something, but nothing that all agree on.
+    contradictory: bool,
+    bits: u32,
 }
 
 /// Two fields cannot share a byte: if they seem to, neither is proven.
@@ -153,7 +229,7 @@ fn withdraw_overlapping(findings: &mut [Finding]) {
         };
         let rival = spans.iter().find(|(other, bytes)| {
             *other != finding.field
-                && spec(*other).inside == spec(finding.field).inside
+                && Place::Field(*other).spec().inside == Place::Field(finding.field).spec().inside
                 && bytes.start < own.end
                 && own.start < bytes.end
         });

@@ -5,133 +5,199 @@ use std::collections::HashMap;
 
 use shared::offsets::Field;
 
-use crate::fields::Kind;
-use crate::fields::spec;
+use crate::fields::Place;
 use crate::solve::addresses::Addresses;
+use crate::solve::addresses::is_kernel_address;
+use crate::solve::clock::Clock;
+use crate::solve::sample::Expectations;
 use crate::solve::sample::Expected;
+use crate::solve::sample::leads_along;
+use crate::solve::track::index_of;
+use crate::way::Reading;
+use crate::way::Way;
 
-/// Fields under test. What is judged are events: per field, in the same order, the bytes that were
-/// read; none if the way to its struct led nowhere.
-#[derive(Debug)]
+/// A place, and which of an event's readings are of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Point {
+    /// The place.
+    pub place: Place,
+    /// How its struct is reached.
+    pub way: Way,
+    /// Its own bytes.
+    pub read: usize,
+    /// Of an index the buffer that it counts in, of a pointer back what it points to.
+    pub beside: Option<usize>,
+}
+
+/// What was seen so far.
+#[derive(Debug, Default)]
 pub struct Check {
-    fields: Vec<Field>,
-    addresses: HashMap<Field, Addresses>,
-    contradicted: BTreeSet<Field>,
+    addresses: HashMap<Place, Addresses>,
+    clocks: HashMap<Place, Clock>,
+    seen: BTreeSet<Place>,
+    contradicted: BTreeSet<Place>,
 }
 
 impl Check {
-    /// A check that has seen nothing.
-    #[must_use]
-    pub fn new(fields: Vec<Field>) -> Self {
-        Self {
-            fields,
-            addresses: HashMap::new(),
-            contradicted: BTreeSet::new(),
-        }
-    }
-
-    /// Judges the events during a packet of a tracked flow: one of them must show all that is
-    /// expected. Events of others are there at times; ours is the one that disagrees least, and if
-    /// even that one disagrees, the offsets are wrong.
-    pub fn tracked(&mut self, expected: &[(Field, Expected)], events: &[Vec<Vec<u8>>]) {
+    /// Judges the events while we caused one: one of them must show all that is expected. Events of
+    /// others are there at times; ours is the one that disagrees least, and if even that one
+    /// disagrees, the offsets are wrong. Says whether there was any.
+    pub fn judge(
+        &mut self,
+        points: &[Point],
+        expected: &Expectations,
+        events: &[Vec<Reading>],
+    ) -> bool {
         let judged = events
             .iter()
-            .map(|reads| (self.wrong(expected, reads), reads));
-        let Some((wrong, reads)) = judged.min_by_key(|(wrong, _)| wrong.len()) else {
-            return;
+            .map(|readings| (wrong(points, expected, readings), readings));
+        let Some((wrong, readings)) = judged.min_by_key(|(wrong, _)| wrong.len()) else {
+            return false;
         };
         self.contradicted.extend(wrong);
-        for (&field, read) in self.fields.iter().zip(reads) {
-            let Some(Expected::Object { id, .. }) = lookup(expected, field) else {
-                continue;
-            };
-            let addresses = self.addresses.entry(field).or_default();
-            if !split(field, read).is_some_and(|(address, _)| addresses.agree(*id, address)) {
-                self.contradicted.insert(field);
+        for (point, expected) in with_expectation(points, expected) {
+            self.seen.insert(point.place);
+            if !self.remembers(point.place, expected, &readings[point.read].bytes) {
+                self.contradicted.insert(point.place);
             }
+        }
+        true
+    }
+
+    /// Whether a value agrees with what the same place held in other events.
+    fn remembers(&mut self, place: Place, expected: &Expected, bytes: &[u8]) -> bool {
+        match expected {
+            Expected::Object { id, .. } => word(bytes).is_some_and(|word| {
+                let address = word & !place.spec().tag_mask();
+                let addresses = self.addresses.entry(place).or_default();
+                addresses.agree(*id, address)
+            }),
+            Expected::Deadline { ahead_s, between } => number(bytes).is_some_and(|jiffies| {
+                let clock = self.clocks.entry(place).or_default();
+                clock.agree(*ahead_s, *between, jiffies)
+            }),
+            _ => true,
         }
     }
 
-    /// Judges the events during a packet that is not tracked: one of them must show that it belongs
-    /// to no connection.
-    pub fn untracked(&mut self, events: &[Vec<Vec<u8>>]) {
-        let pointer = Field::SkBuffNfct;
-        let Some(index) = self.fields.iter().position(|field| *field == pointer) else {
-            return;
-        };
-        let is_free = |reads: &Vec<Vec<u8>>| {
-            split(pointer, &reads[index]).is_some_and(|(address, _)| address == 0)
-        };
-        if !events.iter().any(is_free) {
-            self.contradicted.insert(pointer);
-        }
+    /// Whether a place was looked at.
+    #[must_use]
+    pub fn has_seen(&self, place: Place) -> bool {
+        self.seen.contains(&place)
     }
 
     /// The fields that did not pass.
     #[must_use]
-    pub fn contradicted(self) -> BTreeSet<Field> {
-        self.contradicted
+    pub fn contradicted(&self) -> BTreeSet<Field> {
+        let fields = self.contradicted.iter().filter_map(|place| match place {
+            Place::Field(field) => Some(*field),
+            _ => None,
+        });
+        fields.collect()
     }
+}
 
-    /// The fields of an event whose own bytes are not what they must be.
-    fn wrong(&self, expected: &[(Field, Expected)], reads: &[Vec<u8>]) -> Vec<Field> {
-        let is_wrong = |field: Field, read: &[u8]| match lookup(expected, field) {
-            None => false,
-            Some(Expected::Bytes { bytes, .. }) => bytes != read,
-            Some(Expected::Object { tag, .. }) => {
-                split(field, read).is_none_or(|(_, found)| found != *tag)
+fn with_expectation<'a>(
+    points: &'a [Point],
+    expected: &'a Expectations,
+) -> impl Iterator<Item = (&'a Point, &'a Expected)> {
+    let reached = points
+        .iter()
+        .filter(|point| leads_along(expected, &point.way));
+    reached.filter_map(|point| {
+        let mut expected = expected.iter();
+        let (_, expected) = expected.find(|(place, _)| *place == point.place)?;
+        Some((point, expected))
+    })
+}
+
+/// The places of an event whose own bytes are not what they must be.
+fn wrong(points: &[Point], expected: &Expectations, readings: &[Reading]) -> Vec<Place> {
+    let is_right = |point: &Point, expected: &Expected| {
+        let own = &readings[point.read].bytes;
+        let beside = point.beside.map(|index| &readings[index]);
+        let tag_mask = point.place.spec().tag_mask();
+        match expected {
+            Expected::Bytes { bytes, .. } => bytes == own,
+            Expected::Shifted { value, shift, .. } => {
+                number(own).map(|found| found >> shift) == Some(*value)
             }
-        };
-        let pairs = self.fields.iter().zip(reads);
-        pairs
-            .filter(|(field, read)| is_wrong(**field, read))
-            .map(|(field, _)| *field)
-            .collect()
-    }
-}
-
-fn lookup(expected: &[(Field, Expected)], field: Field) -> Option<&Expected> {
-    let entry = expected.iter().find(|(known, _)| *known == field);
-    entry.map(|(_, expected)| expected)
-}
-
-/// A pointer as it was read: address and tag.
-fn split(field: Field, bytes: &[u8]) -> Option<(u64, u64)> {
-    let Kind::Pointer { tag_mask, .. } = spec(field).kind else {
-        return None;
+            Expected::Object { tag, .. } => word(own).is_some_and(|word| word & tag_mask == *tag),
+            Expected::Null => word(own).is_some_and(|word| word & !tag_mask == 0),
+            Expected::Address => word(own).is_some_and(is_kernel_address),
+            Expected::Back => beside.is_some_and(|object| {
+                object.address != 0 && word(own) == Some(object.address)
+            }),
+            Expected::Index {
+                landmark,
+                further_bytes,
+                ..
+            } => beside.is_some_and(|buffer| {
+                let index = index_of(&buffer.bytes, landmark, *further_bytes);
+                index.is_some_and(|index| own[..] == index.to_ne_bytes())
+            }),
+            Expected::Deadline { .. } => own.len() == 4,
+        }
     };
-    let word = u64::from_ne_bytes(bytes.try_into().ok()?);
-    Some((word & !tag_mask, word & tag_mask))
+    with_expectation(points, expected)
+        .filter(|(point, expected)| !is_right(point, expected))
+        .map(|(point, _)| point.place)
+        .collect()
+}
+
+fn word(bytes: &[u8]) -> Option<u64> {
+    Some(u64::from_ne_bytes(bytes.try_into().ok()?))
+}
+
+fn number(bytes: &[u8]) -> Option<u32> {
+    Some(u32::from_ne_bytes(bytes.try_into().ok()?))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fields::Event;
+    use crate::solve::sample::Worth;
 
     const MARK: u32 = 0xabad_1dea;
     const CT: u64 = 0xffff_8880_0000_4000;
+    const NFCT_PLACE: Place = Place::Field(Field::SkBuffNfct);
+    const MARK_PLACE: Place = Place::Field(Field::NfConnMark);
+    const POINTS: [Point; 2] = [point(NFCT_PLACE, 0), point(MARK_PLACE, 1)];
 
-    fn expected(flow: u64) -> Vec<(Field, Expected)> {
+    const fn point(place: Place, read: usize) -> Point {
+        Point {
+            place,
+            way: Way::to_shown(Event::Packet),
+            read,
+            beside: None,
+        }
+    }
+
+    fn expected(flow: u64) -> Expectations {
         let mark = Expected::Bytes {
             bytes: MARK.to_ne_bytes().to_vec(),
-            bits: 32,
+            worth: Worth::Given(32),
         };
         let connection = Expected::Object { id: flow, tag: 2 };
-        vec![(Field::NfConnMark, mark), (Field::SkBuffNfct, connection)]
+        vec![(MARK_PLACE, mark), (NFCT_PLACE, connection)]
     }
 
-    fn event(nfct: u64, mark: u32) -> Vec<Vec<u8>> {
-        vec![nfct.to_ne_bytes().to_vec(), mark.to_ne_bytes().to_vec()]
+    fn reading(bytes: &[u8]) -> Reading {
+        Reading {
+            address: CT,
+            bytes: bytes.to_vec(),
+        }
     }
 
-    fn check() -> Check {
-        Check::new(vec![Field::SkBuffNfct, Field::NfConnMark])
+    fn event(nfct: u64, mark: u32) -> Vec<Reading> {
+        vec![reading(&nfct.to_ne_bytes()), reading(&mark.to_ne_bytes())]
     }
 
-    fn contradicted(flows: &[(u64, &[Vec<Vec<u8>>])]) -> Vec<Field> {
-        let mut check = check();
+    fn contradicted(flows: &[(u64, &[Vec<Reading>])]) -> Vec<Field> {
+        let mut check = Check::default();
         for (flow, events) in flows {
-            check.tracked(&expected(*flow), events);
+            check.judge(&POINTS, &expected(*flow), events);
         }
         check.contradicted().into_iter().collect()
     }
@@ -149,11 +215,12 @@ mod tests {
     #[test]
     fn each_way_to_be_wrong_is_noticed() {
         let (nfct, mark) = (Field::SkBuffNfct, Field::NfConnMark);
+        let unread = vec![event(CT | 2, 0)[0].clone(), reading(&[])];
         for (events, wrong) in [
             (vec![event(CT | 2, MARK + 1)], vec![mark]),
             (vec![event(CT | 3, MARK)], vec![nfct]),
             (vec![event(2, MARK)], vec![nfct]),
-            (vec![vec![event(CT | 2, 0)[0].clone(), vec![]]], vec![mark]),
+            (vec![unread], vec![mark]),
             (vec![event(0, 0)], vec![nfct, mark]),
         ] {
             assert_eq!(contradicted(&[(1, &events)]), wrong, "{events:?}");
@@ -174,15 +241,41 @@ mod tests {
 
     #[test]
     fn a_packet_without_a_connection_must_show_none() {
+        let untracked = vec![(NFCT_PLACE, Expected::Null)];
         for (events, wrong) in [
             (vec![event(0, 0)], 0),
             // IP_CT_UNTRACKED: a tag and no address.
             (vec![event(CT | 2, MARK), event(7, 0)], 0),
             (vec![event(CT | 2, MARK)], 1),
         ] {
-            let mut check = check();
-            check.untracked(&events);
+            let mut check = Check::default();
+            assert!(check.judge(&POINTS, &untracked, &events));
             assert_eq!(check.contradicted().len(), wrong, "{events:?}");
+        }
+    }
+
+    #[test]
+    fn a_header_must_be_where_its_index_says() {
+        let place = Place::Field(Field::SkBuffNetworkHeader);
+        let points = [Point {
+            place,
+            way: Way::to_shown(Event::Packet),
+            read: 0,
+            beside: Some(1),
+        }];
+        let expected = vec![(
+            place,
+            Expected::Index {
+                landmark: b"abc".to_vec(),
+                further_bytes: -2,
+                bits: 3,
+            },
+        )];
+        for (index, wrong) in [(2_u16, 0), (3, 1)] {
+            let mut check = Check::default();
+            let events = [vec![reading(&index.to_ne_bytes()), reading(b"....abc")]];
+            check.judge(&points, &expected, &events);
+            assert_eq!(check.contradicted().len(), wrong);
         }
     }
 }

@@ -1,6 +1,6 @@
-//! The proof on held-out data: fresh connections, of which nothing but the found offsets is read, as
-//! a consumer would read them. Everything must be there; behind an untracked packet, nothing.
-//! [`check`] judges what was read.
+//! The proof on held-out data: fresh connections and sockets, of which nothing but the found offsets
+//! is read, as a consumer would read them. Everything must be there; in a packet that is not tracked
+//! there must be no connection. [`check`] judges what was read.
 
 mod check;
 
@@ -9,90 +9,121 @@ use std::collections::BTreeSet;
 use anyhow::bail;
 use shared::offsets::Field;
 
-use crate::expected::Nat;
-use crate::expected::Packet;
-use crate::expected::Turn;
-use crate::expected::expected;
-use crate::sample::capture::Camera;
-use crate::sample::capture::Events;
-use crate::sample::flow::Flow;
-use crate::sample::namespaces::Ground;
+use crate::fields::Event;
+use crate::fields::Kind;
+use crate::fields::Place;
+use crate::sample::camera::Shot;
+use crate::sample::camera::Witness;
 use crate::solve::Solver;
 use crate::way::Order;
 use crate::way::Read;
+use crate::way::Way;
 use check::Check;
+use check::Point;
 
-/// The connections that must pass, every kind of NAT among them, in every namespace.
-const CONNECTIONS: usize = 8;
-/// The connections that are made at most: one that takes too long is no test.
-const MAX_CONNECTIONS: usize = 16;
-/// How often a packet is sent anew if no event was seen.
-const TRIES: usize = 4;
-
-/// Checks proven fields on fresh connections, and returns those that were contradicted.
-///
-/// # Errors
-/// If a flow cannot be made, or its packets were not seen.
-pub fn verify(
-    camera: &mut Camera<'_, '_>,
-    grounds: &mut [Ground],
-    untracked: &mut Ground,
-    solver: &Solver,
-    proven: &[Field],
-) -> anyhow::Result<BTreeSet<Field>> {
-    let mut order = Order::default();
-    let mut fields = Vec::new();
-    for &field in proven {
-        let Some((way, offset)) = solver.proven(field) else {
-            continue;
-        };
-        let bytes = field.size_bytes();
-        if !order.add(Read { way, offset, bytes }) {
-            bail!("{field} does not fit into one request");
-        }
-        fields.push(field);
-    }
-    let mut check = Check::new(fields);
-    let mut passed = 0;
-    for index in 0..MAX_CONNECTIONS {
-        if passed == CONNECTIONS {
-            break;
-        }
-        let ground = &mut grounds[index % grounds.len()];
-        let nat = Nat::KINDS[index % Nat::KINDS.len()];
-        let flow = Flow::open(ground, nat, &mut camera.random)?;
-        for turn in [Turn::First, Turn::Reply, Turn::Later] {
-            let (packet, events) = events(camera, &flow, turn, &order)?;
-            if flow.is_stale() {
-                break;
-            }
-            check.tracked(&expected(flow.facts(), packet), &events);
-            passed += usize::from(turn == Turn::Later);
-        }
-    }
-    if passed < CONNECTIONS {
-        bail!("verify: this machine is too slow: a connection of three packets takes seconds");
-    }
-    let flow = Flow::open(untracked, Nat::KINDS[0], &mut camera.random)?;
-    let (_, events) = events(camera, &flow, Turn::First, &order)?;
-    check.untracked(&events);
-    Ok(check.contradicted())
+/// A check that looks at the shots.
+#[derive(Debug)]
+pub struct Verification {
+    orders: Vec<(Order, Vec<Point>)>,
+    check: Check,
 }
 
-/// Sends a packet, again if need be, and returns at least one event.
-fn events(
-    camera: &mut Camera<'_, '_>,
-    flow: &Flow,
-    turn: Turn,
-    order: &Order,
-) -> anyhow::Result<(Packet, Events)> {
-    for _ in 0..TRIES {
-        let mark = camera.random.mark();
-        let packet = Packet { turn, mark };
-        let events = camera.events(flow, packet, order)?;
-        if !events.is_empty() {
-            return Ok((packet, events));
+impl Verification {
+    /// A check of proven fields that has seen nothing.
+    ///
+    /// # Errors
+    /// If they do not fit into one request.
+    pub fn new(solver: &Solver, proven: &[Field]) -> anyhow::Result<Self> {
+        let mut orders = Vec::new();
+        for event in Event::ALL {
+            let mut order = Order::new(event);
+            let mut points = Vec::new();
+            for field in proven {
+                add(&mut order, &mut points, solver, Place::Field(*field))?;
+            }
+            if !points.is_empty() {
+                orders.push((order, points));
+            }
         }
+        Ok(Self {
+            orders,
+            check: Check::default(),
+        })
     }
-    bail!("verify: the tracepoint does not show our packets any more")
+
+    /// The fields that did not pass.
+    #[must_use]
+    pub fn contradicted(&self) -> BTreeSet<Field> {
+        self.check.contradicted()
+    }
+
+    /// Whether a field was looked at.
+    #[must_use]
+    pub fn has_seen(&self, field: Field) -> bool {
+        self.check.has_seen(Place::Field(field))
+    }
+}
+
+/// Reads a place along every proven way to it that begins with the order's event.
+fn add(
+    order: &mut Order,
+    points: &mut Vec<Point>,
+    solver: &Solver,
+    place: Place,
+) -> anyhow::Result<()> {
+    let Some(offset) = solver.proven(place) else {
+        return Ok(());
+    };
+    let event = order.event();
+    let mut read = |way: Way, offset, bytes| {
+        let index = order.reads().len();
+        if order.add(Read { way, offset, bytes }) {
+            return Ok(index);
+        }
+        bail!("{place} does not fit into one request");
+    };
+    let spec = place.spec();
+    let ways = solver.proven_ways(spec.searched_at());
+    for way in ways.into_iter().filter(|way| way.event == event) {
+        let (parent, along) = (way.parent(), way.clone());
+        let (own, beside) = match (&spec.kind, parent) {
+            // A header is where its index says, in the packet's bytes.
+            (Kind::Index { .. }, Some(parent)) => {
+                let buffer = read(way, 0, spec.searched_at().window_bytes())?;
+                ((parent, offset), Some(buffer))
+            }
+            // Nothing of the parent needs to be read but where it is.
+            (Kind::Back, Some(parent)) => {
+                let parent = read(parent, 0, 1)?;
+                ((way, offset), Some(parent))
+            }
+            _ => ((way, offset), None),
+        };
+        points.push(Point {
+            place,
+            way: along,
+            read: read(own.0, own.1, place.size_bytes())?,
+            beside,
+        });
+    }
+    Ok(())
+}
+
+impl Witness for Verification {
+    fn order(&self, event: Event) -> Option<Order> {
+        let mut orders = self.orders.iter();
+        let (order, _) = orders.find(|(order, _)| order.event() == event)?;
+        Some(order.clone())
+    }
+
+    fn look(&mut self, shot: Shot) -> bool {
+        let event = shot.order.event();
+        let mut orders = self.orders.iter();
+        let points = orders.find(|(order, _)| order.event() == event);
+        points.is_some_and(|(_, points)| self.check.judge(points, &shot.expected, &shot.events))
+    }
+
+    fn is_done(&self, _places: &[Place]) -> bool {
+        false
+    }
 }

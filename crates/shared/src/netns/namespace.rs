@@ -192,6 +192,13 @@ impl Visit {
     }
 }
 
+impl Visit {
+    /// Stays there for good.
+    pub fn stay(mut self) {
+        self.home = None;
+    }
+}
+
 impl Drop for Visit {
     fn drop(&mut self) {
         if let Some(Err(error)) = self.home.take().map(|home| home.enter()) {

@@ -112,6 +112,7 @@ impl Field {
         Self::NfConnCtNet,
         Self::NfConnMark,
         Self::NfConnZone,
+        Self::NfConnTimeout,
         Self::NetNsInum,
     ];
 

@@ -1,14 +1,15 @@
-//! What each field must hold, computed from what we did and from nothing else: the one place that
-//! knows it, for sampling and verification alike. Pure.
-//!
-//! Each value has its surprise in bits. It is stated low: a value that others could hold for a
-//! reason, and not by chance alone, counts for less than its entropy.
+//! A tracked UDP connection: what its `nf_conn` must hold while a packet of it is queued. Pure.
 
 use std::fmt;
-use std::net::SocketAddrV4;
+use std::time::Duration;
 
 use shared::offsets::Field;
 
+use super::Ends;
+use super::given;
+use super::inum;
+use super::object;
+use crate::solve::sample::Expectations;
 use crate::solve::sample::Expected;
 
 /// The NAT that a flow asks for.
@@ -34,15 +35,6 @@ impl Nat {
     }
 }
 
-/// Both ends of a UDP packet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ends {
-    /// Where it comes from.
-    pub src: SocketAddrV4,
-    /// Where it goes.
-    pub dst: SocketAddrV4,
-}
-
 /// What the namespace of a flow can do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Abilities {
@@ -59,8 +51,8 @@ pub struct Abilities {
 pub struct Facts {
     /// A number that no other flow of this run has.
     pub id: u64,
-    /// Inode number of its namespace.
-    pub netns: u32,
+    /// Inode number of its namespace; none if the kernel has no namespaces.
+    pub netns: Option<u32>,
     /// What that namespace can do.
     pub can: Abilities,
     /// The rewriting that it got.
@@ -101,7 +93,7 @@ impl fmt::Display for Facts {
             (false, true) => "snat",
             (true, true) => "dnat+snat",
         };
-        write!(f, "{kind} in netns {}", self.netns)
+        write!(f, "{kind} {} to {}", self.orig.src, self.orig.dst)
     }
 }
 
@@ -126,48 +118,52 @@ const ZONE_BITS: u32 = 15;
 /// Nothing in `status` is random. But an exact word of nine bits, which follows the kind of NAT and
 /// the replies of flows in random order, is at least as improbable as a random byte.
 const STATUS_BITS: u32 = 8;
-/// Of an inode number the upper twelve bits are those of PROC_DYNAMIC_FIRST (0xf0000000); the others
-/// come from one pool, which gives a number to one object at a time. So only the number itself or a
-/// copy follows it from namespace to namespace, but for chance.
-const INUM_BITS: u32 = 20;
-
 /// What the fields must hold while a packet of a flow is queued for transmission.
 #[must_use]
-pub fn expected(flow: &Facts, packet: Packet) -> Vec<(Field, Expected)> {
-    let bytes = |bytes: &[u8], bits| Expected::Bytes {
-        bytes: bytes.to_vec(),
-        bits,
+pub fn expected(flow: &Facts, packet: Packet) -> Expectations {
+    let tracked = Expected::Object {
+        id: flow.id,
+        tag: ctinfo(packet.turn),
     };
-    let object = |id, tag| Expected::Object { id, tag };
     let mut all = vec![
-        (Field::SkBuffNfct, object(flow.id, ctinfo(packet.turn))),
-        (
-            Field::NfConnTupleOrig,
-            bytes(&tuple(flow.orig, 0), TUPLE_BITS),
-        ),
-        (
-            Field::NfConnTupleReply,
-            bytes(&tuple(flow.reply, 1), TUPLE_BITS),
-        ),
-        (Field::NfConnCtNet, object(flow.netns.into(), 0)),
-        (
-            Field::NetNsInum,
-            bytes(&flow.netns.to_ne_bytes(), INUM_BITS),
-        ),
+        (Field::SkBuffNfct.into(), tracked),
+        given(Field::NfConnTupleOrig, &tuple(flow.orig, 0), TUPLE_BITS),
+        given(Field::NfConnTupleReply, &tuple(flow.reply, 1), TUPLE_BITS),
     ];
+    if let Some(netns) = flow.netns {
+        all.push((Field::NfConnCtNet.into(), object(netns.into())));
+        all.push(inum(netns));
+    }
     if let Some(status) = status(flow, packet.turn) {
-        let status = bytes(&status.to_ne_bytes(), STATUS_BITS);
-        all.push((Field::NfConnStatus, status));
+        all.push(given(
+            Field::NfConnStatus,
+            &status.to_ne_bytes(),
+            STATUS_BITS,
+        ));
     }
     if flow.can.mark {
-        let mark = bytes(&packet.mark.to_ne_bytes(), MARK_BITS);
-        all.push((Field::NfConnMark, mark));
+        all.push(given(
+            Field::NfConnMark,
+            &packet.mark.to_ne_bytes(),
+            MARK_BITS,
+        ));
     }
     if flow.can.zone {
-        let zone = bytes(&flow.zone.to_ne_bytes(), ZONE_BITS);
-        all.push((Field::NfConnZone, zone));
+        all.push(given(
+            Field::NfConnZone,
+            &flow.zone.to_ne_bytes(),
+            ZONE_BITS,
+        ));
     }
     all
+}
+
+/// When the connection expires, if the timeout was set before the packet was sent between two
+/// moments.
+#[must_use]
+pub fn deadline(ahead_s: u32, between: (Duration, Duration)) -> Expectations {
+    let expected = Expected::Deadline { ahead_s, between };
+    vec![(Field::NfConnTimeout.into(), expected)]
 }
 
 fn ctinfo(turn: Turn) -> u64 {
@@ -216,14 +212,18 @@ fn tuple(ends: Ends, direction: u8) -> [u8; 40] {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+    use std::net::SocketAddrV4;
+
     use super::*;
+    use crate::fields::Place;
 
     fn flow(nat: Nat, can_nat: Option<bool>) -> Facts {
         let end = |last, port| SocketAddrV4::new([127, 1, 2, last].into(), port);
         let ends = |src, dst| Ends { src, dst };
         Facts {
             id: 1,
-            netns: 0xf000_0001,
+            netns: Some(0xf000_0001),
             can: Abilities {
                 zone: true,
                 mark: true,
@@ -277,13 +277,19 @@ mod tests {
         let mut facts = flow(Nat::KINDS[0], None);
         facts.can.zone = false;
         facts.can.mark = false;
-        let fields: Vec<Field> = expected(&facts, packet)
+        let places: BTreeSet<Place> = expected(&facts, packet)
             .into_iter()
-            .map(|(field, _)| field)
+            .map(|(place, _)| place)
             .collect();
-        for absent in [Field::NfConnZone, Field::NfConnMark, Field::NfConnStatus] {
-            assert!(!fields.contains(&absent), "{absent}");
+        let absent = [
+            Field::NfConnZone,
+            Field::NfConnMark,
+            Field::NfConnStatus,
+            Field::NfConnTimeout,
+        ];
+        for field in Field::CONNTRACK {
+            let is_there = places.contains(&(*field).into());
+            assert_eq!(is_there, !absent.contains(field), "{field}");
         }
-        assert_eq!(fields.len(), Field::CONNTRACK.len() - 3);
     }
 }

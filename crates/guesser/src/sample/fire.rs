@@ -1,0 +1,70 @@
+//! The fire test of a hook: causes one event of a kind and looks whether it was shown at all.
+
+use super::camera::Camera;
+use super::camera::Shot;
+use super::camera::Witness;
+use super::datagram;
+use super::datagram::State;
+use super::plan::Grounds;
+use super::route;
+use super::route::Cause;
+use super::stream;
+use crate::expected::socket::Family;
+use crate::fields::Event;
+use crate::fields::Place;
+use crate::guess::mark_at;
+use crate::way::Order;
+use crate::way::Read;
+use crate::way::Way;
+
+/// Content with any event of ours.
+#[derive(Debug)]
+pub struct Anything(Event);
+
+impl Anything {
+    /// Of this kind.
+    #[must_use]
+    pub const fn of(event: Event) -> Self {
+        Self(event)
+    }
+}
+
+impl Witness for Anything {
+    fn order(&self, event: Event) -> Option<Order> {
+        let mut order = Order::new(event);
+        let all = Read {
+            way: Way::to_shown(event),
+            offset: 0,
+            bytes: event.shows().window_bytes(),
+        };
+        (event == self.0 && order.add(all)).then_some(order)
+    }
+
+    fn look(&mut self, shot: Shot) -> bool {
+        let mut events = shot.events.iter();
+        events.any(|readings| mark_at(shot.mark, readings).is_some())
+    }
+
+    fn is_done(&self, _places: &[Place]) -> bool {
+        false
+    }
+}
+
+/// Causes an event; says whether it was seen. An event that cannot be caused here is not missed.
+///
+/// # Errors
+/// If no socket can be had.
+pub fn cause(
+    camera: &mut Camera<'_, '_>,
+    grounds: &mut Grounds,
+    event: Event,
+) -> anyhow::Result<bool> {
+    let ground = &mut grounds.plain[0];
+    match event {
+        Event::Packet => datagram::packet(camera, ground, Family::Inet, State::Bound),
+        Event::SockState => stream::listening(camera, ground),
+        Event::Route4 => route::lookup4(camera, ground, Cause::Datagram),
+        Event::Route6 if !ground.has_inet6() => Ok(true),
+        Event::Route6 => route::lookup6(camera, ground, Cause::Datagram),
+    }
+}

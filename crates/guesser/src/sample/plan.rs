@@ -1,0 +1,227 @@
+//! One round of experiments: everything that tells fields from their copies, in random order where
+//! order could matter, and nothing for fields of which enough is known.
+
+use std::ops::Range;
+
+use shared::offsets::Field;
+
+use super::camera::Camera;
+use super::datagram;
+use super::datagram::State;
+use super::ground::Ground;
+use super::route;
+use super::route::Cause;
+use super::socket::Kind;
+use super::socket::Manner;
+use super::stream;
+use super::tracked;
+use crate::expected::connection::Nat;
+use crate::expected::socket::Family;
+use crate::fields::Place;
+use crate::fields::Struct;
+use crate::solve::Solver;
+
+/// The tracked flows of one round, as (ground, kind): every kind of NAT, and three namespaces.
+const FLOWS: [(usize, Nat); 6] = [
+    (0, Nat::KINDS[0]),
+    (0, Nat::KINDS[1]),
+    (0, Nat::KINDS[2]),
+    (0, Nat::KINDS[3]),
+    (1, Nat::KINDS[1]),
+    (2, Nat::KINDS[2]),
+];
+/// How often a datagram is sent in each state.
+const DATAGRAMS: [(State, Range<usize>); 4] = [
+    (State::Bound, 0..10),
+    (State::Connected, 0..4),
+    (State::Dissolved, 0..4),
+    (State::Group, 0..3),
+];
+/// TCP connections, and how often each is answered.
+const STREAMS: usize = 8;
+const ANSWERS: usize = 2;
+/// Lookups per cause.
+const LOOKUPS: usize = 2;
+
+/// Where experiments run.
+#[derive(Debug)]
+pub struct Grounds {
+    /// Namespaces that track connections; none if no field of a connection is asked for.
+    pub tracked: Vec<Ground>,
+    /// Namespaces that do not.
+    pub plain: Vec<Ground>,
+}
+
+impl Grounds {
+    /// Closes the sockets of all experiments so far.
+    pub fn release(&mut self) {
+        let all = self.tracked.iter_mut().chain(&mut self.plain);
+        all.for_each(Ground::release);
+    }
+}
+
+/// Runs one round.
+///
+/// # Errors
+/// If an experiment cannot be made.
+pub fn round(camera: &mut Camera<'_, '_>, grounds: &mut Grounds) -> anyhow::Result<()> {
+    if !grounds.tracked.is_empty() && is_open(camera, TRACKED) {
+        let mut flows = FLOWS;
+        camera.random.shuffle(&mut flows);
+        for (ground, nat) in flows {
+            let count = grounds.tracked.len();
+            tracked::connection(camera, &mut grounds.tracked[ground % count], nat)?;
+        }
+    }
+    if is_open(camera, SOCKETS) {
+        datagrams(camera, grounds)?;
+    }
+    if is_open(camera, STREAM) || is_open(camera, SOCKETS) {
+        streams(camera, grounds)?;
+    }
+    for (places, lookup) in [
+        (ROUTES4, route::lookup4 as Lookup),
+        (ROUTES6, route::lookup6 as Lookup),
+    ] {
+        if !is_open(camera, places) {
+            continue;
+        }
+        let mut causes = [Cause::ALL; LOOKUPS].concat();
+        camera.random.shuffle(&mut causes);
+        for (index, cause) in causes.into_iter().enumerate() {
+            let ground = any(grounds, index);
+            if places == ROUTES6 && !ground.has_inet6() {
+                break;
+            }
+            lookup(camera, ground, cause)?;
+        }
+    }
+    Ok(())
+}
+
+type Lookup = fn(&mut Camera<'_, '_>, &mut Ground, Cause) -> anyhow::Result<bool>;
+
+fn datagrams(camera: &mut Camera<'_, '_>, grounds: &mut Grounds) -> anyhow::Result<()> {
+    let mut states: Vec<State> = DATAGRAMS
+        .into_iter()
+        .flat_map(|(state, times)| times.map(move |_| state))
+        .collect();
+    camera.random.shuffle(&mut states);
+    for (index, state) in states.into_iter().enumerate() {
+        let ground = any(grounds, index);
+        let family = draw_family(camera, ground);
+        datagram::packet(camera, ground, family, state)?;
+    }
+    Ok(())
+}
+
+fn streams(camera: &mut Camera<'_, '_>, grounds: &mut Grounds) -> anyhow::Result<()> {
+    let mut pairs = Vec::new();
+    for index in 0..STREAMS {
+        let ground = any(grounds, index);
+        let family = draw_family(camera, ground);
+        pairs.push(stream::connect(camera, ground, family)?);
+    }
+    stream::ask(&pairs)?;
+    for _ in 0..ANSWERS {
+        stream::round_trips(camera, &mut pairs)?;
+    }
+    for pair in &mut pairs {
+        stream::sample_server(camera, pair)?;
+    }
+    for (index, pair) in pairs.into_iter().enumerate() {
+        stream::leave(any(grounds, index), pair);
+    }
+    Ok(())
+}
+
+/// One ground after the other.
+fn any(grounds: &mut Grounds, index: usize) -> &mut Ground {
+    let plain = grounds.plain.len();
+    let index = index % (plain + grounds.tracked.len());
+    match grounds.plain.get_mut(index) {
+        Some(_) => &mut grounds.plain[index],
+        None => &mut grounds.tracked[index - plain],
+    }
+}
+
+fn draw_family(camera: &mut Camera<'_, '_>, ground: &Ground) -> Family {
+    if ground.has_inet6() && camera.random.between(0, 2) == 0 {
+        Family::Inet6
+    } else {
+        Family::Inet
+    }
+}
+
+fn is_open(camera: &Camera<'_, '_>, places: &[Place]) -> bool {
+    !camera.witness.is_done(places)
+}
+
+const fn kind(family: Family, manner: Manner) -> Kind {
+    Kind { family, manner }
+}
+
+/// The kinds of sockets that will be wanted.
+#[must_use]
+pub fn stock(solver: &Solver) -> &'static [Kind] {
+    const ALL: &[Kind] = &[
+        kind(Family::Inet, Manner::Datagrams),
+        kind(Family::Inet6, Manner::Datagrams),
+        kind(Family::Inet, Manner::Stream),
+        kind(Family::Inet6, Manner::Stream),
+    ];
+    let only_connections = [Struct::Sock, Struct::Buffer, Struct::Flowi4, Struct::Flowi6];
+    if only_connections.iter().any(|other| solver.needs(*other)) {
+        ALL
+    } else {
+        &ALL[..1]
+    }
+}
+
+const TRACKED: &[Place] = &[
+    Place::Field(Field::SkBuffNfct),
+    Place::Field(Field::NfConnTupleOrig),
+    Place::Field(Field::NfConnTupleReply),
+    Place::Field(Field::NfConnStatus),
+    Place::Field(Field::NfConnMark),
+    Place::Field(Field::NfConnZone),
+    Place::Field(Field::NfConnTimeout),
+    Place::Field(Field::NfConnCtNet),
+    Place::Field(Field::NetNsInum),
+];
+const SOCKETS: &[Place] = &[
+    Place::Field(Field::SkBuffSk),
+    Place::Field(Field::SkBuffHead),
+    Place::Field(Field::SkBuffTransportHeader),
+    Place::Field(Field::SkBuffNetworkHeader),
+    Place::Field(Field::SkBuffMacHeader),
+    Place::Field(Field::SockDaddr),
+    Place::Field(Field::SockRcvSaddr),
+    Place::Field(Field::SockDport),
+    Place::Field(Field::SockNum),
+    Place::Field(Field::SockFamily),
+    Place::Field(Field::SockNet),
+    Place::Field(Field::SockV6Daddr),
+    Place::Field(Field::SockV6RcvSaddr),
+    Place::Field(Field::InetSockSaddr),
+    Place::Field(Field::InetSockSport),
+    Place::Field(Field::SocketSk),
+    Place::SockSocket,
+    Place::SocketIno,
+];
+const STREAM: &[Place] = &[
+    Place::Field(Field::TcpSockSrttUs),
+    Place::Field(Field::TcpSockMdevUs),
+];
+const ROUTES4: &[Place] = &[
+    Place::Field(Field::Flowi4Saddr),
+    Place::Field(Field::Flowi4Daddr),
+    Place::Field(Field::Flowi4Sport),
+    Place::Field(Field::Flowi4Dport),
+];
+const ROUTES6: &[Place] = &[
+    Place::Field(Field::Flowi6Saddr),
+    Place::Field(Field::Flowi6Daddr),
+    Place::Field(Field::Flowi6Sport),
+    Place::Field(Field::Flowi6Dport),
+];

@@ -1,0 +1,238 @@
+//! TCP connections: a listener seen while it begins to listen, both ends of what it accepts, and
+//! round-trip times that we decide, since the answer, and with it the acknowledgement, is sent when
+//! a random time has passed.
+
+use std::cell::Cell;
+use std::hint;
+use std::net::SocketAddrV4;
+use std::os::fd::AsFd as _;
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+use std::time::Instant;
+
+use anyhow::Context as _;
+use anyhow::bail;
+use nix::poll::PollFd;
+use nix::poll::PollFlags;
+use nix::poll::PollTimeout;
+use nix::poll::poll;
+use nix::sys::socket::Backlog;
+use nix::sys::socket::getsockopt;
+use nix::sys::socket::listen;
+use nix::sys::socket::setsockopt;
+use nix::sys::socket::sockopt;
+use rustix::net::SocketFlags;
+use rustix::net::accept_with;
+
+use super::camera::Act;
+use super::camera::Camera;
+use super::ground::Ground;
+use super::options::QuickAck;
+use super::options::TcpInfo;
+use super::socket::Kind;
+use super::socket::Manner;
+use super::socket::Socket;
+use super::socket::somewhere;
+use crate::expected::Ends;
+use crate::expected::packet;
+use crate::expected::socket;
+use crate::expected::socket::Family;
+use crate::fields::Event;
+
+/// A handshake over loopback takes microseconds; a machine that takes longer than this is lost.
+const PATIENCE_MS: u16 = 2000;
+/// From this many microseconds the time to an answer is drawn.
+const ANSWER_US: std::ops::Range<u32> = 20..270;
+
+/// A connection and both its ends.
+#[derive(Debug)]
+pub struct Pair {
+    client: Socket,
+    server: Socket,
+}
+
+/// Listens, connects and accepts.
+///
+/// # Errors
+/// If any of that fails.
+pub fn connect(
+    camera: &mut Camera<'_, '_>,
+    ground: &mut Ground,
+    family: Family,
+) -> anyhow::Result<Pair> {
+    let kind = Kind {
+        family,
+        manner: Manner::Stream,
+    };
+    let at = somewhere(camera.random);
+    let mut listener = Socket::bound(ground, kind, at, camera.random)?;
+    watch_listen(camera, &mut listener)?;
+    let mut client = Socket::bound(ground, kind, somewhere(camera.random), camera.random)?;
+    client.connect(at).context("connect over loopback")?;
+    let mut server = Socket::of(accept(&listener)?, family, ground, at, camera.random)?;
+    server.facts.peer = Some(address(&client));
+    if !ground.has_inet6() {
+        // The kernel mirrors addresses of connections if it was built with IPv6, in force or not.
+        client.facts.mirrors = Some(true);
+        server.facts.mirrors = Some(true);
+    }
+    for socket in [&client, &server] {
+        setsockopt(&socket.fd, sockopt::TcpNoDelay, &true).context("set TCP_NODELAY")?;
+    }
+    setsockopt(&server.fd, QuickAck, &false).context("set TCP_QUICKACK")?;
+    ground.keep(listener.fd);
+    Ok(Pair { client, server })
+}
+
+/// Begins to listen; says whether that was seen.
+///
+/// # Errors
+/// If it cannot.
+pub fn listening(camera: &mut Camera<'_, '_>, ground: &mut Ground) -> anyhow::Result<bool> {
+    let kind = Kind {
+        family: Family::Inet,
+        manner: Manner::Stream,
+    };
+    let at = somewhere(camera.random);
+    let mut listener = Socket::bound(ground, kind, at, camera.random)?;
+    watch_listen(camera, &mut listener)
+}
+
+fn watch_listen(camera: &mut Camera<'_, '_>, listener: &mut Socket) -> anyhow::Result<bool> {
+    let is_new = listener.is_new();
+    let listener = &*listener;
+    let backlog = Backlog::new(16).context("a backlog")?;
+    let listening = Cell::new(false);
+    let seen = camera.take(Act {
+        name: format!("{:?} stream, listening", listener.facts.family),
+        event: Event::SockState,
+        prepare: &mut |mark| listener.mark(mark),
+        perform: &mut || {
+            listening.set(true);
+            listen(&listener.fd, backlog).context("listen")
+        },
+        expect: &mut |_| Some(socket::expected(&listener.facts, is_new)),
+    })?;
+    if !listening.get() {
+        listen(&listener.fd, backlog).context("listen")?;
+    }
+    Ok(seen)
+}
+
+fn accept(listener: &Socket) -> anyhow::Result<OwnedFd> {
+    let mut ready = [PollFd::new(listener.fd.as_fd(), PollFlags::POLLIN)];
+    if poll(&mut ready, PollTimeout::from(PATIENCE_MS)).context("wait for a connection")? == 0 {
+        bail!("no connection over loopback within two seconds");
+    }
+    accept_with(&listener.fd, SocketFlags::CLOEXEC).context("accept")
+}
+
+fn address(socket: &Socket) -> SocketAddrV4 {
+    SocketAddrV4::new(socket.facts.sends, socket.facts.port)
+}
+
+/// Has every client send a byte that is not answered yet.
+///
+/// # Errors
+/// If one cannot.
+pub fn ask(pairs: &[Pair]) -> anyhow::Result<()> {
+    for pair in pairs {
+        pair.client.send(b"?", None).context("send a byte")?;
+    }
+    Ok(())
+}
+
+/// Answers each client after a random time of its own, and takes a sample of each then, whose byte
+/// asks anew.
+///
+/// # Errors
+/// If a connection fails.
+pub fn round_trips(camera: &mut Camera<'_, '_>, pairs: &mut [Pair]) -> anyhow::Result<()> {
+    let began = Instant::now();
+    let mut due: Vec<(Duration, usize)> = (0..pairs.len())
+        .map(|index| {
+            let wait = camera.random.between(ANSWER_US.start, ANSWER_US.end);
+            (Duration::from_micros(wait.into()), index)
+        })
+        .collect();
+    due.sort_unstable();
+    for (wait, index) in due {
+        while began.elapsed() < wait {
+            hint::spin_loop();
+        }
+        pairs[index].server.send(b"!", None).context("answer")?;
+    }
+    for pair in pairs {
+        sample_client(camera, pair)?;
+    }
+    Ok(())
+}
+
+fn sample_client(camera: &mut Camera<'_, '_>, pair: &mut Pair) -> anyhow::Result<bool> {
+    let client = &mut pair.client;
+    client.draw_options(camera.random);
+    let is_new = client.is_new();
+    let client = &*client;
+    let wire = Ends {
+        src: address(client),
+        dst: address(&pair.server),
+    };
+    // Times move by themselves: they count if they were the same before and after.
+    let times = Cell::new(None);
+    camera.take(Act {
+        name: format!("{:?} stream, connected", client.facts.family),
+        event: Event::Packet,
+        prepare: &mut |mark| client.mark(mark),
+        perform: &mut || {
+            let before = round_trip_us(client)?;
+            client.send(b"?", None).context("send a byte")?;
+            let after = round_trip_us(client)?;
+            times.set((before == after).then_some(before));
+            Ok(())
+        },
+        expect: &mut |_| {
+            let (rtt_us, rttvar_us) = times.get()?;
+            let mut all = socket::expected(&client.facts, is_new);
+            all.extend(socket::round_trip(rtt_us, rttvar_us));
+            all.extend(packet::expected(wire, client.option_words()));
+            Some(all)
+        },
+    })
+}
+
+/// Takes a sample of the end that was accepted.
+///
+/// # Errors
+/// If it cannot send.
+pub fn sample_server(camera: &mut Camera<'_, '_>, pair: &mut Pair) -> anyhow::Result<bool> {
+    let server = &mut pair.server;
+    server.draw_options(camera.random);
+    let is_new = server.is_new();
+    let server = &*server;
+    let wire = Ends {
+        src: address(server),
+        dst: address(&pair.client),
+    };
+    camera.take(Act {
+        name: format!("{:?} stream, accepted", server.facts.family),
+        event: Event::Packet,
+        prepare: &mut |mark| server.mark(mark),
+        perform: &mut || server.send(b"!", None).context("send a byte"),
+        expect: &mut |_| {
+            let mut all = socket::expected(&server.facts, is_new);
+            all.extend(packet::expected(wire, server.option_words()));
+            Some(all)
+        },
+    })
+}
+
+/// Leaves a connection to the ground.
+pub fn leave(ground: &mut Ground, pair: Pair) {
+    ground.keep(pair.client.fd);
+    ground.keep(pair.server.fd);
+}
+
+fn round_trip_us(socket: &Socket) -> anyhow::Result<(u32, u32)> {
+    let info = getsockopt(&socket.fd, TcpInfo).context("get TCP_INFO")?;
+    Ok((info.tcpi_rtt, info.tcpi_rttvar))
+}

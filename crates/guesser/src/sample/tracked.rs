@@ -1,0 +1,150 @@
+//! A tracked UDP connection over loopback with two sockets of its own. Its addresses, ports and zone
+//! are random; it asks for its NAT itself, in its first packet.
+
+use std::cell::Cell;
+use std::net::Ipv4Addr;
+use std::time::Duration;
+use std::time::Instant;
+
+use anyhow::Context as _;
+use nix::sys::socket::setsockopt;
+use nix::sys::socket::sockopt;
+use shared::netns::Wish;
+
+use super::camera::Act;
+use super::camera::Camera;
+use super::ground::Ground;
+use super::socket::Kind;
+use super::socket::Manner;
+use super::socket::Socket;
+use super::socket::somewhere;
+use crate::expected::Ends;
+use crate::expected::connection;
+use crate::expected::connection::Facts;
+use crate::expected::connection::Nat;
+use crate::expected::connection::Packet;
+use crate::expected::connection::Turn;
+use crate::expected::packet;
+use crate::expected::socket;
+use crate::expected::socket::Family;
+use crate::fields::Event;
+use crate::random::Random;
+
+/// A connection two seconds old may get a status bit more (`IPS_ASSURED`).
+const SHELF_LIFE: Duration = Duration::from_secs(1);
+/// Twenty bits of seconds; times the fastest clock they are still less than 2^31 jiffies.
+const TIMEOUTS_S: std::ops::Range<u32> = 1000..1_000_000;
+const UDP: Kind = Kind {
+    family: Family::Inet,
+    manner: Manner::Datagrams,
+};
+
+/// A connection that we make.
+#[derive(Debug)]
+struct Flow {
+    facts: Facts,
+    wish: Wish<Ipv4Addr>,
+    client: Socket,
+    server: Socket,
+    opened: Instant,
+}
+
+/// Sends the three packets of a connection; says whether all were seen.
+///
+/// # Errors
+/// If it cannot be made.
+pub fn connection(
+    camera: &mut Camera<'_, '_>,
+    ground: &mut Ground,
+    nat: Nat,
+) -> anyhow::Result<bool> {
+    let flow = Flow::open(ground, nat, camera.random)?;
+    let mut all_seen = true;
+    for turn in [Turn::First, Turn::Reply, Turn::Later] {
+        all_seen = all_seen && flow.send(camera, ground, turn)?;
+    }
+    ground.keep(flow.client.fd);
+    ground.keep(flow.server.fd);
+    Ok(all_seen)
+}
+
+impl Flow {
+    /// Binds two sockets on the ground; nothing is sent yet. Without NAT there, the flow is plain.
+    fn open(ground: &mut Ground, nat: Nat, random: &mut Random) -> anyhow::Result<Self> {
+        let can = ground.can();
+        let granted = |asked: bool| asked && can.nat == Some(true);
+        let nat = Nat {
+            dnat: granted(nat.dnat),
+            snat: granted(nat.snat),
+        };
+        let [caller, callee, dialled, shown] = [(); 4].map(|()| somewhere(random));
+        let dialled = if nat.dnat { dialled } else { callee };
+        let shown = if nat.snat { shown } else { caller };
+        let ends = |src, dst| Ends { src, dst };
+        let facts = Facts {
+            id: random.number(),
+            netns: ground.inum(),
+            can,
+            nat,
+            zone: random.between(1, 1 << 16) as u16,
+            orig: ends(caller, dialled),
+            reply: ends(callee, shown),
+        };
+        // nf_tables reads the zone from the first two bytes of the priority, whichever half of the
+        // number these are.
+        let priority = (u32::from(facts.zone) << 16 | u32::from(facts.zone)) as i32;
+        let mut open = |at| -> anyhow::Result<Socket> {
+            let socket = Socket::bound(ground, UDP, at, random)?;
+            setsockopt(&socket.fd, sockopt::Priority, &priority).context("set SO_PRIORITY")?;
+            Ok(socket)
+        };
+        Ok(Self {
+            facts,
+            wish: Wish {
+                dnat: nat.dnat.then_some((*callee.ip(), callee.port())),
+                snat: nat.snat.then_some((*shown.ip(), shown.port())),
+            },
+            client: open(caller)?,
+            server: open(callee)?,
+            opened: Instant::now(),
+        })
+    }
+
+    fn send(
+        &self,
+        camera: &mut Camera<'_, '_>,
+        ground: &Ground,
+        turn: Turn,
+    ) -> anyhow::Result<bool> {
+        let ahead_s = camera.random.between(TIMEOUTS_S.start, TIMEOUTS_S.end);
+        let timed = ground.set_timeout_s(ahead_s).then_some(ahead_s);
+        let started = camera.started;
+        let (facts, opened, payload) = (self.facts, self.opened, self.wish.payload());
+        let (sender, to, wire) = match turn {
+            Turn::First | Turn::Later => (&self.client, facts.orig.dst, facts.reply.back()),
+            Turn::Reply => (&self.server, facts.reply.dst, facts.orig.back()),
+        };
+        let between = Cell::new((Duration::ZERO, Duration::ZERO));
+        let now = || started.elapsed();
+        camera.take(Act {
+            name: format!("{facts}, {turn:?}"),
+            event: Event::Packet,
+            prepare: &mut |mark| sender.mark(mark),
+            perform: &mut || {
+                let before = now();
+                let sent = sender.send(&payload, Some(to));
+                between.set((before, now()));
+                sent.with_context(|| format!("send a packet ({facts})"))
+            },
+            expect: &mut |mark| {
+                let mut all = connection::expected(&facts, Packet { turn, mark });
+                if let Some(ahead_s) = timed {
+                    all.extend(connection::deadline(ahead_s, between.get()));
+                }
+                all.extend(socket::expected(&sender.facts, false));
+                all.extend(packet::expected(wire, 0));
+                (opened.elapsed() < SHELF_LIFE).then_some(all)
+            },
+        })
+    }
+}

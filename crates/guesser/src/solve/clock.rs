@@ -1,0 +1,115 @@
+//! Deadlines in jiffies against a clock whose frequency and start are unknown: two of them give the
+//! frequency, every further one must fit.
+
+use std::time::Duration;
+
+/// `CONFIG_HZ` has been between these on every architecture.
+const HZ: std::ops::RangeInclusive<i64> = 24..=10_000;
+/// What a reading may be off: the clock ticks, and a tick may be late.
+const TOLERANCE_JIFFIES: i64 = 4;
+/// Two deadlines nearer to each other say nothing of the frequency.
+const FAR_S: i64 = 10_000;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Reading {
+    ahead_s: i64,
+    between: (Duration, Duration),
+    jiffies: u32,
+}
+
+/// What a place has shown so far.
+#[derive(Debug, Clone, Default)]
+pub struct Clock {
+    first: Option<Reading>,
+    hz: Option<i64>,
+}
+
+impl Clock {
+    /// Takes note of a deadline, and says whether it agrees with all that is known.
+    pub fn agree(&mut self, ahead_s: u32, between: (Duration, Duration), jiffies: u32) -> bool {
+        let reading = Reading {
+            ahead_s: ahead_s.into(),
+            between,
+            jiffies,
+        };
+        let Some(first) = self.first else {
+            self.first = Some(reading);
+            return true;
+        };
+        let moved_s = reading.ahead_s - first.ahead_s;
+        let moved_jiffies = i64::from(jiffies.wrapping_sub(first.jiffies) as i32);
+        // Meanwhile the clock itself went on, by so much at least and at most.
+        let least = millis(between.0) - millis(first.between.1);
+        let most = millis(between.1) - millis(first.between.0);
+        if self.hz.is_none() && moved_s.abs() >= FAR_S {
+            let moved_ms = 1000 * moved_s + (least + most) / 2;
+            self.hz = Some(rounded(1000 * moved_jiffies, moved_ms));
+        }
+        let Some(hz) = self.hz else {
+            return true;
+        };
+        let clock = moved_jiffies - hz * moved_s;
+        HZ.contains(&hz)
+            && clock >= hz * least / 1000 - TOLERANCE_JIFFIES
+            && clock <= hz * most / 1000 + TOLERANCE_JIFFIES
+    }
+}
+
+fn millis(moment: Duration) -> i64 {
+    i64::try_from(moment.as_millis()).unwrap_or(i64::MAX / 4)
+}
+
+/// The quotient to the nearest whole number; 0 if there is none.
+fn rounded(dividend: i64, divisor: i64) -> i64 {
+    let half = divisor / 2;
+    let nudge = if (dividend < 0) == (divisor < 0) {
+        half
+    } else {
+        -half
+    };
+    dividend
+        .saturating_add(nudge)
+        .checked_div(divisor)
+        .unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A kernel whose clock runs at `hz` and wraps soon.
+    fn deadline(hz: u64, ahead_s: u32, now_ms: u64) -> (u32, (Duration, Duration), u32) {
+        let now = u64::from(u32::MAX) - 500 + hz * now_ms / 1000;
+        let jiffies = (now + hz * u64::from(ahead_s)) as u32;
+        let at = Duration::from_millis(now_ms);
+        (ahead_s, (at, at + Duration::from_millis(1)), jiffies)
+    }
+
+    #[test]
+    fn every_frequency_is_learnt() {
+        for hz in [100, 250, 300, 1000, 1024] {
+            let mut clock = Clock::default();
+            for (ahead_s, now_ms) in [(700_000, 10), (700_001, 12), (30_000, 14), (999_999, 900)] {
+                let (ahead_s, between, jiffies) = deadline(hz, ahead_s, now_ms);
+                assert!(clock.agree(ahead_s, between, jiffies), "{hz} {ahead_s}");
+            }
+            let (ahead_s, between, jiffies) = deadline(hz, 500_000, 905);
+            assert!(!clock.agree(ahead_s, between, jiffies + 9), "{hz}");
+            assert!(!clock.agree(ahead_s, between, jiffies - 9), "{hz}");
+        }
+    }
+
+    #[test]
+    fn what_does_not_follow_is_no_deadline() {
+        for other in [0_u32, 77, 1 << 31] {
+            let mut clock = Clock::default();
+            let agreed = [(500_000, 1), (900_000, 2), (20_000, 3)]
+                .into_iter()
+                .all(|(ahead_s, now_ms)| {
+                    let (ahead_s, between, _) = deadline(250, ahead_s, now_ms);
+                    clock.agree(ahead_s, between, other)
+                });
+            assert!(!agreed, "{other}");
+        }
+    }
+}
