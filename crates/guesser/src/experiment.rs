@@ -94,7 +94,11 @@ pub fn run(question: Question, timing: &mut Timing) -> anyhow::Result<Outcome> {
         .into_iter()
         .filter(|event| solver.order(*event).is_some())
         .collect();
-    let tracking = if solver.needs(Struct::NfConn) { TRACKING } else { 0 };
+    let tracking = if solver.needs(Struct::NfConn) {
+        TRACKING
+    } else {
+        0
+    };
     let plain = if tracking > 0 { PLAIN } else { PLAIN_ALONE };
     let stock = plan::stock(&solver);
     thread::scope(|scope| {

@@ -66,7 +66,7 @@ impl Struct {
             Self::Flowi4 | Self::Flowi6 => 256,
             Self::SkBuff => 512,
             Self::Buffer | Self::NfConn => 1024,
-            Self::Socket => 2048,
+            Self::Socket => 1280,
             Self::Sock => 4096,
             Self::Net => 7168,
         }
@@ -74,7 +74,9 @@ impl Struct {
 
     /// The pointers that lead to it.
     pub fn reached_by(self) -> impl Iterator<Item = &'static Spec> {
-        SPECS.iter().filter(move |spec| spec.leads_to() == Some(self))
+        SPECS
+            .iter()
+            .filter(move |spec| spec.leads_to() == Some(self))
     }
 
     /// Whether a hook hands it over.
@@ -402,7 +404,11 @@ mod tests {
         assert!(inum.contains(&Place::Field(Field::SkBuffNfct)));
         assert!(!inum.contains(&Place::Field(Field::SockNet)));
         let sk = needed(&[Field::SocketSk]);
-        for place in [Place::SockSocket, Place::SocketIno, Place::Field(Field::SkBuffSk)] {
+        for place in [
+            Place::SockSocket,
+            Place::SocketIno,
+            Place::Field(Field::SkBuffSk),
+        ] {
             assert!(sk.contains(&place), "{place}");
         }
     }

@@ -97,6 +97,7 @@ impl Witness for Search {
         let view = |(read, reading): (&Read, Reading)| View {
             way: read.way.clone(),
             address: reading.address,
+            parent_address: reading.parent_address,
             bytes: reading.bytes,
         };
         self.take(Sample {
@@ -153,6 +154,7 @@ mod tests {
         let mark = 0x0102_0304_u32;
         let reading = |bytes: &[u8]| Reading {
             address: 1,
+            parent_address: 1,
             bytes: bytes.to_vec(),
         };
         let mut shown = vec![0; 64];

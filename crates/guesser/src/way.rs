@@ -109,6 +109,8 @@ pub struct Order {
 pub struct Reading {
     /// Where the object is; 0 if the way led nowhere.
     pub address: u64,
+    /// Where the object is that led to it; of one that was shown, its own address.
+    pub parent_address: u64,
     /// As many bytes as could be read without a gap.
     pub bytes: Vec<u8>,
 }
@@ -217,6 +219,7 @@ impl Order {
         reads
             .map(|(_, base, pieces)| Reading {
                 address: address(*base as usize),
+                parent_address: address(self.bases[*base as usize].parent as usize),
                 bytes: without_gap(pieces.clone()),
             })
             .collect()

@@ -57,13 +57,21 @@ fn given(field: Field, bytes: &[u8], bits: u32) -> (Place, Expected) {
 }
 
 fn address(field: Field, address: Ipv4Addr) -> (Place, Expected) {
-    let bits = if address.is_unspecified() { 0 } else { ADDRESS_BITS };
+    let bits = if address.is_unspecified() {
+        0
+    } else {
+        ADDRESS_BITS
+    };
     given(field, &address.octets(), bits)
 }
 
 /// A port in network order.
 fn port(field: Field, port: u16) -> (Place, Expected) {
-    given(field, &port.to_be_bytes(), if port == 0 { 0 } else { PORT_BITS })
+    given(
+        field,
+        &port.to_be_bytes(),
+        if port == 0 { 0 } else { PORT_BITS },
+    )
 }
 
 /// The number of a namespace, wherever its struct is reached.

@@ -83,9 +83,9 @@ pub fn expected(socket: &Facts, is_drawn: bool) -> Expectations {
         bytes: socket.ino.to_ne_bytes().to_vec(),
         worth: Worth::Given(INO_BITS),
     };
-    let (daddr, dport) = socket.peer.map_or((Ipv4Addr::UNSPECIFIED, 0), |peer| {
-        (*peer.ip(), peer.port())
-    });
+    let (daddr, dport) = socket
+        .peer
+        .map_or((Ipv4Addr::UNSPECIFIED, 0), |peer| (*peer.ip(), peer.port()));
     let mut all = vec![
         (Field::SkBuffSk.into(), object(socket.id)),
         (Place::SockSocket, object(socket.id)),

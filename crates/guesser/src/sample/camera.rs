@@ -63,7 +63,10 @@ impl fmt::Display for Tally {
             others,
             void,
         } = self;
-        write!(f, "{samples} samples; {others} other events; {void} shots void")
+        write!(
+            f,
+            "{samples} samples; {others} other events; {void} shots void"
+        )
     }
 }
 

@@ -53,7 +53,11 @@ pub fn packet(
 ) -> anyhow::Result<bool> {
     let kind = Kind {
         // A group of mapped addresses cannot be bound to.
-        family: if state == State::Group { Family::Inet } else { family },
+        family: if state == State::Group {
+            Family::Inet
+        } else {
+            family
+        },
         manner: Manner::Datagrams,
     };
     let at = somewhere(camera.random);
@@ -97,11 +101,7 @@ pub fn packet(
 }
 
 /// Brings a socket to a state; returns where to send explicitly, if it has to be told.
-fn enter(
-    sender: &mut Socket,
-    state: State,
-    to: SocketAddrV4,
-) -> nix::Result<Option<SocketAddrV4>> {
+fn enter(sender: &mut Socket, state: State, to: SocketAddrV4) -> nix::Result<Option<SocketAddrV4>> {
     match state {
         State::Bound => return Ok(Some(to)),
         State::Connected => sender.connect(to)?,

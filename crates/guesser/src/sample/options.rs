@@ -6,10 +6,28 @@ use nix::sys::socket::sockopt::GetStruct;
 use nix::sys::socket::sockopt::SetBool;
 use nix::sys::socket::sockopt::SetOsString;
 
-nix::setsockopt_impl!(IpOptions, libc::IPPROTO_IP, libc::IP_OPTIONS, OsString, SetOsString<'_>);
+nix::setsockopt_impl!(
+    IpOptions,
+    libc::IPPROTO_IP,
+    libc::IP_OPTIONS,
+    OsString,
+    SetOsString<'_>
+);
 nix::setsockopt_impl!(NoCheck, libc::SOL_SOCKET, libc::SO_NO_CHECK, bool, SetBool);
-nix::setsockopt_impl!(QuickAck, libc::IPPROTO_TCP, libc::TCP_QUICKACK, bool, SetBool);
-nix::setsockopt_impl!(Ipv6Freebind, libc::IPPROTO_IPV6, libc::IPV6_FREEBIND, bool, SetBool);
+nix::setsockopt_impl!(
+    QuickAck,
+    libc::IPPROTO_TCP,
+    libc::TCP_QUICKACK,
+    bool,
+    SetBool
+);
+nix::setsockopt_impl!(
+    Ipv6Freebind,
+    libc::IPPROTO_IPV6,
+    libc::IPV6_FREEBIND,
+    bool,
+    SetBool
+);
 nix::getsockopt_impl!(
     TcpInfo,
     libc::IPPROTO_TCP,

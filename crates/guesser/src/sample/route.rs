@@ -110,9 +110,7 @@ pub fn lookup6(
             let fd = fd.as_raw_fd();
             // There is no route.
             let _ = match cause {
-                Cause::Datagram => {
-                    socket::sendto(fd, b"?", &to, MsgFlags::empty()).map(|_| ())
-                }
+                Cause::Datagram => socket::sendto(fd, b"?", &to, MsgFlags::empty()).map(|_| ()),
                 _ => socket::connect(fd, &to),
             };
             Ok(())

@@ -103,12 +103,13 @@ mod tests {
     fn what_does_not_follow_is_no_deadline() {
         for other in [0_u32, 77, 1 << 31] {
             let mut clock = Clock::default();
-            let agreed = [(500_000, 1), (900_000, 2), (20_000, 3)]
-                .into_iter()
-                .all(|(ahead_s, now_ms)| {
-                    let (ahead_s, between, _) = deadline(250, ahead_s, now_ms);
-                    clock.agree(ahead_s, between, other)
-                });
+            let agreed =
+                [(500_000, 1), (900_000, 2), (20_000, 3)]
+                    .into_iter()
+                    .all(|(ahead_s, now_ms)| {
+                        let (ahead_s, between, _) = deadline(250, ahead_s, now_ms);
+                        clock.agree(ahead_s, between, other)
+                    });
             assert!(!agreed, "{other}");
         }
     }

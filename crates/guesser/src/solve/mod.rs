@@ -67,7 +67,9 @@ impl Solver {
     /// Whether anything is searched in such a struct at all.
     #[must_use]
     pub fn needs(&self, inside: Struct) -> bool {
-        self.needed.iter().any(|place| place.spec().inside == inside)
+        self.needed
+            .iter()
+            .any(|place| place.spec().inside == inside)
     }
 
     /// Drops what a sample contradicts. A struct that was not captured is not touched.
@@ -130,17 +132,23 @@ impl Solver {
         Some(order)
     }
 
+    /// What is shown first, then what is undecided, each time what was seen least first.
     fn ways(&self, event: Event) -> Vec<(Way, Struct)> {
-        let mut ways: Vec<(usize, Way, Struct)> = Vec::new();
+        let mut ways: Vec<(bool, usize, Way, Struct)> = Vec::new();
         for track in self.tracks.iter().filter(|track| track.way.event == event) {
-            let seen = track.evidence.distinct();
-            match ways.iter_mut().find(|(_, way, _)| *way == track.way) {
-                Some((known, _, _)) => *known = (*known).max(seen),
-                None => ways.push((seen, track.way.clone(), track.spec.searched_at())),
+            let (decided, seen) = (track.is_decided(), track.evidence.distinct());
+            match ways.iter_mut().find(|(_, _, way, _)| *way == track.way) {
+                Some((all_decided, most, _, _)) => {
+                    *all_decided &= decided;
+                    *most = (*most).max(seen);
+                }
+                None => ways.push((decided, seen, track.way.clone(), track.spec.searched_at())),
             }
         }
-        ways.sort_by_key(|(seen, way, _)| (!way.steps.is_empty(), *seen));
-        ways.into_iter().map(|(_, way, end)| (way, end)).collect()
+        ways.sort_by_key(|(decided, seen, way, _)| (!way.steps.is_empty(), *decided, *seen));
+        ways.into_iter()
+            .map(|(_, _, way, end)| (way, end))
+            .collect()
     }
 
     /// Whether each field is proven or cannot be found any more: further samples are useless.
@@ -244,7 +252,8 @@ fn sight<'a>(track: &Track, sample: &'a Sample) -> Option<Sight<'a>> {
     let counts = matches!(track.spec.kind, Kind::Index { .. });
     Some(Sight {
         bytes: if counts { &parent?.bytes } else { &own.bytes },
-        parent_address: parent.map_or(0, |view| view.address),
+        address: own.address,
+        parent_address: own.parent_address,
         buffer: if counts { &own.bytes } else { &[] },
     })
 }

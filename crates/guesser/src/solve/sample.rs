@@ -76,6 +76,8 @@ pub struct View {
     pub way: Way,
     /// Where it was; 0 if nowhere.
     pub address: u64,
+    /// Where the struct was that led to it.
+    pub parent_address: u64,
     /// What was there.
     pub bytes: Vec<u8>,
 }

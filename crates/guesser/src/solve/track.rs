@@ -3,9 +3,11 @@
 use super::addresses::Addresses;
 use super::addresses::is_kernel_address;
 use super::clock::Clock;
+use super::evidence::ENOUGH_BITS;
 use super::evidence::Evidence;
 use super::sample::Expected;
 use super::sample::Worth;
+use crate::fields::Kind;
 use crate::fields::Spec;
 use crate::way::Way;
 
@@ -41,7 +43,9 @@ pub struct Change {
 pub struct Sight<'a> {
     /// The struct that is searched, up to the first byte that could not be read.
     pub bytes: &'a [u8],
-    /// Where the struct is from which this one was reached; 0 if from none.
+    /// Where the struct is; 0 if nowhere.
+    pub address: u64,
+    /// Where the struct is from which it was reached.
     pub parent_address: u64,
     /// Of an index: the buffer that it counts in.
     pub buffer: &'a [u8],
@@ -83,7 +87,10 @@ impl Track {
         let tag_mask = self.spec.tag_mask();
         let bytes = sight.bytes;
         match expected {
-            Expected::Bytes { bytes: value, worth } => {
+            Expected::Bytes {
+                bytes: value,
+                worth,
+            } => {
                 let right_size = value.len() == self.spec.place.size_bytes() as usize;
                 self.retain(sample, bytes, |candidate| {
                     let at = candidate.offset as usize;
@@ -91,7 +98,11 @@ impl Track {
                 });
                 self.evidence.add(value, *worth);
             }
-            Expected::Shifted { value, shift, worth } => {
+            Expected::Shifted {
+                value,
+                shift,
+                worth,
+            } => {
                 self.retain(sample, bytes, |candidate| {
                     let found = number_at(bytes, candidate.offset).map(|found| found >> shift);
                     found == Some(*value)
@@ -99,9 +110,13 @@ impl Track {
                 self.evidence.add(&value.to_ne_bytes(), *worth);
             }
             Expected::Object { id, tag } => {
+                // A list within the struct points into it.
+                let own = sight.address..sight.address.saturating_add(bytes.len() as u64);
                 self.retain(sample, bytes, |candidate| {
                     word_at(bytes, candidate.offset).is_some_and(|word| {
-                        word & tag_mask == *tag && candidate.addresses.agree(*id, word & !tag_mask)
+                        word & tag_mask == *tag
+                            && !own.contains(&word)
+                            && candidate.addresses.agree(*id, word & !tag_mask)
                     })
                 });
                 self.evidence.add(&id.to_ne_bytes(), Worth::Given(0));
@@ -130,17 +145,17 @@ impl Track {
                 further_bytes,
                 bits,
             } => {
-                let index = index_of(sight.buffer, landmark, *further_bytes);
-                let value = index.map(u16::to_ne_bytes);
+                let indices = indices_of(sight.buffer, landmark, *further_bytes);
                 self.retain(sample, bytes, |candidate| {
-                    let at = candidate.offset as usize;
-                    value.is_some_and(|value| bytes.get(at..at + 2) == Some(&value))
+                    let index = index_at(bytes, candidate.offset);
+                    index.is_some_and(|index| indices.contains(&index))
                 });
                 // What never moves could stand anywhere.
-                if self.last_index.is_some() && self.last_index != index {
+                let only = indices.first().copied().filter(|_| indices.len() == 1);
+                if only.is_some() && self.last_index.is_some() && self.last_index != only {
                     self.evidence.add(&[], Worth::Drawn(*bits));
                 }
-                self.last_index = index;
+                self.last_index = only;
             }
             Expected::Deadline { ahead_s, between } => {
                 self.retain(sample, bytes, |candidate| {
@@ -217,6 +232,16 @@ impl Track {
         }
     }
 
+    /// Whether one offset is left and enough is known to be sure of it, by its own samples.
+    #[must_use]
+    pub fn is_decided(&self) -> bool {
+        let is_sure = match self.spec.kind {
+            Kind::Pointer { .. } => true,
+            _ => self.evidence.net_bits() >= ENOUGH_BITS,
+        };
+        self.is_empty() || self.only().is_some() && is_sure
+    }
+
     /// Whether samples were seen and none of the offsets outlived them.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -224,20 +249,23 @@ impl Track {
     }
 }
 
-/// Where a landmark begins that is there exactly once, and so many bytes further.
-pub fn index_of(buffer: &[u8], landmark: &[u8], further_bytes: i32) -> Option<u16> {
-    if landmark.is_empty() {
-        return None;
-    }
-    let mut found = buffer
-        .windows(landmark.len())
-        .enumerate()
-        .filter(|(_, bytes)| *bytes == landmark);
-    let (at, _) = found.next()?;
-    if found.next().is_some() {
-        return None;
-    }
-    u16::try_from(i32::try_from(at).ok()?.checked_add(further_bytes)?).ok()
+/// Where a landmark begins, and so many bytes further. Mostly one place; but an earlier packet of the
+/// same socket may still be in memory behind this one.
+pub fn indices_of(buffer: &[u8], landmark: &[u8], further_bytes: i32) -> Vec<u16> {
+    let Some(last) = buffer.len().checked_sub(landmark.len()) else {
+        return Vec::new();
+    };
+    let begins = (0..=last).filter(|at| buffer[*at..].starts_with(landmark));
+    begins
+        .filter_map(|at| i32::try_from(at).ok()?.checked_add(further_bytes))
+        .filter_map(|index| u16::try_from(index).ok())
+        .collect()
+}
+
+fn index_at(bytes: &[u8], offset: u32) -> Option<u16> {
+    let at = offset as usize;
+    let index = bytes.get(at..at + 2)?;
+    Some(u16::from_ne_bytes(index.try_into().ok()?))
 }
 
 fn word_at(bytes: &[u8], offset: u32) -> Option<u64> {
@@ -257,16 +285,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_landmark_counts_if_it_is_there_once() {
-        assert_eq!(index_of(b"..abc.", b"abc", 4), Some(6));
-        assert_eq!(index_of(b"..abc.", b"abc", -2), Some(0));
-        for (buffer, landmark, further) in [
-            (&b"..abc."[..], &b"abc"[..], -3),
-            (b"abcabc", b"abc", 0),
-            (b"ab", b"abc", 0),
-            (b"abc", b"", 0),
+    fn a_landmark_is_found_wherever_it_is() {
+        for (buffer, landmark, further, indices) in [
+            (&b"..abc."[..], &b"abc"[..], 4, &[6][..]),
+            (b"..abc.", b"abc", -2, &[0]),
+            (b"..abc.", b"abc", -3, &[]),
+            (b"abcabc", b"abc", 0, &[0, 3]),
+            (b"ab", b"abc", 0, &[]),
         ] {
-            assert_eq!(index_of(buffer, landmark, further), None);
+            assert_eq!(indices_of(buffer, landmark, further), indices);
         }
     }
 }

@@ -199,7 +199,10 @@ impl Solver {
             .filter(needed)
             .map(|pointer| pointer.place.path())
             .collect();
-        format!("{}, which leads to it, is not proven", pointers.join(" or "))
+        format!(
+            "{}, which leads to it, is not proven",
+            pointers.join(" or ")
+        )
     }
 }
 

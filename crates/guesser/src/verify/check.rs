@@ -12,7 +12,7 @@ use crate::solve::clock::Clock;
 use crate::solve::sample::Expectations;
 use crate::solve::sample::Expected;
 use crate::solve::sample::leads_along;
-use crate::solve::track::index_of;
+use crate::solve::track::indices_of;
 use crate::way::Reading;
 use crate::way::Way;
 
@@ -25,7 +25,7 @@ pub struct Point {
     pub way: Way,
     /// Its own bytes.
     pub read: usize,
-    /// Of an index the buffer that it counts in, of a pointer back what it points to.
+    /// Of an index the buffer that it counts in.
     pub beside: Option<usize>,
 }
 
@@ -125,16 +125,17 @@ fn wrong(points: &[Point], expected: &Expectations, readings: &[Reading]) -> Vec
             Expected::Object { tag, .. } => word(own).is_some_and(|word| word & tag_mask == *tag),
             Expected::Null => word(own).is_some_and(|word| word & !tag_mask == 0),
             Expected::Address => word(own).is_some_and(is_kernel_address),
-            Expected::Back => beside.is_some_and(|object| {
-                object.address != 0 && word(own) == Some(object.address)
-            }),
+            Expected::Back => {
+                let parent = readings[point.read].parent_address;
+                parent != 0 && word(own) == Some(parent)
+            }
             Expected::Index {
                 landmark,
                 further_bytes,
                 ..
             } => beside.is_some_and(|buffer| {
-                let index = index_of(&buffer.bytes, landmark, *further_bytes);
-                index.is_some_and(|index| own[..] == index.to_ne_bytes())
+                let indices = indices_of(&buffer.bytes, landmark, *further_bytes);
+                indices.iter().any(|index| own[..] == index.to_ne_bytes())
             }),
             Expected::Deadline { .. } => own.len() == 4,
         }
@@ -186,6 +187,7 @@ mod tests {
     fn reading(bytes: &[u8]) -> Reading {
         Reading {
             address: CT,
+            parent_address: CT,
             bytes: bytes.to_vec(),
         }
     }

@@ -92,11 +92,6 @@ fn add(
                 let buffer = read(way, 0, spec.searched_at().window_bytes())?;
                 ((parent, offset), Some(buffer))
             }
-            // Nothing of the parent needs to be read but where it is.
-            (Kind::Back, Some(parent)) => {
-                let parent = read(parent, 0, 1)?;
-                ((way, offset), Some(parent))
-            }
             _ => ((way, offset), None),
         };
         points.push(Point {
