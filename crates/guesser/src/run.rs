@@ -101,12 +101,14 @@ fn measure(
             log::info!(target: SUMMARY, "{line}");
         }
     }
-    let type_info = type_info.and_then(|thread| {
+    let type_info = type_info.map(|thread| {
         thread
             .join()
             .unwrap_or_else(|payload| panic::resume_unwind(payload))
     });
     timing.lap("wait for BTF");
+    let silent = |error: &anyhow::Error| log::info!("nothing to compare with: {error:#}");
+    let type_info = type_info.and_then(|read| read.inspect_err(silent).ok());
     let type_info = type_info.as_ref();
     let results = outcome.findings.into_iter();
     Ok(results.map(|finding| compare(finding, type_info)).collect())
@@ -152,10 +154,11 @@ fn compare(finding: Finding, type_info: Option<&TypeInfo>) -> FieldResult {
 
 /// From the kernel's type information alone.
 fn from_type_info(fields: &[Field]) -> anyhow::Result<Vec<FieldResult>> {
-    let Some(info) = TypeInfo::of_running(fields) else {
-        let why = "this kernel has no readable type information (/sys/kernel/btf/vmlinux)";
-        return Err(Failure::Kernel(why.into()).into());
-    };
+    let info = TypeInfo::of_running(fields).map_err(|error| {
+        Failure::Kernel(format!(
+            "this kernel has no readable type information: {error:#}"
+        ))
+    })?;
     let result = |field: &Field| {
         let offset = info.offset(*field);
         FieldResult {
@@ -167,7 +170,7 @@ fn from_type_info(fields: &[Field]) -> anyhow::Result<Vec<FieldResult>> {
             evidence_bits: None,
             candidates: offset.into_iter().collect(),
             btf_offset: offset,
-            reason: offset.is_none().then(|| "BTF does not have it".into()),
+            reason: info.reason(*field).map(str::to_owned),
         }
     };
     Ok(fields.iter().map(result).collect())

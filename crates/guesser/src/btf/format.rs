@@ -1,17 +1,22 @@
-//! BTF as bytes (kernel `Documentation/bpf/btf.rst`): finds types by number or name and reads their
-//! members. Pure; whatever the bytes are, an answer or none.
+//! BTF as bytes (kernel `Documentation/bpf/btf.rst`): where each type is, which structs have a wanted
+//! name, what a type is and what members it has. Pure; whatever the bytes are, an answer or a refusal,
+//! in time and memory that grow with their number only.
 //!
 //! libbpf's reader checks and indexes all of the 100,000 types of a kernel, which takes longer than
 //! the whole experiment; here one pass notes where each type is.
 
-const MAGIC: u16 = 0xeb9f;
-/// Magic, version, flags, header length, then offset and length of types and of strings.
-const HEADER_BYTES: usize = 24;
-/// Name, info, and size or type.
-const TYPE_BYTES: usize = 12;
+use super::header::Corrupt;
+use super::header::Header;
+use super::header::STRUCT;
+use super::header::TYPE_BYTES;
+use super::header::Tails;
+use super::header::TypeId;
+use super::header::UNION;
+use super::header::kind_number;
+use super::header::len;
+use super::header::word;
 
-/// Number of a type; 0 is `void`.
-pub type TypeId = u32;
+const MEMBER_BYTES: usize = 12;
 
 /// `BTF_KIND_*`, as far as paths lead through them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,12 +35,10 @@ pub enum Kind {
         /// How many.
         len: u32,
     },
-    /// A struct, or a union if so said.
+    /// A struct or a union.
     Composite {
         /// Its size.
         bytes: u32,
-        /// Whether its members share their place.
-        is_union: bool,
     },
     /// A typedef, `const`, `volatile`, `restrict` or tag.
     Alias {
@@ -49,101 +52,132 @@ pub enum Kind {
 /// A member of a struct or union.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Member<'a> {
-    /// Empty: an unnamed struct or union.
-    pub name: &'a [u8],
+    /// From its name to the end of all strings, which end with a zero byte.
+    text: &'a [u8],
     /// Its type.
     pub kind: TypeId,
     /// Where it is; none for a bit field.
     pub offset_bits: Option<u32>,
 }
 
+impl Member<'_> {
+    /// Whether it has this name; an unnamed struct or union has the empty one.
+    #[must_use]
+    pub fn is_named(&self, name: &str) -> bool {
+        begins_with_name(self.text, name)
+    }
+}
+
 /// Type information, indexed.
 #[derive(Debug)]
 pub struct Btf<'a> {
+    /// What a module's type information continues: the numbers of types and strings.
+    base: Option<&'a Self>,
+    first_id: TypeId,
+    first_string: u32,
     types: &'a [u8],
     strings: &'a [u8],
-    /// Per type, from number 1, where it is in `types`.
+    /// Per type, from `first_id`, where it is in `types`.
     starts: Vec<u32>,
+    structs: Vec<(&'static str, TypeId)>,
 }
 
 impl<'a> Btf<'a> {
-    /// Indexes type information of this machine's byte order.
-    #[must_use]
-    pub fn parse(bytes: &'a [u8]) -> Option<Self> {
-        let header = bytes.get(..HEADER_BYTES)?;
-        if header.get(..2)? != MAGIC.to_ne_bytes() {
-            return None;
-        }
-        let body = bytes.get(word(header, 4)? as usize..)?;
-        let section = |at: usize| {
-            let (start, len) = (word(header, at)? as usize, word(header, at + 4)? as usize);
-            body.get(start..start.checked_add(len)?)
-        };
+    /// Indexes type information, of a module if there is a `base`, and notes the structs of these
+    /// names.
+    ///
+    /// # Errors
+    /// If the bytes are not whole. What members point to is looked at only when it is asked for.
+    pub fn parse(
+        bytes: &'a [u8],
+        base: Option<&'a Self>,
+        names: &[&'static str],
+    ) -> Result<Self, Corrupt> {
+        let header = Header::parse(bytes)?;
         let mut btf = Self {
-            types: section(8)?,
-            strings: section(16)?,
-            starts: Vec::new(),
+            base,
+            first_id: base.map_or(1, Self::next_id),
+            first_string: base.map_or(0, Self::next_string),
+            types: header.types,
+            strings: header.strings,
+            starts: Vec::with_capacity(header.types.len() / 24),
+            structs: Vec::new(),
         };
-        // Kernels have one type per 30 bytes or so.
-        btf.starts.reserve(btf.types.len() / 24);
+        let tails = Tails::new(header.layout);
+        let names_end = btf.next_string();
         let mut at = 0;
+        let mut id = btf.first_id;
         while at < btf.types.len() {
-            btf.starts.push(u32::try_from(at).ok()?);
-            at += TYPE_BYTES + tail_bytes(word(btf.types, at + 4)?)?;
+            let cut = Corrupt::Cut("types");
+            let name = word(btf.types, at).ok_or(cut)?;
+            let info = word(btf.types, at + 4).ok_or(cut)?;
+            let tail_bytes = tails.bytes(info).ok_or(Corrupt::Kind {
+                id,
+                kind: kind_number(info),
+            })?;
+            let end = at + TYPE_BYTES + tail_bytes;
+            if end > btf.types.len() {
+                return Err(cut);
+            }
+            if name >= names_end {
+                return Err(Corrupt::Name(id));
+            }
+            if kind_number(info) == STRUCT {
+                let text = btf.text(name).ok_or(Corrupt::Name(id))?;
+                let named = names.iter().find(|name| begins_with_name(text, name));
+                btf.structs.extend(named.map(|name| (*name, id)));
+            }
+            btf.starts.push(u32::try_from(at).map_err(|_| cut)?);
+            id = id.checked_add(1).ok_or(cut)?;
+            at = end;
         }
-        Some(btf)
+        Ok(btf)
     }
 
-    /// The first struct of this name that is more than a name.
-    #[must_use]
-    pub fn find_struct(&self, name: &str) -> Option<TypeId> {
-        let index = self.starts.iter().position(|&start| {
-            let at = start as usize;
-            word(self.types, at + 4).is_some_and(|info| kind_number(info) == 4)
-                && word(self.types, at).is_some_and(|found| self.is_name(found, name.as_bytes()))
-        })?;
-        TypeId::try_from(index + 1).ok()
+    /// The structs of a name that was wanted, without those of the base. More than one is a
+    /// duplicate: the tool that wrote them could not see that they are the same, or they are not.
+    pub fn structs(&self, name: &str) -> impl Iterator<Item = TypeId> {
+        let named = self.structs.iter().filter(move |(known, _)| *known == name);
+        named.map(|(_, id)| *id)
     }
 
-    /// What a type is.
+    /// What a type is; none if there is no such type.
     #[must_use]
     pub fn kind(&self, id: TypeId) -> Option<Kind> {
-        let at = self.start(id)?;
-        let info = word(self.types, at + 4)?;
-        let size_or_type = word(self.types, at + 8)?;
+        let (types, at) = self.find(id)?;
+        let info = word(types, at + 4)?;
+        let size_or_type = word(types, at + 8)?;
         Some(match kind_number(info) {
             1 | 6 | 16 | 19 => Kind::Scalar {
                 bytes: size_or_type,
             },
             2 => Kind::Pointer,
             3 => Kind::Array {
-                of: word(self.types, at + TYPE_BYTES)?,
-                len: word(self.types, at + TYPE_BYTES + 8)?,
+                of: word(types, at + TYPE_BYTES)?,
+                len: word(types, at + TYPE_BYTES + 8)?,
             },
-            number @ (4 | 5) => Kind::Composite {
+            STRUCT | UNION => Kind::Composite {
                 bytes: size_or_type,
-                is_union: number == 5,
             },
             8..=11 | 18 => Kind::Alias { of: size_or_type },
             _ => Kind::Other,
         })
     }
 
-    /// The members of a struct or union; none of anything else.
-    pub fn members(&self, id: TypeId) -> impl Iterator<Item = Member<'a>> {
-        const MEMBER_BYTES: usize = 12;
-        let (types, strings) = (self.types, self.strings);
-        let (start, info) = self
-            .start(id)
-            .and_then(|at| Some((at, word(types, at + 4)?)))
-            .filter(|(_, info)| matches!(kind_number(*info), 4 | 5))
-            .unwrap_or_default();
+    /// The members of a struct or union, none of anything else. An item is none if its name is not
+    /// there.
+    pub fn members(&self, id: TypeId) -> impl Iterator<Item = Option<Member<'a>>> {
+        let found = self
+            .find(id)
+            .and_then(|(types, at)| Some((types, at, word(types, at + 4)?)))
+            .filter(|(_, _, info)| matches!(kind_number(*info), STRUCT | UNION));
+        let (types, start, info) = found.unwrap_or_default();
         let has_bit_fields = info >> 31 == 1;
-        (0..len(info)).map_while(move |index| {
+        (0..len(info)).map(move |index| {
             let at = start + TYPE_BYTES + index * MEMBER_BYTES;
             let offset = word(types, at + 8)?;
             Some(Member {
-                name: string(strings, word(types, at)?)?,
+                text: self.text(word(types, at)?)?,
                 kind: word(types, at + 4)?,
                 offset_bits: match offset >> 24 {
                     _ if !has_bit_fields => Some(offset),
@@ -154,45 +188,40 @@ impl<'a> Btf<'a> {
         })
     }
 
-    fn start(&self, id: TypeId) -> Option<usize> {
-        let index = (id as usize).checked_sub(1)?;
-        self.starts.get(index).map(|&start| start as usize)
+    fn next_id(&self) -> TypeId {
+        // `parse` refuses more types than numbers.
+        self.first_id + self.starts.len() as u32
     }
 
-    fn is_name(&self, at: u32, name: &[u8]) -> bool {
-        let found = self.strings.get(at as usize..);
-        found.is_some_and(|text| text.starts_with(name) && text.get(name.len()) == Some(&0))
+    fn next_string(&self) -> u32 {
+        self.first_string.saturating_add(self.strings.len() as u32)
+    }
+
+    fn find(&self, id: TypeId) -> Option<(&'a [u8], usize)> {
+        match (self.base, id.checked_sub(self.first_id)) {
+            (_, Some(index)) => {
+                let start = self.starts.get(index as usize)?;
+                Some((self.types, *start as usize))
+            }
+            (Some(base), None) => base.find(id),
+            (None, None) => None,
+        }
+    }
+
+    /// From a string to the end of all strings.
+    fn text(&self, at: u32) -> Option<&'a [u8]> {
+        match (self.base, at.checked_sub(self.first_string)) {
+            (_, Some(at)) => self
+                .strings
+                .get(at as usize..)
+                .filter(|text| !text.is_empty()),
+            (Some(base), None) => base.text(at),
+            (None, None) => None,
+        }
     }
 }
 
-fn kind_number(info: u32) -> u32 {
-    info >> 24 & 0x1f
-}
-
-fn len(info: u32) -> usize {
-    (info & 0xffff) as usize
-}
-
-/// What follows the head of a type; none for a kind that is not known, since then nothing behind it
-/// can be found.
-fn tail_bytes(info: u32) -> Option<usize> {
-    let len = len(info);
-    Some(match kind_number(info) {
-        1 | 14 | 17 => 4,
-        3 => 12,
-        4 | 5 | 15 | 19 => len * 12,
-        6 | 13 => len * 8,
-        2 | 7..=12 | 16 | 18 => 0,
-        _ => return None,
-    })
-}
-
-fn word(bytes: &[u8], at: usize) -> Option<u32> {
-    let word = bytes.get(at..at.checked_add(4)?)?;
-    Some(u32::from_ne_bytes(word.try_into().ok()?))
-}
-
-fn string(strings: &[u8], at: u32) -> Option<&[u8]> {
-    let text = strings.get(at as usize..)?;
-    text.split(|byte| *byte == 0).next()
+fn begins_with_name(text: &[u8], name: &str) -> bool {
+    // The cheaper comparison first: few names have the same length.
+    text.get(name.len()) == Some(&0) && text.starts_with(name.as_bytes())
 }

@@ -1,135 +1,152 @@
-//! What the kernel's own type information says of a field: from `struct.member[index].member` to a
-//! byte offset. Only a cross-check, unless asked for: on kernels with randomised structs it can be
-//! wrong, and many kernels have none. [`mod@format`] reads the bytes.
+//! What the kernel's own type information says of a field. Only a cross-check, unless asked for: on
+//! kernels with randomised structs it can be wrong, and many kernels have none. [`mod@path`] says
+//! which members lead to a field, [`walk`] follows them, [`mod@format`] finds types and members in the
+//! bytes, whose outer form is [`header`]'s.
 
 mod format;
+mod header;
+mod path;
+mod walk;
 
+#[cfg(test)]
+mod synthetic;
 #[cfg(test)]
 mod tests;
 
+use std::io;
+use std::ops::Deref;
 use std::path::Path;
 
+use anyhow::Context as _;
 use shared::offsets::Field;
 
 use crate::bpf::sysfs::Contents;
 use format::Btf;
-use format::Kind;
-use format::Member;
-use format::TypeId;
+use walk::Absent;
+use walk::Walk;
 
-/// Where the kernel keeps it. `struct nf_conn` is complete in it even where conntrack is a module.
+pub use header::Corrupt;
+
+/// Where the kernel keeps it.
 pub const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
-
-/// Unnamed structs and aliases lie in each other no deeper than this.
-const MAX_DEPTH: usize = 16;
-const POINTER_BYTES: u32 = 8;
+/// What the connection tracking module adds to it. Usually the kernel itself uses `struct nf_conn`
+/// and so has it; a module of a kernel that does not brings it along.
+pub const MODULE: &str = "/sys/kernel/btf/nf_conntrack";
 
 /// What type information says of a set of fields.
 #[derive(Debug)]
 pub struct TypeInfo {
-    offsets: Vec<(Field, Option<u32>)>,
+    answers: Vec<(Field, Result<u32, String>)>,
 }
 
 impl TypeInfo {
-    /// Asks the running kernel; none if it has no type information or it cannot be read.
-    #[must_use]
-    pub fn of_running(fields: &[Field]) -> Option<Self> {
-        match Contents::of_sysfs(Path::new(VMLINUX)) {
-            Ok(bytes) => Self::read(&bytes, fields),
-            Err(error) => {
-                log::debug!("{VMLINUX}: {error}");
-                None
-            }
-        }
+    /// Asks the running kernel.
+    ///
+    /// # Errors
+    /// If it has no type information, or none that can be read.
+    pub fn of_running(fields: &[Field]) -> anyhow::Result<Self> {
+        let vmlinux = Contents::of_sysfs(Path::new(VMLINUX)).context(VMLINUX)?;
+        let module = || Contents::of_sysfs(Path::new(MODULE));
+        Self::read(&vmlinux, module, fields).context(VMLINUX)
     }
 
-    fn read(bytes: &[u8], fields: &[Field]) -> Option<Self> {
-        let btf = Btf::parse(bytes)?;
-        let offset = |field: &Field| (*field, offset(&btf, field.path(), field.size_bytes()));
-        Some(Self {
-            offsets: fields.iter().map(offset).collect(),
+    /// Asks the type information of a kernel and, if that lacks a struct, of its module.
+    ///
+    /// # Errors
+    /// If the kernel's is refused. If the module's is, its fields say so.
+    pub fn read<M: Deref<Target = [u8]>>(
+        vmlinux: &[u8],
+        module: impl FnOnce() -> io::Result<M>,
+        fields: &[Field],
+    ) -> Result<Self, Corrupt> {
+        let vmlinux = Btf::parse(vmlinux, None, &structs(fields))?;
+        let mut answers = ask(&vmlinux, fields);
+        let lacking: Vec<Field> = answers
+            .iter()
+            .filter(|(_, answer)| matches!(answer, Err(Absent::Struct(_))))
+            .map(|(field, _)| *field)
+            .collect();
+        let mut refusal = None;
+        if !lacking.is_empty() {
+            match of_module(&vmlinux, module, &lacking) {
+                Ok(found) => {
+                    for (field, answer) in &mut answers {
+                        if let Some((_, better)) = found.iter().find(|(known, _)| known == field) {
+                            *answer = *better;
+                        }
+                    }
+                }
+                Err(error) => refusal = Some(format!("{MODULE}: {error:#}")),
+            }
+        }
+        let reason = |absent: Absent| match (&refusal, absent) {
+            (Some(refusal), Absent::Struct(_)) => format!("BTF {absent}; {refusal}"),
+            _ => format!("BTF {absent}"),
+        };
+        let answers = answers.into_iter();
+        Ok(Self {
+            answers: answers
+                .map(|(field, answer)| (field, answer.map_err(reason)))
+                .collect(),
         })
     }
 
     /// Type information that says just this.
     #[cfg(test)]
     pub fn of(offsets: &[(Field, Option<u32>)]) -> Self {
+        let answer = |(field, offset): &(Field, Option<u32>)| {
+            (*field, offset.ok_or_else(|| "BTF is silent".to_owned()))
+        };
         Self {
-            offsets: offsets.to_vec(),
+            answers: offsets.iter().map(answer).collect(),
         }
     }
 
-    /// The offset of a field; none if its struct or member is not there.
+    /// The offset of a field; none if type information does not have it or contradicts itself.
     #[must_use]
     pub fn offset(&self, field: Field) -> Option<u32> {
-        let (_, offset) = self.offsets.iter().find(|(known, _)| *known == field)?;
-        *offset
+        self.answer(field)?.as_ref().ok().copied()
+    }
+
+    /// Why there is no offset of a field, in one sentence.
+    #[must_use]
+    pub fn reason(&self, field: Field) -> Option<&str> {
+        self.answer(field)?.as_ref().err().map(String::as_str)
+    }
+
+    fn answer(&self, field: Field) -> Option<&Result<u32, String>> {
+        let (_, answer) = self.answers.iter().find(|(known, _)| *known == field)?;
+        Some(answer)
     }
 }
 
-/// The offset at the end of a path, if a member of at least so many bytes is there: what a kernel is
-/// built without often remains as an empty struct.
-fn offset(btf: &Btf<'_>, path: &str, bytes: u32) -> Option<u32> {
-    let mut parts = path.split('.');
-    let mut current = btf.find_struct(parts.next()?)?;
-    let mut at_bits = 0_u32;
-    for part in parts {
-        let (name, index) = match part.split_once('[') {
-            Some((name, index)) => (name, Some(index.strip_suffix(']')?.parse::<u32>().ok()?)),
-            None => (part, None),
-        };
-        let (offset_bits, member) = member(btf, current, name.as_bytes(), MAX_DEPTH)?;
-        at_bits = at_bits.checked_add(offset_bits)?;
-        current = member;
-        if let Some(index) = index {
-            let Kind::Array { of, len } = btf.kind(resolve(btf, current)?)? else {
-                return None;
-            };
-            if index >= len {
-                return None;
-            }
-            let before = index.checked_mul(size_bytes(btf, of, MAX_DEPTH)?)?;
-            at_bits = at_bits.checked_add(before.checked_mul(8)?)?;
-            current = of;
-        }
-    }
-    let whole = at_bits % 8 == 0 && size_bytes(btf, current, MAX_DEPTH)? >= bytes;
-    whole.then_some(at_bits / 8)
-}
+type Answers = Vec<(Field, Result<u32, Absent>)>;
 
-/// A member of a struct or union, also inside of unnamed ones: its offset in bits and its type.
-fn member(btf: &Btf<'_>, parent: TypeId, name: &[u8], depth: usize) -> Option<(u32, TypeId)> {
-    let parent = resolve(btf, parent)?;
-    let inside = |found: Member<'_>| {
-        let offset_bits = found.offset_bits?;
-        if found.name == name {
-            return Some((offset_bits, found.kind));
-        }
-        if !found.name.is_empty() {
-            return None;
-        }
-        let (inner_bits, kind) = member(btf, found.kind, name, depth.checked_sub(1)?)?;
-        Some((offset_bits.checked_add(inner_bits)?, kind))
+fn ask(btf: &Btf<'_>, fields: &[Field]) -> Answers {
+    let mut walk = Walk::new(btf);
+    let mut answer = |field: &Field| {
+        let offset = walk.offset(path::path(*field), field.size_bytes());
+        (*field, offset)
     };
-    btf.members(parent).find_map(inside)
+    fields.iter().map(&mut answer).collect()
 }
 
-/// The type behind typedefs and qualifiers.
-fn resolve(btf: &Btf<'_>, mut id: TypeId) -> Option<TypeId> {
-    for _ in 0..MAX_DEPTH {
-        match btf.kind(id)? {
-            Kind::Alias { of } => id = of,
-            _ => return Some(id),
-        }
-    }
-    None
+fn of_module<M: Deref<Target = [u8]>>(
+    vmlinux: &Btf<'_>,
+    module: impl FnOnce() -> io::Result<M>,
+    fields: &[Field],
+) -> anyhow::Result<Answers> {
+    let bytes = module()?;
+    let btf = Btf::parse(&bytes, Some(vmlinux), &structs(fields))?;
+    Ok(ask(&btf, fields))
 }
 
-fn size_bytes(btf: &Btf<'_>, id: TypeId, depth: usize) -> Option<u32> {
-    match btf.kind(resolve(btf, id)?)? {
-        Kind::Scalar { bytes } | Kind::Composite { bytes, .. } => Some(bytes),
-        Kind::Pointer => Some(POINTER_BYTES),
-        Kind::Array { of, len } => size_bytes(btf, of, depth.checked_sub(1)?)?.checked_mul(len),
-        Kind::Alias { .. } | Kind::Other => None,
-    }
+fn structs(fields: &[Field]) -> Vec<&'static str> {
+    let mut names: Vec<&str> = fields
+        .iter()
+        .map(|field| path::struct_name(path::path(*field)))
+        .collect();
+    names.sort_unstable();
+    names.dedup();
+    names
 }

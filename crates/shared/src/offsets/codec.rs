@@ -147,6 +147,11 @@ pub fn decode(bytes: &[u8]) -> Result<Document, DecodeError> {
             body.len() - used
         )));
     }
+    if document.schema != schema {
+        return Err(DecodeError::Corrupt(
+            "head and body are of different schemas".into(),
+        ));
+    }
     Ok(document)
 }
 
@@ -277,6 +282,15 @@ mod tests {
         ));
         let huge = vec![0; MAX_DOCUMENT_BYTES + 1];
         assert!(matches!(decode(&huge), Err(DecodeError::Oversized { .. })));
+    }
+
+    #[test]
+    fn a_body_of_another_schema_than_its_head_is_corrupt() {
+        let mut newer = sample();
+        newer.schema = 2;
+        let mut bytes = encode(&newer).unwrap();
+        bytes[8..12].copy_from_slice(&Document::SCHEMA.to_le_bytes());
+        assert!(matches!(decode(&bytes), Err(DecodeError::Corrupt(_))));
     }
 
     proptest! {

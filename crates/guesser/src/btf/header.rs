@@ -1,0 +1,146 @@
+//! The outer form of BTF: its header and sections, how large each type is, and how all of it can be
+//! wrong. Pure.
+
+/// Number of a type; 0 is `void`.
+pub type TypeId = u32;
+
+const MAGIC: u16 = 0xeb9f;
+const VERSION: u8 = 1;
+/// Magic, version, flags, header length, then offset and length of types and of strings.
+const HEADER_BYTES: usize = 24;
+/// The same, then offset and length of the layout of kinds (since 7.1, if the build asks for it).
+const HEADER_WITH_LAYOUT_BYTES: usize = 32;
+/// `struct btf_layout`: bytes behind the head of a type, bytes per element, flags.
+const LAYOUT_BYTES: usize = 4;
+/// As many as seven bits can tell apart.
+const KINDS: usize = 128;
+/// The head of a type: name, info, and size or type.
+pub const TYPE_BYTES: usize = 12;
+
+/// `BTF_KIND_STRUCT`.
+pub const STRUCT: u32 = 4;
+/// `BTF_KIND_UNION`.
+pub const UNION: u32 = 5;
+
+/// Why bytes are refused as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Corrupt {
+    /// Something else, or of a machine of the other byte order.
+    #[error("not BTF of this machine's byte order")]
+    Foreign,
+    /// Of a form that is not known.
+    #[error("BTF of version {0}, this program reads {VERSION}")]
+    Version(u8),
+    /// A section ends behind the bytes, or has an end that makes no sense.
+    #[error("corrupt BTF: {0} cut short")]
+    Cut(&'static str),
+    /// A kind that neither this program nor the layout of kinds knows.
+    #[error("type {id} of BTF is of the unknown kind {kind}")]
+    Kind {
+        /// Of which type.
+        id: TypeId,
+        /// `BTF_KIND_*`.
+        kind: u32,
+    },
+    /// A type is called by what is not in the strings.
+    #[error("corrupt BTF: the name of type {0} is not in it")]
+    Name(TypeId),
+}
+
+/// The sections.
+pub struct Header<'a> {
+    pub types: &'a [u8],
+    pub strings: &'a [u8],
+    /// One entry per kind; empty where there is none.
+    pub layout: &'a [u8],
+}
+
+impl<'a> Header<'a> {
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, Corrupt> {
+        let header = bytes.get(..HEADER_BYTES).ok_or(Corrupt::Cut("header"))?;
+        if header[..2] != MAGIC.to_ne_bytes() {
+            return Err(Corrupt::Foreign);
+        }
+        if header[2] != VERSION {
+            return Err(Corrupt::Version(header[2]));
+        }
+        let header_bytes = word(header, 4).map_or(0, |len| len as usize);
+        let header = bytes
+            .get(..header_bytes)
+            .filter(|header| header.len() >= HEADER_BYTES)
+            .ok_or(Corrupt::Cut("header"))?;
+        let body = &bytes[header_bytes..];
+        let section = |at: usize, name: &'static str| {
+            let start = word(header, at).map(|start| start as usize);
+            let len = word(header, at + 4).map(|len| len as usize);
+            let range = start
+                .zip(len)
+                .map(|(start, len)| start..start.saturating_add(len));
+            range
+                .and_then(|range| body.get(range))
+                .ok_or(Corrupt::Cut(name))
+        };
+        let types = section(8, "types")?;
+        let strings = section(16, "strings")?;
+        if strings.last().is_some_and(|last| *last != 0) {
+            return Err(Corrupt::Cut("strings"));
+        }
+        let layout = match header_bytes {
+            HEADER_WITH_LAYOUT_BYTES.. => section(24, "layout")?,
+            _ => &[],
+        };
+        Ok(Self {
+            types,
+            strings,
+            layout,
+        })
+    }
+}
+
+/// What follows the head of a type, per kind: so many bytes, and so many more per element. A table,
+/// since a branch per kind would be mispredicted for most of the types.
+pub struct Tails([Option<(u8, u8)>; KINDS]);
+
+impl Tails {
+    /// Of the kinds that are known, and of later ones as the layout describes them. The size of any
+    /// other is unknown, and with it the place of every type behind.
+    pub fn new(layout: &[u8]) -> Self {
+        let mut tails = [None; KINDS];
+        for (tail, layout) in tails.iter_mut().zip(layout.chunks_exact(LAYOUT_BYTES)) {
+            *tail = Some((layout[0], layout[1]));
+        }
+        tails[0] = None;
+        for (kinds, tail) in [
+            (&[1, 14, 17][..], (4, 0)),
+            (&[3], (12, 0)),
+            (&[STRUCT, UNION, 15, 19], (0, 12)),
+            (&[6, 13], (0, 8)),
+            (&[2, 7, 8, 9, 10, 11, 12, 16, 18], (0, 0)),
+        ] {
+            for kind in kinds {
+                tails[*kind as usize] = Some(tail);
+            }
+        }
+        Self(tails)
+    }
+
+    pub fn bytes(&self, info: u32) -> Option<usize> {
+        let (whole, each) = self.0[kind_number(info) as usize]?;
+        Some(usize::from(whole) + usize::from(each) * len(info))
+    }
+}
+
+/// Five bits until 7.0, seven since; the new ones were zero before.
+pub fn kind_number(info: u32) -> u32 {
+    info >> 24 & 0x7f
+}
+
+/// Sixteen bits until 7.0, 24 since.
+pub fn len(info: u32) -> usize {
+    (info & 0xff_ffff) as usize
+}
+
+pub fn word(bytes: &[u8], at: usize) -> Option<u32> {
+    let word = bytes.get(at..at.checked_add(4)?)?;
+    Some(u32::from_ne_bytes(word.try_into().ok()?))
+}

@@ -1,0 +1,24 @@
+//! The modules of `guesser`. A library only so that what reads foreign bytes can be fuzzed (`fuzz/`):
+//! public is what a fuzz target calls, and what `main` runs.
+
+mod bpf;
+pub mod btf;
+mod cli;
+mod emit;
+mod expected;
+mod experiment;
+mod explain;
+mod fields;
+mod guess;
+mod ladder;
+mod linear_map;
+mod random;
+mod refusal;
+mod run;
+mod sample;
+mod solve;
+mod timing;
+mod verify;
+mod way;
+
+pub use run::run;
