@@ -14,3 +14,4 @@ pub mod offsets;
 pub mod record;
 pub mod ring;
 pub mod stop;
+pub mod xtables;
