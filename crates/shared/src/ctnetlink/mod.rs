@@ -43,6 +43,7 @@ pub mod status {
     pub const SEEN_REPLY: u32 = 1 << 1;
     /// `IPS_ASSURED`.
     pub const ASSURED: u32 = 1 << 2;
-    /// `IPS_FIXED_TIMEOUT`: packets no longer prolong the entry's life, and nor can a request.
+    /// `IPS_FIXED_TIMEOUT`: packets no longer prolong the entry's life. Nor can a request in 6.1 and
+    /// later; in 5.10 it can.
     pub const FIXED_TIMEOUT: u32 = 1 << 10;
 }

@@ -57,8 +57,8 @@ pub fn find(socket: &mut Socket, original: &Tuple) -> Result<Option<Entry>, Erro
 /// Changes the entry whose original direction this is.
 ///
 /// # Errors
-/// `ENOENT` if there is none, `EBUSY` if the kernel lets nobody change such a bit, `EPERM` for the
-/// timeout of an entry whose timeout is fixed.
+/// `ENOENT` if there is none, `EBUSY` if the kernel lets nobody change such a bit, `EPERM` for a
+/// timeout that is fixed already.
 pub fn change(socket: &mut Socket, original: &Tuple, change: &Change) -> Result<(), Error> {
     let mut status = None;
     if change.set_status != 0 {

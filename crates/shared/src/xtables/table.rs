@@ -1,4 +1,4 @@
-//! A whole table as the kernel takes it: `struct ipt_replace` and its entries
+//! A whole table as a 64-bit kernel takes it: `struct ipt_replace` and its entries
 //! (`linux/netfilter_ipv4/ip_tables.h`). Pure.
 
 use zerocopy::Immutable;
