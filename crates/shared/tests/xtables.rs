@@ -231,3 +231,27 @@ fn tables_with_rules_are_left_alone() {
     exchange(client, CALLED, 7);
     assert_has(&listed()[0], &[&format!("mark={}", 7 ^ KEY)]);
 }
+
+#[test]
+fn each_part_alone_makes_the_kernel_track() {
+    let Rules {
+        zone,
+        mark,
+        dnat,
+        snat,
+    } = rules();
+    let none = Rules::default;
+    let alone = [
+        Rules { zone, ..none() },
+        Rules { mark, ..none() },
+        Rules { dnat, ..none() },
+        Rules { snat, ..none() },
+    ];
+    for rules in alone {
+        let _inside = namespace();
+        assert_eq!(conntrack_on(&rules, &[]).unwrap(), []);
+        exchange(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 4001), CALLED, 0);
+        let entries = listed();
+        assert_eq!(entries.len(), 1, "{rules:?}: {entries:#?}");
+    }
+}
