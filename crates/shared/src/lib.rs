@@ -2,6 +2,7 @@
 //! system facts that at least two of them need. No BPF here, and no tool's own logic.
 
 pub mod cli;
+pub mod ctnetlink;
 pub mod escape;
 pub mod exit;
 pub mod kernel;
@@ -14,3 +15,4 @@ pub mod offsets;
 pub mod record;
 pub mod ring;
 pub mod stop;
+pub mod xtables;

@@ -28,6 +28,18 @@ const FUNCTIONS: &[(&str, &str)] = &[
     ("nft_chain_nat_ipv4", "nft_nat_do_chain"),
     ("nft_chain_nat_ipv6", "nft_nat_do_chain"),
     ("nft_masq", "nft_masq_init"),
+    ("x_tables", "xt_register_target"),
+    ("ip_tables", "ipt_do_table"),
+    ("iptable_filter", "iptable_filter_table_init"),
+    ("iptable_raw", "iptable_raw_table_init"),
+    ("iptable_mangle", "iptable_mangle_table_init"),
+    ("iptable_nat", "iptable_nat_table_init"),
+    ("nf_nat_ipv4", "nf_nat_ipv4_out"),
+    ("xt_conntrack", "conntrack_mt_check"),
+    ("xt_CT", "xt_ct_target_v1"),
+    ("xt_connmark", "connmark_tg"),
+    ("xt_mark", "mark_mt"),
+    ("xt_nat", "xt_snat_target_v0"),
 ];
 
 /// What the running kernel has and could load.
@@ -173,6 +185,9 @@ fn is_not_found(error: io::Error) -> bool {
 mod tests {
     use tempfile::TempDir;
 
+    use crate::netns;
+    use crate::xtables;
+
     use super::*;
 
     const RELEASE: &str = "6.1.0-test";
@@ -258,7 +273,7 @@ mod tests {
 
     #[test]
     fn every_module_of_the_tools_has_a_function() {
-        for module in crate::netns::MODULES {
+        for module in netns::MODULES.iter().chain(xtables::MODULES) {
             assert!(FUNCTIONS.iter().any(|(name, _)| name == module), "{module}");
         }
     }

@@ -1,5 +1,6 @@
 //! Every entry of the kernel's table, in one namespace, both families.
 
+use shared::ctnetlink::GET;
 use shared::netlink::DumpEnd;
 use shared::netlink::Error;
 use shared::netlink::Malformed;
@@ -8,7 +9,6 @@ use shared::netlink::Socket;
 use shared::record::wire::Record;
 use shared::record::wire::kind;
 
-use super::GET;
 use super::parse;
 
 /// How often a dump that changed under the reader is taken again.

@@ -10,10 +10,8 @@ pub use dump::dump;
 pub use listen::Events;
 pub use parse::parse;
 
+use shared::ctnetlink::MODULES;
 use shared::modules::Modules;
-
-/// What a kernel would load for a request of this family.
-const MODULES: &[&str] = &["nfnetlink", "nf_conntrack", "nf_conntrack_netlink"];
 
 /// May the family be used, without the kernel loading something for it?
 ///
@@ -29,12 +27,3 @@ pub fn may_be_used(may_change_system: bool) -> Result<(), String> {
         "the kernel would have to load {missing} (--allow-system-changes lets it)"
     ))
 }
-
-/// `NFNL_SUBSYS_CTNETLINK << 8`: the high byte of every message type of the family.
-const SUBSYSTEM: u16 = 1 << 8;
-/// `IPCTNL_MSG_CT_NEW`.
-const NEW: u16 = SUBSYSTEM;
-/// `IPCTNL_MSG_CT_GET`.
-const GET: u16 = SUBSYSTEM | 1;
-/// `IPCTNL_MSG_CT_DELETE`.
-const DELETE: u16 = SUBSYSTEM | 2;

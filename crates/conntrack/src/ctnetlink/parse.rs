@@ -1,6 +1,8 @@
 //! A ctnetlink message as a record (`linux/netfilter/nfnetlink_conntrack.h`). Pure, and safe on
 //! any bytes; attributes without a place in a record are skipped.
 
+use shared::ctnetlink::DELETE;
+use shared::ctnetlink::NEW;
 use shared::netlink::Attr;
 use shared::netlink::Attrs;
 use shared::netlink::Malformed;
@@ -11,8 +13,6 @@ use shared::record::wire::family;
 use shared::record::wire::kind;
 use shared::record::wire::known;
 
-use super::DELETE;
-use super::NEW;
 use super::tuple::Tuple;
 
 /// `enum ctattr_type`.

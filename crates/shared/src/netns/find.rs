@@ -1,10 +1,15 @@
-//! Finds a network namespace by its inode number, which is all that a record says of it.
+//! Finds the network namespaces of this host: one by its inode number, which is all that a record
+//! says of it, or all of them.
 
+use std::collections::HashSet;
 use std::fs;
 use std::io;
+use std::iter;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::path::PathBuf;
+
+use nix::errno::Errno;
 
 use super::Error;
 use super::Namespace;
@@ -25,17 +30,8 @@ pub fn find(inum: u32) -> Result<Namespace, Error> {
     if own.inum() == inum {
         return Ok(own);
     }
-    let named = NAMED.iter().flat_map(|dir| entries(Path::new(dir)));
-    let processes = entries(Path::new("/proc")).filter_map(|entry| {
-        let number = entry
-            .file_name()?
-            .to_str()?
-            .bytes()
-            .all(|byte| byte.is_ascii_digit());
-        number.then(|| entry.join("ns/net"))
-    });
     let mut hidden = 0;
-    for path in named.chain(processes) {
+    for path in places() {
         match path.metadata().map(|inode| inode.ino()) {
             Ok(ino) if ino == u64::from(inum) => {}
             Ok(_) => continue,
@@ -58,6 +54,48 @@ pub fn find(inum: u32) -> Result<Namespace, Error> {
     }
 }
 
+/// Every network namespace of this host that [`find`] would find, once each and in the same
+/// order: the calling thread's own comes first. Each is looked for when it is asked for.
+///
+/// What is hidden from this process, and what ends meanwhile, is left out.
+///
+/// # Errors
+/// An item is an error if a namespace is there and cannot be opened.
+pub fn all() -> impl Iterator<Item = Result<Namespace, Error>> {
+    let own = Namespace::current();
+    let mut seen = HashSet::new();
+    seen.extend(own.as_ref().map(Namespace::inum));
+    let others = places().filter_map(move |path| {
+        // Most processes share a namespace, and to ask is cheaper than to open.
+        let inum = u32::try_from(path.metadata().ok()?.ino()).ok()?;
+        if seen.contains(&inum) {
+            return None;
+        }
+        let opened = Namespace::open(&path);
+        match &opened {
+            Ok(namespace) => seen.insert(namespace.inum()).then_some(opened),
+            Err(Error::NotANamespace { .. }) => None,
+            Err(error) if is_gone(error) || is_hidden(error) => None,
+            Err(_) => Some(opened),
+        }
+    });
+    iter::once(own).chain(others)
+}
+
+/// Where namespaces are: named ones, then those of processes.
+fn places() -> impl Iterator<Item = PathBuf> {
+    let named = NAMED.iter().flat_map(|dir| entries(Path::new(dir)));
+    let processes = iter::once_with(|| entries(Path::new("/proc"))).flatten();
+    named.chain(processes.filter_map(|entry| {
+        let number = entry
+            .file_name()?
+            .to_str()?
+            .bytes()
+            .all(|byte| byte.is_ascii_digit());
+        number.then(|| entry.join("ns/net"))
+    }))
+}
+
 /// The paths in a directory; none if it is not there.
 fn entries(dir: &Path) -> impl Iterator<Item = PathBuf> + use<> {
     fs::read_dir(dir)
@@ -68,6 +106,9 @@ fn entries(dir: &Path) -> impl Iterator<Item = PathBuf> + use<> {
 }
 
 fn is_gone(error: &Error) -> bool {
-    use nix::errno::Errno;
     matches!(error.errno(), Some(Errno::ENOENT | Errno::ESRCH))
+}
+
+fn is_hidden(error: &Error) -> bool {
+    matches!(error.errno(), Some(Errno::EACCES | Errno::EPERM))
 }

@@ -1,6 +1,7 @@
 //! Network namespaces: throwaway ones to experiment in, finding existing ones by inode number,
 //! and doing something in one without moving the calling thread.
 
+mod active;
 mod error;
 mod find;
 mod namespace;
@@ -8,7 +9,10 @@ mod rules;
 mod tracking;
 mod wish;
 
+pub use active::active_namespaces;
+pub use active::tracks;
 pub use error::Error;
+pub use find::all;
 pub use find::find;
 pub use namespace::Namespace;
 pub use namespace::Visit;

@@ -220,7 +220,7 @@ fn bring_loopback_up() -> Result<(), Error> {
     Ok(Socket::open(Protocol::Route)?.request(&mut request)?)
 }
 
-fn errno(error: &io::Error) -> Errno {
+pub(super) fn errno(error: &io::Error) -> Errno {
     error
         .raw_os_error()
         .map_or(Errno::UnknownErrno, Errno::from_raw)

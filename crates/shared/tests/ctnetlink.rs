@@ -1,0 +1,199 @@
+//! Entries of our own flows, changed through ctnetlink and seen with the eyes of conntrack-tools;
+//! and the namespaces where there are any. Needs root and `/usr/sbin/conntrack`.
+#![expect(clippy::unwrap_used, reason = "a test proves what it unwraps")]
+
+use std::net::Ipv4Addr;
+use std::net::Ipv6Addr;
+use std::net::SocketAddr;
+use std::net::UdpSocket;
+use std::process::Child;
+use std::process::Command;
+use std::process::Stdio;
+
+use nix::errno::Errno;
+use nix::unistd::geteuid;
+use shared::ctnetlink;
+use shared::ctnetlink::Change;
+use shared::ctnetlink::Tuple;
+use shared::ctnetlink::status;
+use shared::netlink::Error;
+use shared::netlink::Protocol;
+use shared::netlink::Socket;
+use shared::netns;
+use shared::netns::Namespace;
+use shared::netns::Rules;
+use shared::netns::Visit;
+
+/// A new namespace, in which connections are tracked or not.
+fn namespace(tracked: bool) -> Namespace {
+    assert!(
+        geteuid().is_root(),
+        "this test makes network namespaces: run it as root"
+    );
+    let namespace = Namespace::create().unwrap();
+    if tracked {
+        let mut socket = namespace.socket(Protocol::Netfilter).unwrap();
+        let (v4, v6) = (Rules::<Ipv4Addr>::default(), Rules::<Ipv6Addr>::default());
+        assert_eq!(netns::conntrack_on(&mut socket, &v4).unwrap(), []);
+        assert_eq!(netns::conntrack_on(&mut socket, &v6).unwrap(), []);
+    }
+    namespace
+}
+
+/// The thread in a namespace that tracks, and a socket there.
+fn inside() -> (Visit, Socket) {
+    let visit = namespace(true).visit().unwrap();
+    (visit, Socket::open(Protocol::Netfilter).unwrap())
+}
+
+fn listed() -> Vec<String> {
+    let output = Command::new("conntrack")
+        .args(["-L", "-p", "udp"])
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    stdout.lines().map(ToOwned::to_owned).collect()
+}
+
+/// Two sockets of one family, and the flow from the first to the second.
+fn pair(address: &str) -> (UdpSocket, UdpSocket, Tuple) {
+    let [sender, receiver] = [0, 1].map(|_| UdpSocket::bind(address).unwrap());
+    let to = receiver.local_addr().unwrap();
+    let tuple = Tuple::udp(sender.local_addr().unwrap(), to);
+    sender.connect(to).unwrap();
+    (sender, receiver, tuple)
+}
+
+fn errno<T>(result: Result<T, Error>) -> Errno {
+    result.err().unwrap().errno().unwrap()
+}
+
+#[test]
+fn status_mark_and_timeout_of_a_flow_are_changed() {
+    let (_inside, mut socket) = inside();
+    for address in ["127.0.0.1:0", "[::1]:0"] {
+        let (sender, _receiver, tuple) = pair(address);
+        assert_eq!(ctnetlink::find(&mut socket, &tuple).unwrap(), None);
+        sender.send(b"x").unwrap();
+        let before = ctnetlink::find(&mut socket, &tuple).unwrap();
+        let before = before.unwrap_or_else(|| panic!("{tuple:?} is not among {:#?}", listed()));
+        let before_status = before.status.unwrap();
+        assert_eq!(before_status & (status::SEEN_REPLY | status::ASSURED), 0);
+
+        let mark = Change {
+            mark: Some(0xdead_beef),
+            ..Change::default()
+        };
+        ctnetlink::change(&mut socket, &tuple, &mark).unwrap();
+        let bits = status::SEEN_REPLY | status::ASSURED | status::FIXED_TIMEOUT;
+        let change = Change {
+            set_status: bits,
+            mark: None,
+            timeout_s: Some(10_000),
+        };
+        ctnetlink::change(&mut socket, &tuple, &change).unwrap();
+
+        let after = ctnetlink::find(&mut socket, &tuple).unwrap().unwrap();
+        assert_eq!(after.status, Some(before_status | bits));
+        assert_eq!((after.mark, after.id), (Some(0xdead_beef), before.id));
+        assert!((9_990..=10_000).contains(&after.timeout_s.unwrap()));
+        // 5.10 lets a request change a timeout that is fixed, 6.1 and later do not.
+        let again = ctnetlink::change(&mut socket, &tuple, &change);
+        let refused = again.err().map(|error| error.errno());
+        assert!(
+            matches!(refused, None | Some(Some(Errno::EPERM))),
+            "{refused:?}"
+        );
+    }
+    let entries = listed();
+    assert_eq!(entries.len(), 2, "{entries:#?}");
+    for entry in entries {
+        for word in ["mark=3735928559", "[ASSURED]"] {
+            assert!(entry.contains(word), "no {word} in: {entry}");
+        }
+        assert!(!entry.contains("[UNREPLIED]"), "{entry}");
+    }
+}
+
+#[test]
+fn an_entry_is_made_before_its_flow_and_serves_it() {
+    let (_inside, mut socket) = inside();
+    let (sender, _receiver, tuple) = pair("127.0.0.1:0");
+    let end = |last, port| SocketAddr::from((Ipv4Addr::new(127, 9, 8, last), port));
+    let reply = Tuple::udp(end(7, 1234), end(6, 4321));
+    let state = Change {
+        set_status: status::ASSURED,
+        mark: Some(77),
+        timeout_s: Some(600),
+    };
+    ctnetlink::create(&mut socket, &tuple, &reply, &state).unwrap();
+    assert_eq!(
+        errno(ctnetlink::create(&mut socket, &tuple, &reply, &state)),
+        Errno::EEXIST
+    );
+    sender.send(b"x").unwrap();
+    let entries = listed();
+    assert_eq!(entries.len(), 1, "the flow has that entry: {entries:#?}");
+    let (_, reply) = entries[0].split_at(entries[0].rfind("src=").unwrap());
+    let expected = "src=127.9.8.7 dst=127.9.8.6 sport=1234 dport=4321 [ASSURED] mark=77";
+    assert!(reply.starts_with(expected), "{}", entries[0]);
+    ctnetlink::delete(&mut socket, &tuple).unwrap();
+    assert!(listed().is_empty());
+    assert_eq!(errno(ctnetlink::delete(&mut socket, &tuple)), Errno::ENOENT);
+    assert_eq!(
+        errno(ctnetlink::change(&mut socket, &tuple, &state)),
+        Errno::ENOENT
+    );
+}
+
+#[test]
+fn a_namespace_that_tracks_is_told_from_one_that_does_not() {
+    let (tracked, untracked) = (namespace(true), namespace(false));
+    assert!(netns::tracks(&tracked).unwrap());
+    assert!(!netns::tracks(&untracked).unwrap());
+    let _inside = tracked.visit().unwrap();
+    assert!(listed().is_empty(), "the probe's entry is deleted");
+    assert!(netns::tracks(&tracked).unwrap(), "also in one's own");
+    assert!(!netns::tracks(&untracked).unwrap());
+}
+
+#[test]
+fn ones_own_namespace_comes_first() {
+    let tracked = namespace(true);
+    let _inside = tracked.visit().unwrap();
+    let first = netns::active_namespaces(1).next().unwrap().unwrap();
+    assert_eq!(first.inum(), tracked.inum());
+    assert!(netns::active_namespaces(0).next().is_none());
+    let _inside = namespace(false).visit().unwrap();
+    assert!(netns::active_namespaces(1).next().is_none());
+}
+
+#[test]
+fn every_namespace_of_a_process_is_found_once() {
+    struct Sleeper(Child);
+    impl Drop for Sleeper {
+        fn drop(&mut self) {
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
+    let start = || {
+        let mut sleep = Command::new("sleep");
+        Sleeper(sleep.arg("60").stdout(Stdio::null()).spawn().unwrap())
+    };
+    let namespaces = [namespace(true), namespace(false)];
+    let two_in = |namespace: &Namespace| [0, 1].map(|_| namespace.run(start).unwrap());
+    let sleepers = namespaces.each_ref().map(two_in);
+    let found: Vec<u32> = netns::all().flatten().map(|found| found.inum()).collect();
+    assert_eq!(found[0], Namespace::current().unwrap().inum());
+    for namespace in &namespaces {
+        let times = found.iter().filter(|&&inum| inum == namespace.inum());
+        assert_eq!(times.count(), 1);
+    }
+    drop(sleepers);
+}
