@@ -24,3 +24,24 @@ help() {
     sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0"
     exit 0
 }
+
+# What compilers, loaders and emulators call an architecture that dpkg calls ARCH.
+triplet() { # ARCH
+    case $1 in
+    amd64) echo x86_64-linux-gnu ;;
+    arm64) echo aarch64-linux-gnu ;;
+    *) return 1 ;;
+    esac
+}
+
+# What Rust calls it.
+triple() { # ARCH
+    local triplet
+    triplet=$(triplet "$1") && printf '%s\n' "${triplet/-/-unknown-}"
+}
+
+# Starts the script once more where mounts are its own: they go with it, however it ends.
+own_mounts() { # ARG…, the script's
+    ((EUID == 0)) || die 4 "only root can mount and chroot"
+    [[ ${own_mounts_of-} == "$$" ]] || own_mounts_of=$$ exec unshare --mount --propagation private "$0" "$@"
+}
