@@ -1,8 +1,11 @@
 //! What the scenes have in common: the laboratory of namespaces, programs under test as child
-//! processes. Used by `tests/tests/*.rs` only.
+//! processes, guests with other kernels, and the matrix of these. Used by `tests/` only.
 
+pub mod guest;
 pub mod lab;
+pub mod matrix;
 pub mod oracle;
 pub mod pipeline;
 pub mod program;
 pub mod watch;
+pub mod witness;

@@ -1,69 +1,29 @@
 //! The pipeline on a distribution kernel, under qemu: by kprobe and by tracepoint, with the static
 //! programs of `SEXTANT_STATIC_DIR`. The kernel comes from the machine's own package sources.
 
-use std::collections::HashMap;
 use std::env;
-use std::fs;
 use std::path::Path;
-use std::path::PathBuf;
-use std::process::Command;
 
+use scenes::guest::Guest;
+use scenes::guest::Told;
+use scenes::guest::script;
 use scenes::oracle;
-use scenes::program::run;
 use serde_json::Value;
-use tempfile::TempDir;
-
-fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
-}
-
-/// What the guest told, by kind.
-struct Told(HashMap<String, Vec<String>>);
-
-impl Told {
-    fn lines(&self, kind: &str) -> &[String] {
-        self.0.get(kind).map_or(&[], Vec::as_slice)
-    }
-
-    fn json(&self, kind: &str) -> Vec<Value> {
-        let parse = |line: &String| serde_json::from_str(line).expect("JSON");
-        self.lines(kind).iter().map(parse).collect()
-    }
-}
 
 /// Boots Debian's 6.12 cloud kernel and plays a scene of `tests/scenes` there.
 fn play(scene: &str) -> Told {
     let programs = env::var_os("SEXTANT_STATIC_DIR")
         .expect("SEXTANT_STATIC_DIR names the folder that scripts/build --static prints");
-    let kernel =
-        run(Command::new(repository().join("scripts/kernel")).args(["trixie", "6.12", "cloud"]));
-    let directory = TempDir::new().expect("a new directory");
-    let script = directory.path().join("scene");
-    fs::write(&script, format!("#!/bin/sh\nexec sh /scenes/{scene}\n")).expect("a new file");
+    let kernel = script("kernel", &["trixie", "6.12", "cloud"]).expect("a kernel");
+    let guest = Guest {
+        tools: &["ip", "nft", "conntrack"],
+        ..Guest::new(Path::new(&kernel), Path::new(&programs))
+    };
+    guest.play(scene).expect("a scene that ends well")
+}
 
-    let mut command = Command::new(repository().join("scripts/vm"));
-    for program in ["kcheck", "guesser", "conntrack", "gwlookup", "traffic"] {
-        let host = Path::new(&programs).join(program);
-        command
-            .arg("--file")
-            .arg(format!("{}:/sextant/{program}", host.display()));
-    }
-    let scenes = repository().join("tests/scenes");
-    command
-        .arg("--file")
-        .arg(format!("{}:/scenes", scenes.display()));
-    for tool in ["ip", "nft", "conntrack"] {
-        command.args(["--tool", tool]);
-    }
-    let output = run(command.arg(kernel.trim()).arg(&script));
-    let mut told: HashMap<String, Vec<String>> = HashMap::new();
-    for line in output.lines() {
-        let (kind, text) = line.split_once('\t').expect("two columns");
-        told.entry(kind.to_owned())
-            .or_default()
-            .push(text.to_owned());
-    }
-    Told(told)
+fn json(told: &Told, kind: &str) -> Vec<Value> {
+    told.json(kind).expect("JSON")
 }
 
 fn offsets(document: &Value) -> Vec<(&str, &Value, &Value)> {
@@ -88,7 +48,7 @@ fn check(source: &str) {
         told.lines("kernel")
     );
 
-    let (guess, btf) = (told.json("guess"), told.json("btf"));
+    let (guess, btf) = (json(&told, "guess"), json(&told, "btf"));
     assert_eq!(offsets(&guess[0]), offsets(&btf[0]));
     assert!(
         offsets(&guess[0])
@@ -96,7 +56,7 @@ fn check(source: &str) {
             .all(|(_, status, _)| **status == "proven")
     );
 
-    let records = told.json("record");
+    let records = json(&told, "record");
     let entries: Vec<oracle::Entry> = told
         .lines("oracle")
         .iter()

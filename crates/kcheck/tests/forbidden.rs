@@ -90,7 +90,7 @@ fn a_hook_fires_on_our_own_loopback_without_a_namespace() {
 /// Compiles the program that runs others without bpf(2).
 fn without_bpf(directory: &Path) -> Command {
     let program = directory.join("without_bpf");
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/without_bpf.c");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/scenes/without_bpf.c");
     let status = Command::new("cc")
         .args(["-std=gnu11", "-Wall", "-Wextra", "-Werror", "-o"])
         .args([program.as_path(), source.as_path()])

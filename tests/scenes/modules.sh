@@ -1,0 +1,7 @@
+#!/bin/sh
+# Loads what a router's own rules have loaded, as far as this kernel has it as modules: some have it
+# built in, and only some have each way. The programs under test load nothing by themselves.
+for module in nf_conntrack nf_conntrack_netlink nf_tables nft_ct nft_nat nft_chain_nat nft_masq \
+	ip_tables ip6_tables iptable_raw ip6table_raw iptable_filter ip6table_filter xt_CT xt_conntrack; do
+	modprobe "$module" 2>/dev/null || true
+done

@@ -1,0 +1,177 @@
+//! A scene of `tests/scenes` in a guest that `scripts/vm` boots, and what it told: lines of two
+//! columns, a kind and a text.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::Path;
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::Context as _;
+use anyhow::bail;
+use serde::de::DeserializeOwned;
+use tempfile::TempDir;
+
+/// Top of the source tree that this was built from.
+#[must_use]
+pub fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// Runs one of `scripts/` and gives the last line that it printed.
+///
+/// # Errors
+/// If it fails; the message has its standard error.
+pub fn script(name: &str, arguments: &[&str]) -> anyhow::Result<String> {
+    let mut command = Command::new(repository().join("scripts").join(name));
+    let printed = stdout_of(command.args(arguments))?;
+    Ok(printed.lines().last().unwrap_or_default().to_owned())
+}
+
+/// The version of this tree, as git describes it.
+///
+/// # Errors
+/// If this is no checkout.
+pub fn version() -> anyhow::Result<String> {
+    let mut git = Command::new("git");
+    git.arg("-C").arg(repository());
+    let described = stdout_of(git.args(["describe", "--always", "--dirty"]))?;
+    Ok(described.trim().to_owned())
+}
+
+fn stdout_of(command: &mut Command) -> anyhow::Result<String> {
+    let output = command
+        .output()
+        .with_context(|| format!("start {command:?}"))?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        bail!("{command:?}: {}: {}", output.status, said.trim_end());
+    }
+    String::from_utf8(output.stdout).with_context(|| format!("read what {command:?} printed"))
+}
+
+/// A machine to be booted.
+#[derive(Debug, Clone, Copy)]
+pub struct Guest<'a> {
+    /// What `scripts/kernel` prints.
+    pub kernel: &'a Path,
+    /// What `scripts/build --static` prints.
+    pub programs: &'a Path,
+    /// Processors.
+    pub smp: u32,
+    /// More for the kernel's command line.
+    pub append: &'a str,
+    /// Programs of this machine that the scene needs.
+    pub tools: &'a [&'a str],
+    /// Other files of this machine, to be put into `/sextant`.
+    pub files: &'a [&'a Path],
+    /// Seconds that it may take.
+    pub limit_s: u32,
+}
+
+impl<'a> Guest<'a> {
+    /// Two processors, no tools, two minutes.
+    #[must_use]
+    pub fn new(kernel: &'a Path, programs: &'a Path) -> Self {
+        Self {
+            kernel,
+            programs,
+            smp: 2,
+            append: "",
+            tools: &[],
+            files: &[],
+            limit_s: 120,
+        }
+    }
+
+    /// Boots it, runs a scene with its arguments, and gives what that told.
+    ///
+    /// # Errors
+    /// If the guest or the scene fails; the message has the console's last words.
+    pub fn play(&self, scene: &str) -> anyhow::Result<Told> {
+        let directory = TempDir::new().context("make a directory")?;
+        let start = directory.path().join("scene");
+        fs::write(&start, format!("#!/bin/sh\nexec sh /scenes/{scene}\n"))
+            .context("write a scene")?;
+        let mut command = Command::new(repository().join("scripts/vm"));
+        command
+            .args(["--smp", &self.smp.to_string()])
+            .args(["--timeout", &self.limit_s.to_string()])
+            .args(["--append", self.append])
+            .args([
+                "--file",
+                &placed(&repository().join("tests/scenes"), "/scenes"),
+            ]);
+        for program in [
+            "kcheck",
+            "guesser",
+            "conntrack",
+            "gwlookup",
+            "traffic",
+            "witness",
+        ] {
+            let at = format!("/sextant/{program}");
+            command.args(["--file", &placed(&self.programs.join(program), &at)]);
+        }
+        for file in self.files {
+            let name = file.file_name().context("a file has a name")?;
+            let at = format!("/sextant/{}", name.to_string_lossy());
+            command.args(["--file", &placed(file, &at)]);
+        }
+        for tool in self.tools {
+            command.args(["--tool", tool]);
+        }
+        Told::parse(&stdout_of(command.arg(self.kernel).arg(&start))?)
+    }
+}
+
+fn placed(host: &Path, guest: &str) -> String {
+    format!("{}:{guest}", host.display())
+}
+
+/// What a scene told, by kind.
+#[derive(Debug)]
+pub struct Told(HashMap<String, Vec<String>>);
+
+impl Told {
+    fn parse(output: &str) -> anyhow::Result<Self> {
+        let mut told: HashMap<String, Vec<String>> = HashMap::new();
+        for line in output.lines() {
+            let (kind, text) = line
+                .split_once('\t')
+                .with_context(|| format!("not two columns: {line:?}"))?;
+            told.entry(kind.to_owned())
+                .or_default()
+                .push(text.to_owned());
+        }
+        Ok(Self(told))
+    }
+
+    /// The lines of a kind, in the order in which they came.
+    #[must_use]
+    pub fn lines(&self, kind: &str) -> &[String] {
+        self.0.get(kind).map_or(&[], Vec::as_slice)
+    }
+
+    /// The same, parsed.
+    ///
+    /// # Errors
+    /// If one is no such JSON.
+    pub fn json<T: DeserializeOwned>(&self, kind: &str) -> anyhow::Result<Vec<T>> {
+        let parse = |line: &String| {
+            serde_json::from_str(line).with_context(|| format!("read {kind}: {line}"))
+        };
+        self.lines(kind).iter().map(parse).collect()
+    }
+
+    /// The only line of a kind.
+    ///
+    /// # Errors
+    /// If there is none, or more than one.
+    pub fn one(&self, kind: &str) -> anyhow::Result<&str> {
+        match self.lines(kind) {
+            [line] => Ok(line),
+            lines => bail!("{} lines of {kind}, not one", lines.len()),
+        }
+    }
+}

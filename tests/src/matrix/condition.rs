@@ -1,0 +1,150 @@
+//! The judge of a run under a condition: exit code, sentence, time, and never a wrong offset.
+
+use serde::Deserialize;
+use serde::Serialize;
+
+use super::judge::Expectation;
+use super::judge::judge;
+use super::kernels::Condition;
+use crate::witness::Testimony;
+
+/// What came of a condition.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ConditionOutcome {
+    /// [`Condition::name`].
+    pub name: String,
+    /// Exit code; absent if a signal ended it.
+    pub exit: Option<i32>,
+    /// The line of stderr that was expected, else the last one; empty if there was none.
+    pub said: String,
+    /// From start to end, in microseconds.
+    pub wall_us: u64,
+    /// What is not as expected, in a sentence each.
+    pub unexpected: Vec<String>,
+}
+
+/// Judges a run under a condition; its time only if there is a limit.
+#[must_use]
+pub fn judge_condition(
+    condition: &Condition,
+    expected: &Expectation,
+    limit_ms: Option<u64>,
+    run: &Testimony,
+) -> ConditionOutcome {
+    let mut unexpected = Vec::new();
+    if run.code != Some(condition.exit) {
+        let ended = run
+            .code
+            .map_or("no exit code".into(), |code| format!("exit {code}"));
+        unexpected.push(format!("{ended} instead of {}", condition.exit));
+    }
+    let ms = run.wall_us / 1_000;
+    if let Some(limit_ms) = limit_ms.filter(|limit_ms| ms > *limit_ms) {
+        unexpected.push(format!("took {ms} ms, more than {limit_ms}"));
+    }
+    let sentence = run.err.lines().find(|line| line.contains(&condition.says));
+    if sentence.is_none() && !condition.says.is_empty() {
+        unexpected.push(format!("does not say {:?}", condition.says));
+    }
+    // Codes above 1 are of runs that found out nothing: one line says why, and nothing comes out.
+    if condition.exit > 1 {
+        let lines = run.err.lines().count();
+        if lines != 1 {
+            unexpected.push(format!("says {lines} lines instead of one"));
+        }
+        if !run.out.is_empty() {
+            unexpected.push("writes a document nevertheless".into());
+        }
+    } else {
+        let verdict = judge(expected, run);
+        unexpected.extend(verdict.wrong.iter().map(|wrong| format!("WRONG: {wrong}")));
+        unexpected.extend(verdict.missed);
+    }
+    ConditionOutcome {
+        name: condition.name.clone(),
+        exit: run.code,
+        said: sentence
+            .or(run.err.lines().last())
+            .unwrap_or_default()
+            .to_owned(),
+        wall_us: run.wall_us,
+        unexpected,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::matrix::kernels::Reasons;
+    use crate::matrix::truth::Truths;
+    use shared::offsets::Field;
+
+    fn unexpected(exit: i32, run: &Testimony) -> Vec<String> {
+        let condition = Condition {
+            name: "no bpf".into(),
+            append: String::new(),
+            smp: 2,
+            without_modules: false,
+            without_bpf: true,
+            exit,
+            says: "bpf(2)".into(),
+            missing: Vec::new(),
+        };
+        let lines: Vec<String> = Field::ALL
+            .iter()
+            .map(|field| format!("{field} 8"))
+            .collect();
+        let expected = Expectation {
+            release: "6",
+            fields: &[],
+            truths: &Truths::parse(&lines.join("\n")).unwrap(),
+            reasons: &Reasons::new(),
+        };
+        judge_condition(&condition, &expected, Some(2_000), run).unexpected
+    }
+
+    fn refusal() -> Testimony {
+        Testimony {
+            wall_us: 90_000,
+            code: Some(4),
+            out: String::new(),
+            err: "guesser: bpf(2) is forbidden\n".into(),
+        }
+    }
+
+    #[test]
+    fn a_refusal_as_documented_passes() {
+        assert_eq!(unexpected(4, &refusal()), Vec::<String>::new());
+    }
+
+    #[test]
+    fn every_departure_is_told() {
+        let mut slow = refusal();
+        slow.wall_us = 2_001_000;
+        assert_eq!(unexpected(4, &slow), ["took 2001 ms, more than 2000"]);
+        assert_eq!(unexpected(5, &refusal()), ["exit 4 instead of 5"]);
+        let mut killed = refusal();
+        killed.code = None;
+        assert_eq!(unexpected(4, &killed), ["no exit code instead of 4"]);
+        let mut talkative = refusal();
+        talkative.err += "more\n";
+        talkative.out = "{}".into();
+        assert_eq!(
+            unexpected(4, &talkative),
+            [
+                "says 2 lines instead of one",
+                "writes a document nevertheless"
+            ]
+        );
+        let mut other = refusal();
+        other.err = "guesser: no\n".into();
+        assert_eq!(unexpected(4, &other), ["does not say \"bpf(2)\""]);
+        // What ends well has to bring a document.
+        let mut empty = refusal();
+        empty.code = Some(0);
+        assert_eq!(
+            unexpected(0, &empty),
+            ["no document, exit 0: guesser: bpf(2) is forbidden"]
+        );
+    }
+}

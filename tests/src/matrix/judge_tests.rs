@@ -1,0 +1,174 @@
+//! The judge judged: what is right passes, and every way to be wrong is caught.
+
+use serde_json::Value;
+use serde_json::json;
+
+use super::*;
+use crate::matrix::kernels::Reasons;
+
+const ASKED: &[Field] = &[Field::NfConnMark, Field::NfConnZone, Field::NetNsInum];
+
+/// Mark at 168, no zone, everything else at 8.
+fn truths() -> Truths {
+    let lines: Vec<String> = Field::ALL
+        .iter()
+        .map(|field| match field {
+            Field::NfConnMark => "nf_conn.mark 168".into(),
+            Field::NfConnZone => "nf_conn.zone absent".into(),
+            other => format!("{other} 8"),
+        })
+        .collect();
+    Truths::parse(&lines.join("\n")).unwrap()
+}
+
+fn proven(name: &str, offset: u32) -> Value {
+    json!({"name": name, "status": "proven", "offset": offset, "size": 4, "method": "guess",
+        "evidence_bits": 60, "candidates": [offset]})
+}
+
+fn silent(name: &str, status: &str) -> Value {
+    json!({"name": name, "status": status, "size": 4, "candidates": [], "reason": "why not"})
+}
+
+fn run(release: &str, fields: &[Value]) -> Testimony {
+    let document = json!({"schema": 1, "elapsed_us": 9, "fields": fields,
+        "kernel": {"release": release, "version": "#1", "machine": "x86_64"}});
+    Testimony {
+        wall_us: 9,
+        code: Some(0),
+        out: document.to_string(),
+        err: String::new(),
+    }
+}
+
+fn verdict(run: &Testimony) -> Verdict {
+    let reasons = Reasons::from([(Field::NfConnZone, "built without zones".into())]);
+    judge(
+        &Expectation {
+            release: "6.12.1",
+            fields: ASKED,
+            truths: &truths(),
+            reasons: &reasons,
+        },
+        run,
+    )
+}
+
+fn judged(fields: &[Value]) -> Verdict {
+    verdict(&run("6.12.1", fields))
+}
+
+#[test]
+fn right_and_silent_with_a_reason_is_complete() {
+    let verdict = judged(&[
+        proven("nf_conn.mark", 168),
+        silent("nf_conn.zone", "missing"),
+        proven("net.ns.inum", 8),
+    ]);
+    assert!(verdict.is_complete(), "{verdict:?}");
+    assert_eq!(verdict.right, [Field::NfConnMark, Field::NetNsInum]);
+}
+
+#[test]
+fn every_wrong_claim_is_caught() {
+    let zone = || silent("nf_conn.zone", "missing");
+    let inum = || proven("net.ns.inum", 8);
+    let mut without_offset = proven("nf_conn.mark", 168);
+    without_offset["offset"] = Value::Null;
+    let mut sneaked = silent("nf_conn.mark", "ambiguous");
+    sneaked["offset"] = 168.into();
+    for (fields, words) in [
+        (
+            vec![proven("nf_conn.mark", 172), zone(), inum()],
+            "nf_conn.mark: proven at 172, is at 168",
+        ),
+        (
+            vec![
+                proven("nf_conn.mark", 168),
+                proven("nf_conn.zone", 12),
+                inum(),
+            ],
+            "nf_conn.zone: proven at 12, is not in this kernel",
+        ),
+        // Not asked for, and wrong nevertheless.
+        (
+            vec![
+                proven("nf_conn.mark", 168),
+                zone(),
+                inum(),
+                proven("socket.sk", 24),
+            ],
+            "socket.sk: proven at 24, is at 8",
+        ),
+        (
+            vec![
+                proven("nf_conn.mark", 168),
+                proven("nf_conn.mark", 168),
+                zone(),
+                inum(),
+            ],
+            "nf_conn.mark is told twice",
+        ),
+        (
+            vec![
+                proven("nf_conn.mark", 168),
+                zone(),
+                inum(),
+                proven("nf_conn.nope", 8),
+            ],
+            "nf_conn.nope: no such field",
+        ),
+        (
+            vec![without_offset, zone(), inum()],
+            "nf_conn.mark: proven without an offset",
+        ),
+        (
+            vec![sneaked, zone(), inum()],
+            "nf_conn.mark: an offset, though not proven",
+        ),
+    ] {
+        assert_eq!(judged(&fields).wrong, [words]);
+    }
+    let elsewhere = run("6.1.0", &[proven("nf_conn.mark", 168), zone(), inum()]);
+    assert_eq!(
+        verdict(&elsewhere).wrong,
+        ["says that this is 6.1.0, and it is 6.12.1"]
+    );
+}
+
+#[test]
+fn silence_without_a_reason_is_not_complete() {
+    let verdict = judged(&[
+        silent("nf_conn.mark", "ambiguous"),
+        silent("nf_conn.zone", "missing"),
+    ]);
+    assert_eq!(
+        verdict.missed,
+        [
+            "nf_conn.mark: ambiguous: why not",
+            "net.ns.inum: not in the document"
+        ]
+    );
+    assert!(verdict.wrong.is_empty());
+}
+
+#[test]
+fn a_run_without_a_document_has_missed_everything() {
+    let mut failed = run("6.12.1", &[]);
+    failed.out.clear();
+    failed.err = "guesser: first\nguesser: attach: EPERM\n".into();
+    failed.code = Some(3);
+    let missed = |run: &Testimony| verdict(run).missed;
+    assert_eq!(
+        missed(&failed),
+        ["no document, exit 3: guesser: attach: EPERM"]
+    );
+    failed.code = None;
+    assert_eq!(
+        missed(&failed),
+        ["did not end by itself: guesser: attach: EPERM"]
+    );
+    failed.out = "{}".into();
+    failed.code = Some(0);
+    assert!(missed(&failed)[0].starts_with("no document of guesser: missing field"));
+}

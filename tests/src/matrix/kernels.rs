@@ -1,0 +1,295 @@
+//! The kernels as data: `tests/kernels.toml` as values, refused if it makes no sense.
+//! Reads nothing but the text that it is given.
+
+use std::collections::BTreeMap;
+use std::collections::HashSet;
+
+use anyhow::Context as _;
+use anyhow::ensure;
+use serde::Deserialize;
+use serde::Deserializer;
+use serde::de::Error as _;
+use shared::offsets::Field;
+
+/// All of it.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Matrix {
+    /// What guesser is asked for.
+    pub fields: FieldSet,
+    /// Runs in each state.
+    pub runs: u32,
+    /// Runs in each state for the short set.
+    pub short_runs: u32,
+    /// Longest time that a run under a condition may take.
+    pub condition_limit_ms: u64,
+    /// In the order in which they are shown.
+    #[serde(rename = "kernel")]
+    pub kernels: Vec<Kernel>,
+}
+
+/// A set of fields, by the name that guesser has for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FieldSet {
+    /// Those of a tracked connection.
+    Conntrack,
+    /// Those of a socket.
+    Socket,
+    /// Every one.
+    All,
+}
+
+impl FieldSet {
+    /// For `--fields`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Conntrack => "conntrack",
+            Self::Socket => "socket",
+            Self::All => "all",
+        }
+    }
+
+    /// The fields.
+    #[must_use]
+    pub fn fields(self) -> &'static [Field] {
+        match self {
+            Self::Conntrack => Field::CONNTRACK,
+            Self::Socket => Field::SOCKET,
+            Self::All => Field::ALL,
+        }
+    }
+}
+
+/// One kernel.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Kernel {
+    /// What people call it here; unique.
+    pub name: String,
+    /// `amd64` or `arm64`.
+    pub arch: Arch,
+    /// Where it comes from.
+    pub source: Source,
+    /// Does `scripts/test guest` try it?
+    #[serde(default)]
+    pub short: bool,
+    /// Processors of the guest.
+    #[serde(default = "two")]
+    pub smp: u32,
+    /// Fields that guesser need not prove here, and why.
+    #[serde(default)]
+    pub missing: Vec<Missing>,
+    /// What else is tried here.
+    #[serde(default, rename = "condition")]
+    pub conditions: Vec<Condition>,
+}
+
+fn two() -> u32 {
+    2
+}
+
+/// A processor architecture, by Debian's name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Arch {
+    /// x86-64.
+    Amd64,
+    /// AArch64.
+    Arm64,
+}
+
+impl Arch {
+    /// As the scripts write it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Amd64 => "amd64",
+            Self::Arm64 => "arm64",
+        }
+    }
+}
+
+/// Where a kernel comes from.
+#[derive(Debug, Deserialize)]
+#[serde(untagged, deny_unknown_fields)]
+pub enum Source {
+    /// A distribution's package, for `scripts/kernel`.
+    Package {
+        /// Suite of the distribution.
+        suite: String,
+        /// Beginning of the version.
+        version: String,
+        /// `full`, `cloud` or `rt`.
+        flavour: String,
+    },
+    /// Built here by `scripts/kernel-build`; only by hand, since it takes minutes.
+    Built {
+        /// Name of the configuration.
+        config: String,
+        /// Of the kernel's source.
+        version: String,
+    },
+}
+
+/// Fields that need not be proven, all for one reason.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Missing {
+    /// The fields.
+    #[serde(deserialize_with = "paths")]
+    pub fields: Vec<Field>,
+    /// The reason, as a sentence for `docs/kernels.md`.
+    pub because: String,
+}
+
+fn paths<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Field>, D::Error> {
+    Vec::<String>::deserialize(from)?
+        .iter()
+        .map(|path| {
+            path.parse()
+                .map_err(|error| D::Error::custom(format!("{path}: {error}")))
+        })
+        .collect()
+}
+
+/// A guest that is not as guests usually are, and how guesser must end there.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Condition {
+    /// What people call it; unique for the kernel.
+    pub name: String,
+    /// More for the kernel's command line.
+    #[serde(default)]
+    pub append: String,
+    /// Processors of the guest.
+    #[serde(default = "two")]
+    pub smp: u32,
+    /// No module is loaded beforehand.
+    #[serde(default)]
+    pub without_modules: bool,
+    /// bpf(2) is refused with EPERM by a seccomp filter.
+    #[serde(default)]
+    pub without_bpf: bool,
+    /// Expected exit code.
+    pub exit: i32,
+    /// A piece of the sentence expected on stderr; empty where nothing has to be said.
+    #[serde(default)]
+    pub says: String,
+    /// Fields that need not be proven under it, beside those of the kernel.
+    #[serde(default)]
+    pub missing: Vec<Missing>,
+}
+
+/// Why a field need not be proven.
+pub type Reasons = BTreeMap<Field, String>;
+
+/// The reasons of lists of missing fields, by field; the first list wins.
+pub fn reasons<'a>(lists: impl IntoIterator<Item = &'a Missing>) -> Reasons {
+    let mut reasons = Reasons::new();
+    for list in lists {
+        for field in &list.fields {
+            reasons
+                .entry(*field)
+                .or_insert_with(|| list.because.clone());
+        }
+    }
+    reasons
+}
+
+impl Matrix {
+    /// Reads the text of `tests/kernels.toml`.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn parse(text: &str) -> anyhow::Result<Self> {
+        let matrix: Self = toml::from_str(text).context("read tests/kernels.toml")?;
+        let mut names = HashSet::new();
+        for kernel in &matrix.kernels {
+            let name = &kernel.name;
+            ensure!(names.insert(name), "two kernels are called {name}");
+            let mut conditions = HashSet::new();
+            for condition in &kernel.conditions {
+                let condition = &condition.name;
+                ensure!(
+                    conditions.insert(condition),
+                    "{name}: two conditions are called {condition}"
+                );
+            }
+        }
+        Ok(matrix)
+    }
+
+    /// The kernels of these names; without any, all that are not built here.
+    ///
+    /// # Errors
+    /// If a name is of no kernel.
+    pub fn select(&self, names: &[String]) -> anyhow::Result<Vec<&Kernel>> {
+        if names.is_empty() {
+            let packaged = |kernel: &&Kernel| matches!(kernel.source, Source::Package { .. });
+            return Ok(self.kernels.iter().filter(packaged).collect());
+        }
+        let find = |name: &String| {
+            let known = || self.kernels.iter().map(|kernel| kernel.name.as_str());
+            self.kernels
+                .iter()
+                .find(|kernel| kernel.name == *name)
+                .with_context(|| {
+                    format!(
+                        "no kernel {name}; there are {}",
+                        known().collect::<Vec<_>>().join(", ")
+                    )
+                })
+        };
+        names.iter().map(find).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEAD: &str =
+        "fields = 'conntrack'\nruns = 20\nshort_runs = 3\ncondition_limit_ms = 2000\n";
+
+    fn parse(kernels: &str) -> Result<Matrix, String> {
+        Matrix::parse(&format!("{HEAD}{kernels}")).map_err(|error| format!("{error:#}"))
+    }
+
+    #[test]
+    fn the_matrix_of_this_tree_makes_sense() {
+        let matrix = Matrix::parse(include_str!("../../kernels.toml")).unwrap();
+        assert!(matrix.kernels.iter().any(|kernel| kernel.short));
+        assert!(
+            matrix
+                .kernels
+                .iter()
+                .any(|kernel| !kernel.conditions.is_empty())
+        );
+        // By hand only: without names, no kernel is built.
+        let chosen = matrix.select(&[]).unwrap();
+        let built = |kernel: &&Kernel| matches!(kernel.source, Source::Built { .. });
+        assert!(!chosen.iter().any(built));
+        assert!(matrix.select(&["nope".into()]).is_err());
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        let kernel =
+            "[[kernel]]\nname = 'a'\narch = 'amd64'\nsource = { config = 'a', version = '6.12' }\n";
+        assert!(parse(kernel).is_ok());
+        for (bad, word) in [
+            (format!("{kernel}{kernel}"), "two kernels"),
+            (format!("{kernel}smpp = 3"), "smpp"),
+            (kernel.replace("config", "konfig"), "source"),
+            (
+                format!("{kernel}missing = [{{ fields = ['nf_conn.nope'], because = 'x' }}]"),
+                "nf_conn.nope",
+            ),
+        ] {
+            let error = parse(&bad).unwrap_err();
+            assert!(error.contains(word), "{error}");
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! What came of one kernel: each field, the runs of each state, the conditions; and whether that
+//! is as expected. Counts and compares; runs nothing.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde::Serialize;
+use shared::offsets::Field;
+
+use super::condition::ConditionOutcome;
+use super::judge::Expectation;
+use super::judge::Verdict;
+use super::truth::Truth;
+
+/// Of 100 runs, so many must be complete.
+const COMPLETE_PERCENT: usize = 99;
+
+/// One kernel's result.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Outcome {
+    /// [`super::kernels::Kernel::name`].
+    pub kernel: String,
+    /// `uname -r`.
+    pub release: String,
+    /// Version of the package that was taken, of a kernel or of its source.
+    pub taken: String,
+    /// Version of Sextant, as git describes it.
+    pub sextant: String,
+    /// Each field that was asked for.
+    pub fields: Vec<FieldOutcome>,
+    /// On a guest that does nothing else.
+    pub idle: Tally,
+    /// Beside processes that connect and close.
+    pub storm: Tally,
+    /// Connections that were opened during the runs of `storm`.
+    pub storm_connections: u64,
+    /// In the order of `tests/kernels.toml`.
+    pub conditions: Vec<ConditionOutcome>,
+}
+
+/// One field on one kernel.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct FieldOutcome {
+    /// [`Field::path`].
+    pub path: String,
+    /// Where it really is; absent if the kernel has no such field.
+    pub offset: Option<u32>,
+    /// Why it need not be proven.
+    pub reason: Option<String>,
+    /// Runs that proved it and were right.
+    pub proven: usize,
+}
+
+/// Runs in one state.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Tally {
+    /// How many.
+    pub total: usize,
+    /// Those that proved everything that was to be proven.
+    pub complete: usize,
+    /// Those that claimed something that is not so.
+    pub wrong: usize,
+    /// From start to end, in microseconds, each.
+    pub wall_us: Vec<u64>,
+    /// What was wrong or missed, with how many runs.
+    pub complaints: BTreeMap<String, usize>,
+}
+
+impl Tally {
+    /// Counts runs: each its time and its verdict.
+    #[must_use]
+    pub fn of(runs: &[(u64, Verdict)]) -> Self {
+        let mut tally = Self::default();
+        for (wall_us, verdict) in runs {
+            tally.total += 1;
+            tally.complete += usize::from(verdict.is_complete());
+            tally.wrong += usize::from(!verdict.wrong.is_empty());
+            tally.wall_us.push(*wall_us);
+            for complaint in verdict.wrong.iter().chain(&verdict.missed) {
+                *tally.complaints.entry(complaint.clone()).or_default() += 1;
+            }
+        }
+        tally
+    }
+
+    /// The middle one of the times, in milliseconds; absent without runs.
+    #[must_use]
+    pub fn median_ms(&self) -> Option<f64> {
+        let mut sorted = self.wall_us.clone();
+        sorted.sort_unstable();
+        let middle = sorted.get(sorted.len() / 2)?;
+        Some(*middle as f64 / 1e3)
+    }
+
+    fn is_borne(&self) -> bool {
+        let enough = self.complete * 100 >= self.total * COMPLETE_PERCENT;
+        self.total > 0 && self.wrong == 0 && enough
+    }
+
+    fn unexpected(&self, state: &str) -> Vec<String> {
+        if self.is_borne() {
+            return Vec::new();
+        }
+        let Self {
+            total,
+            complete,
+            wrong,
+            ..
+        } = self;
+        let complaint =
+            |(what, runs): (&String, &usize)| format!("{state}: {what} ({runs} of {total} runs)");
+        let counts = format!("{state}: {complete} complete and {wrong} WRONG of {total} runs");
+        let complaints = self.complaints.iter().map(complaint);
+        [counts].into_iter().chain(complaints).collect()
+    }
+}
+
+/// Each field that was asked for, after these runs.
+#[must_use]
+pub fn of_fields(expected: &Expectation, verdicts: &[&Verdict]) -> Vec<FieldOutcome> {
+    let outcome = |field: &Field| FieldOutcome {
+        path: field.path().into(),
+        offset: match expected.truths.of(*field) {
+            Truth::At(offset) => Some(offset),
+            Truth::Absent => None,
+        },
+        reason: expected.reasons.get(field).cloned(),
+        proven: verdicts
+            .iter()
+            .filter(|verdict| verdict.right.contains(field))
+            .count(),
+    };
+    expected.fields.iter().map(outcome).collect()
+}
+
+impl Outcome {
+    /// Runs of both states.
+    #[must_use]
+    pub fn runs(&self) -> usize {
+        self.idle.total + self.storm.total
+    }
+
+    /// Everything that is not as expected, in a sentence each; none means that all is well.
+    #[must_use]
+    pub fn unexpected(&self) -> Vec<String> {
+        let mut said = self.idle.unexpected("idle");
+        said.extend(self.storm.unexpected("storm"));
+        if self.storm_connections == 0 {
+            said.push("the storm made no connection".into());
+        }
+        for field in &self.fields {
+            if let Some(reason) = &field.reason {
+                if field.proven == self.runs() {
+                    let path = &field.path;
+                    said.push(format!(
+                        "{path} is proven every time, in spite of: {reason}"
+                    ));
+                }
+            }
+        }
+        for condition in &self.conditions {
+            for words in &condition.unexpected {
+                said.push(format!("{}: {words}", condition.name));
+            }
+        }
+        said
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn verdict(wrong: &[&str], missed: &[&str]) -> Verdict {
+        let owned = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+        Verdict {
+            right: Vec::new(),
+            wrong: owned(wrong),
+            missed: owned(missed),
+        }
+    }
+
+    fn outcome(idle: &[(u64, Verdict)]) -> Outcome {
+        Outcome {
+            kernel: "k".into(),
+            release: "6".into(),
+            taken: "6-1".into(),
+            sextant: "abc".into(),
+            fields: Vec::new(),
+            idle: Tally::of(idle),
+            storm: Tally::of(&[(9, Verdict::default())]),
+            storm_connections: 7,
+            conditions: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn runs_are_counted_and_complaints_are_kept() {
+        let runs = [
+            (3_000, verdict(&[], &[])),
+            (9_000, verdict(&["mark at 9"], &[])),
+            (1_000, verdict(&[], &["zone: missing"])),
+            (2_000, verdict(&["mark at 9"], &["zone: missing"])),
+        ];
+        let tally = Tally::of(&runs);
+        assert_eq!((tally.total, tally.complete, tally.wrong), (4, 1, 2));
+        assert_eq!(tally.median_ms(), Some(3.0));
+        assert_eq!(tally.complaints["mark at 9"], 2);
+        let said = outcome(&runs).unexpected();
+        assert_eq!(
+            said,
+            [
+                "idle: 1 complete and 2 WRONG of 4 runs",
+                "idle: mark at 9 (2 of 4 runs)",
+                "idle: zone: missing (2 of 4 runs)"
+            ]
+        );
+    }
+
+    #[test]
+    fn one_silent_run_of_a_hundred_is_borne_and_one_wrong_run_is_not() {
+        let mut runs: Vec<_> = (0..100).map(|_| (1, Verdict::default())).collect();
+        assert_eq!(outcome(&runs).unexpected(), Vec::<String>::new());
+        runs[0].1 = verdict(&[], &["zone: missing"]);
+        assert_eq!(outcome(&runs).unexpected(), Vec::<String>::new());
+        runs[1].1 = verdict(&[], &["zone: missing"]);
+        assert!(!outcome(&runs).unexpected().is_empty());
+        runs[1].1 = Verdict::default();
+        runs[0].1 = verdict(&["mark at 9"], &[]);
+        assert!(!outcome(&runs).unexpected().is_empty());
+    }
+
+    #[test]
+    fn no_runs_no_storm_and_stale_reasons_are_told() {
+        assert_eq!(
+            outcome(&[]).unexpected(),
+            ["idle: 0 complete and 0 WRONG of 0 runs"]
+        );
+        let mut calm = outcome(&[(1, Verdict::default())]);
+        calm.storm_connections = 0;
+        assert_eq!(calm.unexpected(), ["the storm made no connection"]);
+        let mut stale = outcome(&[(1, Verdict::default())]);
+        stale.fields.push(FieldOutcome {
+            path: "nf_conn.zone".into(),
+            offset: Some(12),
+            reason: Some("no zones".into()),
+            proven: 2,
+        });
+        assert_eq!(
+            stale.unexpected(),
+            ["nf_conn.zone is proven every time, in spite of: no zones"]
+        );
+    }
+}

@@ -1,0 +1,102 @@
+//! The page: what it tells of, in which order, and that it hides nothing.
+
+use super::*;
+use crate::matrix::condition::ConditionOutcome;
+use crate::matrix::judge::Verdict;
+
+const KERNELS: &str = "
+fields = 'conntrack'
+runs = 2
+short_runs = 1
+condition_limit_ms = 2000
+[[kernel]]
+name = '6.12'
+arch = 'amd64'
+source = { suite = 'trixie', version = '6.12', flavour = 'cloud' }
+[[kernel]]
+name = 'nonetns'
+arch = 'amd64'
+source = { config = 'nonetns', version = '6.12' }
+[[kernel]]
+name = '7.2 arm64'
+arch = 'arm64'
+source = { suite = 'forky', version = '7.2', flavour = 'full' }
+";
+
+fn outcome(kernel: &str, fields: &[(&str, Option<u32>, Option<&str>, usize)]) -> Outcome {
+    let field =
+        |(path, offset, reason, proven): &(&str, Option<u32>, Option<&str>, usize)| FieldOutcome {
+            path: (*path).into(),
+            offset: *offset,
+            reason: reason.map(Into::into),
+            proven: *proven,
+        };
+    Outcome {
+        kernel: kernel.into(),
+        release: "6.12.1-amd64".into(),
+        taken: "6.12.1-1".into(),
+        sextant: "abc1234".into(),
+        fields: fields.iter().map(field).collect(),
+        idle: Tally::of(&[(40_000, Verdict::default())]),
+        storm: Tally::of(&[(90_000, Verdict::default())]),
+        storm_connections: 5,
+        conditions: Vec::new(),
+    }
+}
+
+#[test]
+fn rows_are_fields_and_a_cell_tells_where_or_why_not() {
+    let matrix = Matrix::parse(KERNELS).unwrap();
+    let mut first = outcome(
+        "6.12",
+        &[
+            ("nf_conn.mark", Some(168), None, 2),
+            ("socket.sk", Some(24), None, 1),
+        ],
+    );
+    first.conditions.push(ConditionOutcome {
+        name: "no bpf".into(),
+        exit: Some(4),
+        said: "guesser: a | b".into(),
+        wall_us: 81_000,
+        unexpected: Vec::new(),
+    });
+    let second = outcome(
+        "nonetns",
+        &[
+            ("nf_conn.mark", Some(160), Some("two look alike"), 0),
+            ("nf_conn.ct_net", None, Some("no namespaces"), 0),
+        ],
+    );
+    // In whatever order they come.
+    let text = page(&matrix, &[second, first]);
+    for line in [
+        "| 6.12 | 6.12.1-amd64 | 6.12.1-1 | 1, 0, 1 | 40 ms | 1, 0, 1 | 90 ms | abc1234 |",
+        "| `nf_conn.mark` | 168 |",
+        "| `socket.sk` | 24 in 1 of 2 |",
+        "| `nf_conn.mark` | 160, not proven [1] |",
+        "| `nf_conn.ct_net` | absent [2] |",
+        "1. two look alike",
+        "2. no namespaces",
+        "| 6.12 | no bpf | 4 | 81 ms | `guesser: a \\| b` |",
+        "Not tried: 7.2 arm64.",
+    ] {
+        assert!(text.lines().any(|other| other == line), "{line}\n{text}");
+    }
+    assert!(!text.contains("Not as expected"), "{text}");
+    assert!(text.find("amd64\n") < text.find("built here"));
+}
+
+#[test]
+fn what_is_wrong_is_not_hidden() {
+    let matrix = Matrix::parse(KERNELS).unwrap();
+    let mut bad = outcome("6.12", &[]);
+    let wrong = Verdict {
+        wrong: vec!["nf_conn.mark: proven at 8, is at 168".into()],
+        ..Verdict::default()
+    };
+    bad.storm = Tally::of(&[(1_000, wrong)]);
+    let text = page(&matrix, &[bad]);
+    assert!(text.contains("0, **1**, 1"), "{text}");
+    assert!(text.contains("- 6.12: storm: nf_conn.mark: proven at 8, is at 168 (1 of 1 runs)"));
+}
