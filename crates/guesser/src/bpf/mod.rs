@@ -89,7 +89,7 @@ impl<'obj> Probe<'obj> {
         ] {
             program.set_autoload(!traced && wanted);
         }
-        let mut skel = open.load().map_err(|error| refused(&what, error))?;
+        let skel = open.load().map_err(|error| refused(&what, error))?;
         let capture = if traced {
             skel.progs.capture_traced.as_fd()
         } else {
@@ -216,12 +216,6 @@ impl<'obj> Hooks<'obj> {
     #[must_use]
     pub fn is_loaded(&self) -> bool {
         !self.probes.is_empty()
-    }
-
-    /// Whether an event is served.
-    #[must_use]
-    pub fn shows(&self, event: Event) -> bool {
-        self.serving.contains_key(&event)
     }
 
     /// Lets the program read what the order says until [`disarm`](Self::disarm).

@@ -33,11 +33,6 @@ pub enum State {
     Group,
 }
 
-impl State {
-    /// All of them.
-    pub const ALL: [Self; 4] = [Self::Bound, Self::Connected, Self::Dissolved, Self::Group];
-}
-
 /// What a socket sends from that is bound to a group: the preferred address of the local route.
 const LOOPBACK: Ipv4Addr = Ipv4Addr::LOCALHOST;
 
