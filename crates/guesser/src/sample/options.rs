@@ -1,7 +1,10 @@
 //! Socket options that nix does not name, by its own macros.
 
 use std::ffi::OsString;
+use std::mem::offset_of;
+use std::os::fd::AsFd;
 
+use nix::sys::socket::getsockopt;
 use nix::sys::socket::sockopt::GetStruct;
 use nix::sys::socket::sockopt::SetBool;
 use nix::sys::socket::sockopt::SetOsString;
@@ -32,8 +35,8 @@ nix::getsockopt_impl!(
     TcpInfo,
     libc::IPPROTO_TCP,
     libc::TCP_INFO,
-    libc::tcp_info,
-    GetStruct<libc::tcp_info>
+    [u32; TCP_INFO_WORDS],
+    GetStruct<[u32; TCP_INFO_WORDS]>
 );
 
 /// The IP options of every packet to come.
@@ -48,6 +51,20 @@ pub struct QuickAck;
 /// Lets a socket be bound to an address that is not there.
 #[derive(Debug, Clone, Copy)]
 pub struct Ipv6Freebind;
-/// What the kernel tells of a TCP connection.
+/// What the kernel tells of a TCP connection: the beginning of `struct tcp_info`, which every kernel
+/// has. The whole has grown with them, and an old one gives less than is asked for.
 #[derive(Debug, Clone, Copy)]
 pub struct TcpInfo;
+
+const TCP_INFO_WORDS: usize = RTTVAR_WORD + 1;
+const RTT_WORD: usize = offset_of!(libc::tcp_info, tcpi_rtt) / 4;
+const RTTVAR_WORD: usize = offset_of!(libc::tcp_info, tcpi_rttvar) / 4;
+
+/// Round-trip time and its variation, in microseconds.
+///
+/// # Errors
+/// If the socket is no TCP connection.
+pub fn round_trip_us(socket: &impl AsFd) -> nix::Result<(u32, u32)> {
+    let info = getsockopt(socket, TcpInfo)?;
+    Ok((info[RTT_WORD], info[RTTVAR_WORD]))
+}

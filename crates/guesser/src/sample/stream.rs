@@ -17,7 +17,6 @@ use nix::poll::PollFlags;
 use nix::poll::PollTimeout;
 use nix::poll::poll;
 use nix::sys::socket::Backlog;
-use nix::sys::socket::getsockopt;
 use nix::sys::socket::listen;
 use nix::sys::socket::setsockopt;
 use nix::sys::socket::sockopt;
@@ -28,7 +27,7 @@ use super::camera::Act;
 use super::camera::Camera;
 use super::ground::Ground;
 use super::options::QuickAck;
-use super::options::TcpInfo;
+use super::options::round_trip_us;
 use super::socket::Kind;
 use super::socket::Manner;
 use super::socket::Socket;
@@ -184,9 +183,9 @@ fn sample_client(camera: &mut Camera<'_, '_>, pair: &mut Pair) -> anyhow::Result
         event: Event::Packet,
         prepare: &mut |mark| client.mark(mark),
         perform: &mut || {
-            let before = round_trip_us(client)?;
+            let before = round_trip_us(&client.fd).context("get TCP_INFO")?;
             client.send(b"?", None).context("send a byte")?;
-            let after = round_trip_us(client)?;
+            let after = round_trip_us(&client.fd).context("get TCP_INFO")?;
             times.set((before == after).then_some(before));
             Ok(())
         },
@@ -230,9 +229,4 @@ pub fn sample_server(camera: &mut Camera<'_, '_>, pair: &mut Pair) -> anyhow::Re
 pub fn leave(ground: &mut Ground, pair: Pair) {
     ground.keep(pair.client.fd);
     ground.keep(pair.server.fd);
-}
-
-fn round_trip_us(socket: &Socket) -> anyhow::Result<(u32, u32)> {
-    let info = getsockopt(&socket.fd, TcpInfo).context("get TCP_INFO")?;
-    Ok((info.tcpi_rtt, info.tcpi_rttvar))
 }
