@@ -8,6 +8,7 @@ use std::time::Instant;
 use anyhow::Context as _;
 use shared::netns::Part;
 use shared::offsets::Field;
+use shared::offsets::Status;
 
 use crate::bpf::Hooks;
 use crate::bpf::Rooms;
@@ -25,21 +26,17 @@ use crate::sample::camera::Tally;
 use crate::sample::camera::Witness;
 use crate::sample::fire;
 use crate::sample::ground::Ground;
-use crate::sample::ground::Preparing;
-use crate::sample::ground::Use;
+use crate::sample::grounds::Beginning;
+use crate::sample::grounds::Grounds;
 use crate::sample::plan;
-use crate::sample::plan::Grounds;
+use crate::sample::tracking::Access;
 use crate::solve::Solver;
 use crate::solve::verdict::Finding;
 use crate::timing::Timing;
 use crate::verify::Verification;
 
-/// Namespaces that track connections. Three, so that what follows the namespace is told from what
-/// merely differs twice, and so that their inode numbers are evidence enough.
-const TRACKING: usize = 3;
-/// Namespaces that do not track; together with the others there are three at least.
-const PLAIN: usize = 1;
-const PLAIN_ALONE: usize = 3;
+/// Fields that only a kernel with network namespaces has, or has a use for.
+const NAMESPACE_FIELDS: [Field; 3] = [Field::NfConnCtNet, Field::SockNet, Field::NetNsInum];
 
 /// What is asked for.
 #[derive(Debug, Clone, Copy)]
@@ -50,6 +47,8 @@ pub struct Question {
     pub means: &'static [Means],
     /// Whether to keep all that was read.
     pub keeps_samples: bool,
+    /// Whether the kernel may be made to load modules.
+    pub allow_system_changes: bool,
 }
 
 /// What came out.
@@ -94,33 +93,21 @@ pub fn run(question: Question, timing: &mut Timing) -> anyhow::Result<Outcome> {
         .into_iter()
         .filter(|event| solver.order(*event).is_some())
         .collect();
-    let tracking = if solver.needs(Struct::NfConn) {
-        TRACKING
-    } else {
-        0
-    };
-    let plain = if tracking > 0 { PLAIN } else { PLAIN_ALONE };
+    let tracks = solver.needs(Struct::NfConn);
     let stock = plan::stock(&solver);
+    let access = Access::to_running(question.allow_system_changes);
     thread::scope(|scope| {
-        let prepare = |count, purpose| -> Vec<_> {
-            (0..count)
-                .map(|_| Ground::prepare(scope, purpose, stock))
-                .collect()
-        };
-        let tracked = prepare(tracking, Use::Tracking);
-        let plain = prepare(plain, Use::Plain);
+        let beginning = Beginning::prepare(scope, &access, tracks, stock);
         let mut rooms: Rooms = [MaybeUninit::uninit(), MaybeUninit::uninit()];
         let mut hooks = Hooks::new(&mut rooms, linear_map::span_bytes()?);
         let mut ladder = Ladder::new(question.means, &events);
         ladder.attach(&mut hooks)?;
         timing.lap("load and attach");
-        let ready = |grounds: Vec<Preparing>| -> anyhow::Result<Vec<Ground>> {
-            grounds.into_iter().map(Preparing::ready).collect()
-        };
-        let grounds = Grounds {
-            tracked: ready(tracked).context("experiment with connections")?,
-            plain: ready(plain)?,
-        };
+        let mut grounds = beginning.ready(scope, &access, stock)?;
+        let only_connections = question.fields.iter().all(|f| Field::CONNTRACK.contains(f));
+        if let Some(error) = grounds.untracked_because.take_if(|_| only_connections) {
+            return Err(error);
+        }
         timing.lap("namespaces");
         let mut laboratory = Laboratory {
             hooks,
@@ -210,9 +197,21 @@ fn explain_absence(finding: &mut Finding, grounds: &Grounds, ladder: &Ladder) {
         Field::NfConnStatus => &[Part::Dnat, Part::Snat],
         _ => &[],
     };
-    let mut refused = grounds.tracked.iter().flat_map(Ground::refused);
+    let tracking = grounds.tracked.iter().filter_map(Ground::tracking);
+    let mut refused = tracking.flat_map(|tracking| &tracking.refused);
     if let Some((part, refusal)) = refused.find(|(part, _)| needs.contains(part)) {
         finding.reason = Some(format!("this kernel refuses {part:?} rules: {refusal}"));
+    }
+    if let Some(error) = &grounds.untracked_because {
+        let of_connections = Field::CONNTRACK.contains(&finding.field);
+        if of_connections && finding.field != Field::NetNsInum {
+            finding.reason = Some(format!("{error:#}"));
+        }
+    }
+    let has_namespaces = grounds.plain.iter().any(|ground| ground.inum().is_some());
+    if !has_namespaces && NAMESPACE_FIELDS.contains(&finding.field) {
+        finding.status = Status::Missing;
+        finding.reason = Some("this kernel has no network namespaces".into());
     }
     let inside = Place::Field(finding.field).spec().inside;
     let hook = Event::ALL.into_iter().find(|event| event.shows() == inside);

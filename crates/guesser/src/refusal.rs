@@ -1,12 +1,9 @@
-//! What must be so before anything is tried: capabilities, and no module that the kernel would load
-//! on our account. Each refusal names what is missing.
+//! What must be so before anything is tried: capabilities. The refusal names what is missing.
 
 use anyhow::Context as _;
 use caps::CapSet;
 use caps::Capability;
 use shared::exit::Failure;
-use shared::modules::Modules;
-use shared::netns;
 
 /// Each with what it is for.
 const NEEDED: [(Capability, &str); 4] = [
@@ -36,24 +33,4 @@ pub fn check_capabilities() -> anyhow::Result<()> {
 
 fn implied(held: &caps::CapsHashSet) -> bool {
     held.contains(&Capability::CAP_SYS_ADMIN) && held.contains(&Capability::CAP_NET_ADMIN)
-}
-
-/// Refuses if the experiment would make the kernel load a module.
-///
-/// # Errors
-/// Exit 5, naming each module.
-pub fn check_modules(allow_system_changes: bool) -> anyhow::Result<()> {
-    if allow_system_changes {
-        return Ok(());
-    }
-    let missing = Modules::running().would_load(netns::MODULES);
-    if missing.is_empty() {
-        return Ok(());
-    }
-    let names = missing.join(" ");
-    Err(Failure::Kernel(format!(
-        "not loaded: {names}; load them with modprobe, pass --allow-system-changes, or trust the \
-         kernel's type information with --method btf"
-    ))
-    .into())
 }

@@ -85,11 +85,11 @@ fn measure(
     timing: &mut Timing,
 ) -> anyhow::Result<Vec<FieldResult>> {
     refusal::check_capabilities()?;
-    refusal::check_modules(cli.common().allow_system_changes)?;
     let question = Question {
         fields,
         means: means(cli.hook),
         keeps_samples: false,
+        allow_system_changes: cli.common().allow_system_changes,
     };
     let ask = cli.method == cli::Method::Auto;
     let type_info = ask.then(|| thread::spawn(|| TypeInfo::of_running(fields)));

@@ -6,6 +6,7 @@ use std::fs;
 use caps::CapSet;
 use caps::Capability;
 use caps::CapsHashSet;
+use shared::lockdown;
 
 /// Everything that can turn a refusal into an explanation.
 #[derive(Debug, Clone, Default)]
@@ -28,7 +29,7 @@ impl Privileges {
             effective: caps::read(None, CapSet::Effective).unwrap_or_default(),
             in_user_namespace: !is_initial(&read("/proc/self/uid_map")),
             seccomp_filter: has_filter(&read("/proc/self/status")),
-            lockdown: chosen(&read("/sys/kernel/security/lockdown")),
+            lockdown: lockdown::mode(),
         }
     }
 
@@ -57,13 +58,6 @@ fn has_filter(status: &str) -> bool {
         .any(|mode| mode.trim() == "2")
 }
 
-/// The word in brackets.
-fn chosen(lockdown: &str) -> Option<String> {
-    let (_, rest) = lockdown.split_once('[')?;
-    let (word, _) = rest.split_once(']')?;
-    Some(word.to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -89,10 +83,5 @@ mod tests {
         assert!(!is_initial("         0       1000          1\n"));
         assert!(has_filter("Name:\tx\nSeccomp:\t2\nSeccomp_filters:\t1\n"));
         assert!(!has_filter("Seccomp:\t0\nSeccomp_filters:\t2\n"));
-        assert_eq!(
-            chosen("none [integrity] confidentiality\n").as_deref(),
-            Some("integrity")
-        );
-        assert_eq!(chosen(""), None);
     }
 }

@@ -7,6 +7,7 @@ pub mod escape;
 pub mod exit;
 pub mod kernel;
 pub mod line;
+pub mod lockdown;
 pub mod modules;
 pub mod netlink;
 pub mod netns;

@@ -27,6 +27,7 @@ use libbpf_rs::set_print;
 use libbpf_rs::skel::OpenSkel as _;
 use libbpf_rs::skel::SkelBuilder as _;
 use shared::exit::Failure;
+use shared::lockdown;
 
 use crate::fields::Event;
 use crate::way::Order;
@@ -242,7 +243,17 @@ pub fn refused(what: &str, error: Error) -> anyhow::Error {
              (a user namespace, a security module or lockdown)"
         )),
         ErrorKind::OutOfMemory | ErrorKind::Interrupted => Failure::Failed(what.to_owned()),
+        // The kernel says that there is no such helper.
+        ErrorKind::InvalidInput if may_be_locked_down() => Failure::Kernel(format!(
+            "{what}: BPF may not read the kernel's memory, as under lockdown=confidentiality; \
+             --method btf needs no program"
+        )),
         _ => Failure::Kernel(what.to_owned()),
     };
     anyhow::Error::new(error).context(failure)
+}
+
+/// What is not shown may well be so.
+fn may_be_locked_down() -> bool {
+    lockdown::mode().is_none_or(|mode| mode == lockdown::CONFIDENTIALITY)
 }

@@ -81,8 +81,23 @@ pub enum Turn {
 pub struct Packet {
     /// Its place.
     pub turn: Turn,
-    /// Its mark; no other packet has it.
+    /// The mark that its connection gets from it.
     pub mark: u32,
+}
+
+/// A connection as the kernel itself tells it: for namespaces whose rules are not ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Told {
+    /// A number that no other flow of this run has.
+    pub id: u64,
+    /// Inode number of its namespace; none if the kernel has no namespaces.
+    pub netns: Option<u32>,
+    /// Its packets; the answers are theirs turned round.
+    pub orig: Ends,
+    /// Its status, the same before and after the packet.
+    pub status: u32,
+    /// Its mark, if it is one that we gave it.
+    pub mark: Option<u32>,
 }
 
 impl fmt::Display for Facts {
@@ -111,8 +126,8 @@ const IP_CT_ESTABLISHED_REPLY: u64 = 3;
 
 /// Two random addresses in 127.0.0.0/8 (24 bits each) and two random ports (15.9), rounded down.
 const TUPLE_BITS: u32 = 76;
-/// The number is random in all its bits.
-const MARK_BITS: u32 = 32;
+/// The number is random in all its bits, or in those of a zone at least.
+const MARK_BITS: u32 = 15;
 /// Random, but never 0.
 const ZONE_BITS: u32 = 15;
 /// Nothing in `status` is random. But an exact word of nine bits, which follows the kind of NAT and
@@ -154,6 +169,34 @@ pub fn expected(flow: &Facts, packet: Packet) -> Expectations {
             &flow.zone.to_ne_bytes(),
             ZONE_BITS,
         ));
+    }
+    all
+}
+
+/// What the fields must hold while a packet of the original direction is queued.
+#[must_use]
+pub fn told(flow: &Told) -> Expectations {
+    let status = u64::from(flow.status);
+    let tag = if status & IPS_SEEN_REPLY == 0 {
+        IP_CT_NEW
+    } else {
+        IP_CT_ESTABLISHED
+    };
+    let tracked = Expected::Object { id: flow.id, tag };
+    let (orig, reply) = (tuple(flow.orig, 0), tuple(flow.orig.back(), 1));
+    let mut all = vec![
+        (Field::SkBuffNfct.into(), tracked),
+        given(Field::NfConnTupleOrig, &orig, TUPLE_BITS),
+        given(Field::NfConnTupleReply, &reply, TUPLE_BITS),
+        given(Field::NfConnStatus, &status.to_ne_bytes(), STATUS_BITS),
+    ];
+    all.extend(
+        flow.mark
+            .map(|mark| given(Field::NfConnMark, &mark.to_ne_bytes(), MARK_BITS)),
+    );
+    if let Some(netns) = flow.netns {
+        all.push((Field::NfConnCtNet.into(), object(netns.into())));
+        all.push(inum(netns));
     }
     all
 }

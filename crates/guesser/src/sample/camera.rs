@@ -90,8 +90,8 @@ pub struct Act<'a> {
     pub name: String,
     /// The event.
     pub event: Event,
-    /// Gives it its mark; not watched.
-    pub prepare: &'a mut dyn FnMut(u32) -> anyhow::Result<()>,
+    /// Gives it a mark, the one that is proposed if it can, and returns it; not watched.
+    pub prepare: &'a mut dyn FnMut(u32) -> anyhow::Result<u32>,
     /// Does it; watched.
     pub perform: &'a mut dyn FnMut() -> anyhow::Result<()>,
     /// What it must show; none if it did not go as it should.
@@ -108,8 +108,7 @@ impl Camera<'_, '_> {
             return Ok(false);
         };
         for _ in 0..TRIES {
-            let mark = self.random.mark();
-            (act.prepare)(mark)?;
+            let mark = (act.prepare)(self.random.mark())?;
             self.hooks.arm(&order, self.random.number() | 1);
             let performed = (act.perform)();
             let answers = self.hooks.disarm(&order);

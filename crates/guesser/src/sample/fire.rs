@@ -5,7 +5,7 @@ use super::camera::Shot;
 use super::camera::Witness;
 use super::datagram;
 use super::datagram::State;
-use super::plan::Grounds;
+use super::grounds::Grounds;
 use super::route;
 use super::route::Cause;
 use super::stream;

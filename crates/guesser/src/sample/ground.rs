@@ -3,10 +3,7 @@
 //! happens.
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::net::Ipv4Addr;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::FileExt as _;
 use std::sync::mpsc;
 use std::sync::mpsc::Receiver;
 use std::sync::mpsc::Sender;
@@ -19,39 +16,31 @@ use nix::sys::socket::SockFlag;
 use nix::sys::socket::SockType;
 use nix::sys::socket::socket;
 use shared::exit::Failure;
-use shared::netlink::Protocol;
-use shared::netlink::Refusal;
-use shared::netlink::Socket as Netlink;
 use shared::netns;
 use shared::netns::Namespace;
-use shared::netns::Part;
-use shared::netns::Rules;
-use shared::netns::conntrack_on;
-use shared::nft;
 
 use super::socket::Kind;
 use super::socket::Manner;
-use crate::expected::connection::Abilities;
+use super::tracking::Access;
+use super::tracking::Tracking;
 use crate::expected::socket::Family;
 
 /// Sockets that are opened at once, since another thread has to do it.
 const SOCKETS_AT_ONCE: usize = 16;
-/// How long a UDP connection lasts, before and after its second packet.
-const TIMEOUTS: [&str; 2] = [
-    "/proc/sys/net/netfilter/nf_conntrack_udp_timeout",
-    "/proc/sys/net/netfilter/nf_conntrack_udp_timeout_stream",
-];
-
-/// What a ground is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Use {
-    /// Connections are tracked there.
-    Tracking,
-    /// They are not.
+/// What a ground is.
+#[derive(Debug)]
+pub enum Place {
+    /// A new namespace, in which connections are not tracked.
     Plain,
+    /// A new namespace, in which they are.
+    Tracking(Access),
+    /// A namespace of somebody else, in which they are tracked already; none: the only one.
+    Found(Option<Namespace>),
+    /// The only one, on a kernel without namespaces. Nothing is changed there.
+    Only,
 }
 
-/// A namespace of our own.
+/// Where sockets can be had, and what is known of the place.
 #[derive(Debug)]
 pub struct Ground {
     made: Made,
@@ -63,11 +52,8 @@ pub struct Ground {
 /// What the thread in the namespace found there.
 #[derive(Debug)]
 struct Made {
-    inum: u32,
-    tracks: bool,
-    can: Abilities,
-    refused: Vec<(Part, Refusal)>,
-    timeouts: Option<[File; 2]>,
+    inum: Option<u32>,
+    tracking: Option<Tracking>,
     /// Sockets that will be wanted at once.
     pools: HashMap<Kind, Vec<OwnedFd>>,
 }
@@ -97,18 +83,18 @@ impl Preparing {
 }
 
 impl Ground {
-    /// Begins to make a namespace, with sockets of some kinds. One for tracking gives each connection
-    /// the zone, the mark and the rewriting that its packets ask for, as far as this kernel can.
+    /// Begins to make a ground, with sockets of some kinds. In a new one for tracking, each connection
+    /// gets the zone, the mark and the rewriting that its packets ask for, as far as this kernel can.
     pub fn prepare<'scope>(
         scope: &'scope Scope<'scope, '_>,
-        purpose: Use,
+        place: Place,
         stock: &'static [Kind],
     ) -> Preparing {
         let (made, made_there) = mpsc::channel();
         let (wants, wanted) = mpsc::channel();
         let (opened, opened_there) = mpsc::channel();
         scope.spawn(move || {
-            let (namespace, found) = match make(purpose, stock) {
+            let (namespace, found) = match make(place, stock) {
                 Ok(made) => made,
                 Err(error) => {
                     let _ = made.send(Err(error));
@@ -127,28 +113,32 @@ impl Ground {
         }
     }
 
-    /// Its inode number.
+    /// Its inode number; none if the kernel has no namespaces.
     #[must_use]
     pub fn inum(&self) -> Option<u32> {
-        Some(self.made.inum)
+        self.made.inum
     }
 
-    /// What it can do.
+    /// How connections are tracked in it.
     #[must_use]
-    pub fn can(&self) -> Abilities {
-        self.made.can
+    pub fn tracking(&self) -> Option<&Tracking> {
+        self.made.tracking.as_ref()
     }
 
-    /// Whether connections are tracked in it.
+    /// Whether connections may be tracked in it.
     #[must_use]
-    pub fn tracks(&self) -> bool {
-        self.made.tracks
+    pub fn may_track(&self) -> bool {
+        self.made.tracking.is_some() || self.made.inum.is_none()
     }
 
-    /// What the kernel refused to do in it.
-    #[must_use]
-    pub fn refused(&self) -> &[(Part, Refusal)] {
-        &self.made.refused
+    /// Lends it for use beside the ground.
+    pub fn take_tracking(&mut self) -> Option<Tracking> {
+        self.made.tracking.take()
+    }
+
+    /// Puts back what was lent.
+    pub fn put_tracking(&mut self, tracking: Tracking) {
+        self.made.tracking = Some(tracking);
     }
 
     /// A fresh socket in it.
@@ -184,17 +174,6 @@ impl Ground {
         let mut kinds = self.made.pools.keys();
         kinds.any(|kind| kind.family == Family::Inet6)
     }
-
-    /// Makes UDP connections last so long from their next packet on; says whether it can.
-    #[must_use]
-    pub fn set_timeout_s(&self, seconds: u32) -> bool {
-        let text = format!("{seconds}\n");
-        self.made.timeouts.as_ref().is_some_and(|files| {
-            files
-                .iter()
-                .all(|file| file.write_all_at(text.as_bytes(), 0).is_ok())
-        })
-    }
 }
 
 /// Opens sockets until nobody wants any.
@@ -222,25 +201,26 @@ fn open(kind: Kind) -> nix::Result<OwnedFd> {
     socket(family, manner, SockFlag::SOCK_CLOEXEC, None)
 }
 
-/// Moves the calling thread into a new namespace for good.
-fn make(purpose: Use, stock: &[Kind]) -> anyhow::Result<(Namespace, Made)> {
-    let namespace = Namespace::create().map_err(no_namespace)?;
-    namespace.visit().map_err(no_namespace)?.stay();
+/// Moves the calling thread to a place for good.
+fn make(place: Place, stock: &[Kind]) -> anyhow::Result<(Option<Namespace>, Made)> {
+    let namespace = match &place {
+        Place::Plain | Place::Tracking(_) => Some(Namespace::create().map_err(no_namespace)?),
+        Place::Found(Some(namespace)) => Some(namespace.try_clone().map_err(no_namespace)?),
+        Place::Found(None) | Place::Only => None,
+    };
+    if let Some(namespace) = &namespace {
+        namespace.visit().map_err(no_namespace)?.stay();
+    }
+    let tracking = match &place {
+        Place::Plain | Place::Only => None,
+        Place::Tracking(access) => Some(Tracking::switch_on(access)?),
+        Place::Found(_) => Some(Tracking::found()?),
+    };
     let mut made = Made {
-        inum: namespace.inum(),
-        tracks: purpose == Use::Tracking,
-        can: Abilities {
-            zone: false,
-            mark: false,
-            nat: Some(false),
-        },
-        refused: Vec::new(),
-        timeouts: None,
+        inum: namespace.as_ref().map(Namespace::inum),
+        tracking,
         pools: HashMap::new(),
     };
-    if purpose == Use::Tracking {
-        track(&mut made)?;
-    }
     for kind in stock {
         // Without IPv6 there are no such sockets; who wants one is told then.
         if let Ok(sockets) = open_some(*kind) {
@@ -250,56 +230,15 @@ fn make(purpose: Use, stock: &[Kind]) -> anyhow::Result<(Namespace, Made)> {
     Ok((namespace, made))
 }
 
-/// Switches tracking on in the calling thread's namespace.
-fn track(made: &mut Made) -> anyhow::Result<()> {
-    let rules = Rules::<Ipv4Addr> {
-        zone: true,
-        mark: true,
-        wishes: true,
-        ..Rules::default()
-    };
-    let mut netlink = Netlink::open(Protocol::Netfilter).context("open a netfilter socket")?;
-    let refused = conntrack_on(&mut netlink, &rules).map_err(|error| no_tracking(&error))?;
-    let lacks = |part| refused.iter().any(|(refused, _)| *refused == part);
-    if let Some((_, refusal)) = refused.iter().find(|(part, _)| *part == Part::Tracking) {
-        let why = format!("this kernel cannot track connections: {refusal}");
-        return Err(Failure::Kernel(why).into());
-    }
-    made.can = Abilities {
-        zone: !lacks(Part::Zone),
-        mark: !lacks(Part::Mark),
-        nat: (lacks(Part::Dnat) == lacks(Part::Snat)).then(|| !lacks(Part::Dnat)),
-    };
-    made.refused = refused;
-    let open = |path: &str| File::options().write(true).open(path);
-    made.timeouts = match (open(TIMEOUTS[0]), open(TIMEOUTS[1])) {
-        (Ok(first), Ok(second)) => Some([first, second]),
-        (Err(error), _) | (_, Err(error)) => {
-            log::debug!("{}: {error}", TIMEOUTS[0]);
-            None
-        }
-    };
-    Ok(())
-}
 fn no_namespace(error: netns::Error) -> anyhow::Error {
     let errno = error.errno();
     let why = format!("make a network namespace: {error}");
     match errno {
         Some(Errno::EPERM | Errno::EACCES) => Failure::Privilege(why).into(),
-        Some(Errno::EINVAL | Errno::ENOSYS | Errno::EAFNOSUPPORT) => Failure::Kernel(why).into(),
+        // ENOENT: there is no /proc/thread-self/ns/net.
+        Some(Errno::EINVAL | Errno::ENOSYS | Errno::EAFNOSUPPORT | Errno::ENOENT) => {
+            Failure::Kernel(why).into()
+        }
         _ => anyhow::anyhow!(why),
-    }
-}
-
-fn no_tracking(error: &nft::Error) -> anyhow::Error {
-    let errno = match error {
-        nft::Error::Batch(error) => error.errno(),
-        nft::Error::Refused(objects) => objects.first().map(|object| object.refusal.errno),
-    };
-    let why = format!("switch connection tracking on in a namespace of our own: {error}");
-    match errno {
-        Some(Errno::EPERM | Errno::EACCES) => Failure::Privilege(why).into(),
-        Some(Errno::ENOMEM | Errno::ENOBUFS) => anyhow::anyhow!(why),
-        _ => Failure::Kernel(why).into(),
     }
 }

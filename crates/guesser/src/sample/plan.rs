@@ -9,6 +9,7 @@ use super::camera::Camera;
 use super::datagram;
 use super::datagram::State;
 use super::ground::Ground;
+use super::grounds::Grounds;
 use super::route;
 use super::route::Cause;
 use super::socket::Kind;
@@ -42,23 +43,6 @@ const STREAMS: usize = 8;
 const ANSWERS: usize = 2;
 /// Lookups per cause.
 const LOOKUPS: usize = 2;
-
-/// Where experiments run.
-#[derive(Debug)]
-pub struct Grounds {
-    /// Namespaces that track connections; none if no field of a connection is asked for.
-    pub tracked: Vec<Ground>,
-    /// Namespaces that do not.
-    pub plain: Vec<Ground>,
-}
-
-impl Grounds {
-    /// Closes the sockets of all experiments so far.
-    pub fn release(&mut self) {
-        let all = self.tracked.iter_mut().chain(&mut self.plain);
-        all.for_each(Ground::release);
-    }
-}
 
 /// Runs one round.
 ///

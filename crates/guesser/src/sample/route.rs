@@ -105,7 +105,10 @@ pub fn lookup6(
     camera.take(Act {
         name: format!("IPv6 route, {cause:?}"),
         event: Event::Route6,
-        prepare: &mut |mark| setsockopt(&fd, sockopt::Mark, &mark).context("set SO_MARK"),
+        prepare: &mut |mark| {
+            setsockopt(&fd, sockopt::Mark, &mark).context("set SO_MARK")?;
+            Ok(mark)
+        },
         perform: &mut || {
             let fd = fd.as_raw_fd();
             // There is no route.

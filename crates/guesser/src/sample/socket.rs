@@ -144,12 +144,13 @@ impl Socket {
         Ok(())
     }
 
-    /// Gives all packets to come this mark.
+    /// Gives all packets to come this mark, and returns it.
     ///
     /// # Errors
     /// If it is refused.
-    pub fn mark(&self, mark: u32) -> anyhow::Result<()> {
-        setsockopt(&self.fd, sockopt::Mark, &mark).context("set SO_MARK")
+    pub fn mark(&self, mark: u32) -> anyhow::Result<u32> {
+        setsockopt(&self.fd, sockopt::Mark, &mark).context("set SO_MARK")?;
+        Ok(mark)
     }
 
     /// Gives all packets to come a random number of option words. A kernel that refuses them sends
@@ -187,6 +188,12 @@ impl Socket {
             (Some(to), Family::Inet6) => socket::sendto(fd, bytes, &mapped(to), flags),
         }
         .map(|_| ())
+    }
+
+    /// Where it sends from.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddrV4 {
+        SocketAddrV4::new(self.facts.sends, self.facts.port)
     }
 
     /// Whether no sample of it was taken, until now.

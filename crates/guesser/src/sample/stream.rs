@@ -4,7 +4,6 @@
 
 use std::cell::Cell;
 use std::hint;
-use std::net::SocketAddrV4;
 use std::os::fd::AsFd as _;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
@@ -69,7 +68,7 @@ pub fn connect(
     let mut client = Socket::bound(ground, kind, somewhere(camera.random), camera.random)?;
     client.connect(at).context("connect over loopback")?;
     let mut server = Socket::of(accept(&listener)?, family, ground, at, camera.random)?;
-    server.facts.peer = Some(address(&client));
+    server.facts.peer = Some(client.address());
     if !ground.has_inet6() {
         // The kernel mirrors addresses of connections if it was built with IPv6, in force or not.
         client.facts.mirrors = Some(true);
@@ -126,10 +125,6 @@ fn accept(listener: &Socket) -> anyhow::Result<OwnedFd> {
     accept_with(&listener.fd, SocketFlags::CLOEXEC).context("accept")
 }
 
-fn address(socket: &Socket) -> SocketAddrV4 {
-    SocketAddrV4::new(socket.facts.sends, socket.facts.port)
-}
-
 /// Has every client send a byte that is not answered yet.
 ///
 /// # Errors
@@ -173,8 +168,8 @@ fn sample_client(camera: &mut Camera<'_, '_>, pair: &mut Pair) -> anyhow::Result
     let is_new = client.is_new();
     let client = &*client;
     let wire = Ends {
-        src: address(client),
-        dst: address(&pair.server),
+        src: client.address(),
+        dst: pair.server.address(),
     };
     // Times move by themselves: they count if they were the same before and after.
     let times = Cell::new(None);
@@ -209,8 +204,8 @@ pub fn sample_server(camera: &mut Camera<'_, '_>, pair: &mut Pair) -> anyhow::Re
     let is_new = server.is_new();
     let server = &*server;
     let wire = Ends {
-        src: address(server),
-        dst: address(&pair.client),
+        src: server.address(),
+        dst: pair.client.address(),
     };
     camera.take(Act {
         name: format!("{:?} stream, accepted", server.facts.family),

@@ -10,14 +10,18 @@ use anyhow::Context as _;
 use nix::sys::socket::setsockopt;
 use nix::sys::socket::sockopt;
 use shared::netns::Wish;
+use shared::xtables::Choice;
 
 use super::camera::Act;
 use super::camera::Camera;
+use super::found;
 use super::ground::Ground;
 use super::socket::Kind;
 use super::socket::Manner;
 use super::socket::Socket;
 use super::socket::somewhere;
+use super::tracking::Switch;
+use super::tracking::Tracking;
 use crate::expected::Ends;
 use crate::expected::connection;
 use crate::expected::connection::Facts;
@@ -33,7 +37,7 @@ use crate::random::Random;
 /// A connection two seconds old may get a status bit more (`IPS_ASSURED`).
 const SHELF_LIFE: Duration = Duration::from_secs(1);
 /// Twenty bits of seconds; times the fastest clock they are still less than 2^31 jiffies.
-const TIMEOUTS_S: std::ops::Range<u32> = 1000..1_000_000;
+pub const TIMEOUTS_S: std::ops::Range<u32> = 1000..1_000_000;
 const UDP: Kind = Kind {
     family: Family::Inet,
     manner: Manner::Datagrams,
@@ -43,13 +47,16 @@ const UDP: Kind = Kind {
 #[derive(Debug)]
 struct Flow {
     facts: Facts,
-    wish: Wish<Ipv4Addr>,
+    /// What its packets carry.
+    payload: Vec<u8>,
+    /// By the legacy interface: the mark of all its packets, and the one that it gets from them.
+    marks: Option<(u32, u32)>,
     client: Socket,
     server: Socket,
     opened: Instant,
 }
 
-/// Sends the three packets of a connection; says whether all were seen.
+/// Sends the packets of a connection; says whether all were seen.
 ///
 /// # Errors
 /// If it cannot be made.
@@ -58,10 +65,27 @@ pub fn connection(
     ground: &mut Ground,
     nat: Nat,
 ) -> anyhow::Result<bool> {
-    let flow = Flow::open(ground, nat, camera.random)?;
+    let Some(mut tracking) = ground.take_tracking() else {
+        return Ok(false);
+    };
+    let seen = match &mut tracking.switch {
+        Switch::Found(netlink) => found::connection(camera, ground, netlink),
+        _ => three_packets(camera, ground, &mut tracking, nat),
+    };
+    ground.put_tracking(tracking);
+    seen
+}
+
+fn three_packets(
+    camera: &mut Camera<'_, '_>,
+    ground: &mut Ground,
+    tracking: &mut Tracking,
+    nat: Nat,
+) -> anyhow::Result<bool> {
+    let flow = Flow::open(ground, tracking, nat, camera.random)?;
     let mut all_seen = true;
     for turn in [Turn::First, Turn::Reply, Turn::Later] {
-        all_seen = all_seen && flow.send(camera, ground, turn)?;
+        all_seen = all_seen && flow.send(camera, tracking, turn)?;
     }
     ground.keep(flow.client.fd);
     ground.keep(flow.server.fd);
@@ -70,40 +94,68 @@ pub fn connection(
 
 impl Flow {
     /// Binds two sockets on the ground; nothing is sent yet. Without NAT there, the flow is plain.
-    fn open(ground: &mut Ground, nat: Nat, random: &mut Random) -> anyhow::Result<Self> {
-        let can = ground.can();
-        let granted = |asked: bool| asked && can.nat == Some(true);
+    fn open(
+        ground: &mut Ground,
+        tracking: &mut Tracking,
+        nat: Nat,
+        random: &mut Random,
+    ) -> anyhow::Result<Self> {
+        let can = tracking.can;
+        let [caller, callee, dialled, shown] = [(); 4].map(|()| somewhere(random));
+        let zone = random.between(1, 1 << 16) as u16;
+        // What the legacy interface rewrites to was told to it in advance.
+        let prepared = match &mut tracking.switch {
+            Switch::Legacy(legacy) => Some((legacy.next_ends(), legacy.rules.clone())),
+            _ => None,
+        };
+        let ends = prepared.as_ref().and_then(|(ends, _)| *ends);
+        let granted =
+            |asked: bool| asked && can.nat == Some(true) && (prepared.is_none() || ends.is_some());
         let nat = Nat {
             dnat: granted(nat.dnat),
             snat: granted(nat.snat),
         };
-        let [caller, callee, dialled, shown] = [(); 4].map(|()| somewhere(random));
+        let callee = ends.filter(|_| nat.dnat).map_or(callee, |(_, to, _)| to);
+        let shown = ends.map_or(shown, |(_, _, from)| from);
         let dialled = if nat.dnat { dialled } else { callee };
         let shown = if nat.snat { shown } else { caller };
-        let ends = |src, dst| Ends { src, dst };
+        let marks = prepared.map(|(_, rules)| {
+            let index = ends.map(|(index, _, _)| index);
+            let choice = Choice {
+                zone,
+                dnat: index.filter(|_| nat.dnat),
+                snat: index.filter(|_| nat.snat),
+            };
+            (choice.so_mark(), rules.connmark(&choice))
+        });
+        let wish = Wish::<Ipv4Addr> {
+            dnat: nat.dnat.then_some((*callee.ip(), callee.port())),
+            snat: nat.snat.then_some((*shown.ip(), shown.port())),
+        };
+        let way = |src, dst| Ends { src, dst };
         let facts = Facts {
             id: random.number(),
             netns: ground.inum(),
             can,
             nat,
-            zone: random.between(1, 1 << 16) as u16,
-            orig: ends(caller, dialled),
-            reply: ends(callee, shown),
+            zone,
+            orig: way(caller, dialled),
+            reply: way(callee, shown),
         };
         // nf_tables reads the zone from the first two bytes of the priority, whichever half of the
         // number these are.
-        let priority = (u32::from(facts.zone) << 16 | u32::from(facts.zone)) as i32;
+        let priority = (u32::from(zone) << 16 | u32::from(zone)) as i32;
         let mut open = |at| -> anyhow::Result<Socket> {
             let socket = Socket::bound(ground, UDP, at, random)?;
-            setsockopt(&socket.fd, sockopt::Priority, &priority).context("set SO_PRIORITY")?;
+            if marks.is_none() {
+                setsockopt(&socket.fd, sockopt::Priority, &priority).context("set SO_PRIORITY")?;
+            }
             Ok(socket)
         };
         Ok(Self {
             facts,
-            wish: Wish {
-                dnat: nat.dnat.then_some((*callee.ip(), callee.port())),
-                snat: nat.snat.then_some((*shown.ip(), shown.port())),
-            },
+            payload: wish.payload(),
+            marks,
             client: open(caller)?,
             server: open(callee)?,
             opened: Instant::now(),
@@ -113,13 +165,13 @@ impl Flow {
     fn send(
         &self,
         camera: &mut Camera<'_, '_>,
-        ground: &Ground,
+        tracking: &Tracking,
         turn: Turn,
     ) -> anyhow::Result<bool> {
         let ahead_s = camera.random.between(TIMEOUTS_S.start, TIMEOUTS_S.end);
-        let timed = ground.set_timeout_s(ahead_s).then_some(ahead_s);
+        let timed = tracking.set_timeout_s(ahead_s).then_some(ahead_s);
         let started = camera.started;
-        let (facts, opened, payload) = (self.facts, self.opened, self.wish.payload());
+        let (facts, opened, marks) = (self.facts, self.opened, self.marks);
         let (sender, to, wire) = match turn {
             Turn::First | Turn::Later => (&self.client, facts.orig.dst, facts.reply.back()),
             Turn::Reply => (&self.server, facts.reply.dst, facts.orig.back()),
@@ -129,14 +181,15 @@ impl Flow {
         camera.take(Act {
             name: format!("{facts}, {turn:?}"),
             event: Event::Packet,
-            prepare: &mut |mark| sender.mark(mark),
+            prepare: &mut |mark| sender.mark(marks.map_or(mark, |(packets, _)| packets)),
             perform: &mut || {
                 let before = now();
-                let sent = sender.send(&payload, Some(to));
+                let sent = sender.send(&self.payload, Some(to));
                 between.set((before, now()));
                 sent.with_context(|| format!("send a packet ({facts})"))
             },
             expect: &mut |mark| {
+                let mark = marks.map_or(mark, |(_, connection)| connection);
                 let mut all = connection::expected(&facts, Packet { turn, mark });
                 if let Some(ahead_s) = timed {
                     all.extend(connection::deadline(ahead_s, between.get()));

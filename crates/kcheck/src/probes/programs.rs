@@ -3,6 +3,8 @@
 use libbpf_rs::RingBufferBuilder;
 use nix::errno::Errno;
 
+use shared::lockdown::CONFIDENTIALITY;
+
 use crate::bpf;
 use crate::bpf::Loaded;
 use crate::errno::KernelErrno;
@@ -83,7 +85,7 @@ fn by_lockdown(obstacle: Obstacle, privileges: &Privileges) -> Obstacle {
     match obstacle {
         Obstacle::Refused { errno, .. }
             if errno == unknown_helper
-                && privileges.lockdown.as_deref() == Some("confidentiality") =>
+                && privileges.lockdown.as_deref() == Some(CONFIDENTIALITY) =>
         {
             let reason = "lockdown (confidentiality) forbids reading kernel memory".into();
             Obstacle::Policy { reason, errno }

@@ -41,12 +41,16 @@ pub fn active_namespaces(at_most: usize) -> impl Iterator<Item = Result<Namespac
 /// thread's own; if loopback is down there; or if the kernel has no conntrack netlink.
 pub fn tracks(namespace: &Namespace) -> Result<bool, Error> {
     if namespace.inum() == Namespace::current()?.inum() {
-        return probe();
+        return tracks_here();
     }
-    namespace.run(probe)?
+    namespace.run(tracks_here)?
 }
 
-fn probe() -> Result<bool, Error> {
+/// The same of the namespace that the calling thread is in, on a kernel without namespaces as well.
+///
+/// # Errors
+/// As [`tracks`].
+pub fn tracks_here() -> Result<bool, Error> {
     let failed = |error: io::Error| Error::Call {
         call: "send over loopback",
         errno: errno(&error),

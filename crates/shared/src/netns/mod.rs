@@ -11,6 +11,7 @@ mod wish;
 
 pub use active::active_namespaces;
 pub use active::tracks;
+pub use active::tracks_here;
 pub use error::Error;
 pub use find::all;
 pub use find::find;

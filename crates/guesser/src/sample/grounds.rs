@@ -1,0 +1,144 @@
+//! All the grounds of a run: new namespaces that track connections and such that do not; else what
+//! can be had instead.
+
+use std::thread::Scope;
+
+use shared::netns::active_namespaces;
+use shared::netns::tracks_here;
+
+use super::ground::Ground;
+use super::ground::Place;
+use super::ground::Preparing;
+use super::socket::Kind;
+use super::tracking::Access;
+use super::tracking::is_inability;
+
+/// Namespaces that track connections. Three, so that what follows the namespace is told from what
+/// merely differs twice, and so that their inode numbers are evidence enough.
+const TRACKING: usize = 3;
+/// Namespaces that do not track; together with the others there are three at least.
+const PLAIN: usize = 1;
+const PLAIN_ALONE: usize = 3;
+/// Of the namespaces of this host so many are looked at, when none can be made.
+const LOOKED_AT: usize = 64;
+
+/// Where experiments run.
+#[derive(Debug)]
+pub struct Grounds {
+    /// Those in which connections are tracked; none if no field of a connection is asked for.
+    pub tracked: Vec<Ground>,
+    /// The others.
+    pub plain: Vec<Ground>,
+    /// Why there are none that track, although they were wanted.
+    pub untracked_because: Option<anyhow::Error>,
+}
+
+/// Grounds that are being made.
+#[derive(Debug)]
+pub struct Beginning {
+    tracked: Vec<Preparing>,
+    plain: Vec<Preparing>,
+}
+
+impl Beginning {
+    /// Begins to make new namespaces, such that track if that is wanted.
+    pub fn prepare<'scope>(
+        scope: &'scope Scope<'scope, '_>,
+        access: &Access,
+        tracks: bool,
+        stock: &'static [Kind],
+    ) -> Self {
+        let count = if tracks { TRACKING } else { 0 };
+        let tracking = (0..count).map(|_| Place::Tracking(access.clone()));
+        let plain = if tracks { PLAIN } else { PLAIN_ALONE };
+        let plain = (0..plain).map(|_| Place::Plain);
+        Self {
+            tracked: tracking
+                .map(|place| Ground::prepare(scope, place, stock))
+                .collect(),
+            plain: plain
+                .map(|place| Ground::prepare(scope, place, stock))
+                .collect(),
+        }
+    }
+
+    /// Waits for them; where the kernel can make none, takes what there is already.
+    ///
+    /// # Errors
+    /// Exit 4 if it is not permitted, 3 if it fails.
+    pub fn ready<'scope>(
+        self,
+        scope: &'scope Scope<'scope, '_>,
+        access: &Access,
+        stock: &'static [Kind],
+    ) -> anyhow::Result<Grounds> {
+        let has_namespaces;
+        let plain = match all_ready(self.plain) {
+            Ok(plain) => {
+                has_namespaces = true;
+                plain
+            }
+            Err(error) if is_inability(&error) => {
+                log::info!("{error:#}; going on in the only namespace");
+                has_namespaces = false;
+                vec![Ground::prepare(scope, Place::Only, stock).ready()?]
+            }
+            Err(error) => return Err(error),
+        };
+        let mut untracked_because = None;
+        let tracked = match all_ready(self.tracked) {
+            Ok(tracked) => tracked,
+            Err(error) if is_inability(&error) => {
+                let places = found(access, has_namespaces);
+                log::info!("{error:#}; {} namespaces track already", places.len());
+                if places.is_empty() {
+                    untracked_because = Some(error);
+                }
+                let preparing = places
+                    .into_iter()
+                    .map(|place| Ground::prepare(scope, place, stock));
+                all_ready(preparing.collect())?
+            }
+            Err(error) => return Err(error),
+        };
+        Ok(Grounds {
+            tracked,
+            plain,
+            untracked_because,
+        })
+    }
+}
+
+fn all_ready(preparing: Vec<Preparing>) -> anyhow::Result<Vec<Ground>> {
+    preparing.into_iter().map(Preparing::ready).collect()
+}
+
+/// Places in which connections are tracked already, nearest first.
+fn found(access: &Access, has_namespaces: bool) -> Vec<Place> {
+    if !access.has_ctnetlink() {
+        return Vec::new();
+    }
+    if !has_namespaces {
+        let tracks = tracks_here().unwrap_or_else(|error| {
+            log::info!("whether connections are tracked cannot be told: {error}");
+            false
+        });
+        return tracks.then_some(Place::Found(None)).into_iter().collect();
+    }
+    let active = active_namespaces(LOOKED_AT).filter_map(|namespace| match namespace {
+        Ok(namespace) => Some(Place::Found(Some(namespace))),
+        Err(error) => {
+            log::info!("a namespace is left out: {error}");
+            None
+        }
+    });
+    active.take(TRACKING).collect()
+}
+
+impl Grounds {
+    /// Closes the sockets of all experiments so far.
+    pub fn release(&mut self) {
+        let all = self.tracked.iter_mut().chain(&mut self.plain);
+        all.for_each(Ground::release);
+    }
+}

@@ -1,0 +1,262 @@
+//! How connections come to be tracked in a ground: by nf_tables, by the legacy iptables interface, or
+//! because they are already. Switches it on and says what each connection has to do to get its zone,
+//! mark and rewriting.
+
+use std::fs::File;
+use std::net::Ipv4Addr;
+use std::net::SocketAddrV4;
+use std::os::unix::fs::FileExt as _;
+
+use anyhow::Context as _;
+use nix::errno::Errno;
+use shared::ctnetlink;
+use shared::exit::Failure;
+use shared::modules::Modules;
+use shared::netlink::Protocol;
+use shared::netlink::Socket as Netlink;
+use shared::netns;
+use shared::netns::Part;
+use shared::netns::Rules;
+use shared::nft;
+use shared::xtables;
+
+use super::socket::somewhere;
+use crate::expected::connection::Abilities;
+use crate::random::Random;
+
+/// Ends that the legacy interface is told in advance; each serves one connection.
+const ENDS: usize = 48;
+/// How long a UDP connection lasts, before and after its second packet.
+const TIMEOUTS: [&str; 2] = [
+    "/proc/sys/net/netfilter/nf_conntrack_udp_timeout",
+    "/proc/sys/net/netfilter/nf_conntrack_udp_timeout_stream",
+];
+
+/// What may be used without making the kernel load a module.
+#[derive(Debug, Clone)]
+pub struct Access {
+    /// Modules that nf_tables lacks.
+    nft: Vec<&'static str>,
+    /// Modules that the legacy interface lacks.
+    xtables: Vec<&'static str>,
+    /// Modules that ctnetlink lacks.
+    ctnetlink: Vec<&'static str>,
+}
+
+impl Access {
+    /// To the running kernel.
+    #[must_use]
+    pub fn to_running(allow_system_changes: bool) -> Self {
+        let modules = Modules::running();
+        let lacks = |needed| {
+            if allow_system_changes {
+                Vec::new()
+            } else {
+                modules.would_load(needed)
+            }
+        };
+        let nft = lacks(netns::MODULES);
+        // The others are of interest only without it.
+        let others = |needed| {
+            if nft.is_empty() {
+                Vec::new()
+            } else {
+                lacks(needed)
+            }
+        };
+        Self {
+            xtables: others(xtables::MODULES),
+            ctnetlink: others(ctnetlink::MODULES),
+            nft,
+        }
+    }
+
+    /// Whether connections can be looked up and changed one by one.
+    #[must_use]
+    pub fn has_ctnetlink(&self) -> bool {
+        self.ctnetlink.is_empty()
+    }
+}
+
+/// What tracks connections.
+#[derive(Debug)]
+pub enum Switch {
+    /// Rules of nf_tables: the zone is the packets' priority, the mark theirs, the rewriting what
+    /// the first packet asks for.
+    Nftables,
+    /// Rules of the legacy interface: all is in the packets' mark.
+    Legacy(Legacy),
+    /// Rules that are not ours; connections are changed one by one.
+    Found(Netlink),
+}
+
+/// Rules of the legacy interface, and how many of their ends are used up.
+#[derive(Debug)]
+pub struct Legacy {
+    /// The rules.
+    pub rules: xtables::Rules,
+    used: usize,
+}
+
+impl Legacy {
+    /// Ends that no connection had yet: where to be sent, and whence to appear to come.
+    pub fn next_ends(&mut self) -> Option<(u8, SocketAddrV4, SocketAddrV4)> {
+        let index = self.used;
+        let ends = (*self.rules.dnat.get(index)?, *self.rules.snat.get(index)?);
+        self.used += 1;
+        Some((u8::try_from(index).ok()?, ends.0, ends.1))
+    }
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub struct Tracking {
+    /// What tracks.
+    pub switch: Switch,
+    /// What connections can have.
+    pub can: Abilities,
+    /// What the kernel refused, and why.
+    pub refused: Vec<(Part, String)>,
+    timeouts: Option<[File; 2]>,
+}
+
+impl Tracking {
+    /// Switches it on in the calling thread's namespace, which is ours.
+    ///
+    /// # Errors
+    /// Exit 4 if a privilege is missing, 5 if the kernel can do it in no way that is allowed.
+    pub fn switch_on(access: &Access) -> anyhow::Result<Self> {
+        let by_nft = if access.nft.is_empty() {
+            Self::by_nft()
+        } else {
+            let names = access.nft.join(" ");
+            Err(Failure::Kernel(format!("not loaded: {names}")).into())
+        };
+        let error = match by_nft {
+            Ok(tracking) => return Ok(tracking),
+            Err(error) if !is_inability(&error) => return Err(error),
+            Err(error) => error,
+        };
+        log::info!("no nf_tables: {error:#}");
+        Self::by_xtables(&access.xtables).map_err(|legacy| {
+            let why = format!(
+                "connections cannot be tracked: nf_tables: {error:#}; iptables: {legacy:#}; load \
+                 the modules with modprobe, pass --allow-system-changes, or trust the kernel's \
+                 type information with --method btf"
+            );
+            Failure::Kernel(why).into()
+        })
+    }
+
+    fn by_nft() -> anyhow::Result<Self> {
+        let rules = Rules::<Ipv4Addr> {
+            zone: true,
+            mark: true,
+            wishes: true,
+            ..Rules::default()
+        };
+        let mut netlink = Netlink::open(Protocol::Netfilter)
+            .map_err(|error| Failure::Kernel(format!("open a netfilter socket: {error}")))?;
+        let refused = netns::conntrack_on(&mut netlink, &rules).map_err(|error| no_nft(&error))?;
+        let refused = refused
+            .into_iter()
+            .map(|(part, refusal)| (part, refusal.to_string()));
+        Self::of(Switch::Nftables, refused.collect())
+    }
+
+    fn by_xtables(missing: &[&str]) -> anyhow::Result<Self> {
+        let mut random = Random::from_kernel().context("read /dev/urandom")?;
+        let mut ends =
+            || -> Vec<SocketAddrV4> { (0..ENDS).map(|_| somewhere(&mut random)).collect() };
+        let (dnat, snat) = (ends(), ends());
+        let rules = xtables::Rules {
+            zone: true,
+            mark: Some(random.mark()),
+            dnat,
+            snat,
+        };
+        let refused = xtables::conntrack_on(&rules, missing).context("open a socket")?;
+        let refused = refused
+            .into_iter()
+            .map(|(part, refusal)| (part, refusal.to_string()));
+        let legacy = Legacy { rules, used: 0 };
+        Self::of(Switch::Legacy(legacy), refused.collect())
+    }
+
+    /// Takes the calling thread's namespace as it is.
+    ///
+    /// # Errors
+    /// If the kernel has no ctnetlink.
+    pub fn found() -> anyhow::Result<Self> {
+        let netlink = Netlink::open(Protocol::Netfilter).context("open a netfilter socket")?;
+        Ok(Self {
+            switch: Switch::Found(netlink),
+            can: Abilities {
+                zone: false,
+                mark: true,
+                nat: None,
+            },
+            refused: vec![(
+                Part::Zone,
+                "connections are tracked by rules that are not ours".into(),
+            )],
+            timeouts: None,
+        })
+    }
+
+    fn of(switch: Switch, refused: Vec<(Part, String)>) -> anyhow::Result<Self> {
+        let lacks = |part| refused.iter().any(|(refused, _)| *refused == part);
+        if let Some((_, refusal)) = refused.iter().find(|(part, _)| *part == Part::Tracking) {
+            let why = format!("this kernel cannot track connections: {refusal}");
+            return Err(Failure::Kernel(why).into());
+        }
+        let open = |path: &str| File::options().write(true).open(path);
+        let timeouts = match (open(TIMEOUTS[0]), open(TIMEOUTS[1])) {
+            (Ok(first), Ok(second)) => Some([first, second]),
+            (Err(error), _) | (_, Err(error)) => {
+                log::debug!("{}: {error}", TIMEOUTS[0]);
+                None
+            }
+        };
+        Ok(Self {
+            switch,
+            can: Abilities {
+                zone: !lacks(Part::Zone),
+                mark: !lacks(Part::Mark),
+                nat: (lacks(Part::Dnat) == lacks(Part::Snat)).then(|| !lacks(Part::Dnat)),
+            },
+            refused,
+            timeouts,
+        })
+    }
+
+    /// Makes UDP connections last so long from their next packet on; says whether it can.
+    #[must_use]
+    pub fn set_timeout_s(&self, seconds: u32) -> bool {
+        let text = format!("{seconds}\n");
+        self.timeouts.as_ref().is_some_and(|files| {
+            files
+                .iter()
+                .all(|file| file.write_all_at(text.as_bytes(), 0).is_ok())
+        })
+    }
+}
+
+/// Whether an error is the kernel's inability, which something else may make up for.
+#[must_use]
+pub fn is_inability(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref::<Failure>(), Some(Failure::Kernel(_)))
+}
+
+fn no_nft(error: &nft::Error) -> anyhow::Error {
+    let errno = match error {
+        nft::Error::Batch(error) => error.errno(),
+        nft::Error::Refused(objects) => objects.first().map(|object| object.refusal.errno),
+    };
+    let why = format!("switch connection tracking on in a namespace of our own: {error}");
+    match errno {
+        Some(Errno::EPERM | Errno::EACCES) => Failure::Privilege(why).into(),
+        Some(Errno::ENOMEM | Errno::ENOBUFS) => anyhow::anyhow!(why),
+        _ => Failure::Kernel(why).into(),
+    }
+}
