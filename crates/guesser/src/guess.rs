@@ -1,6 +1,8 @@
 //! One attempt: rounds of experiments, each captured as far as the solver has come, until it is
 //! settled.
 
+use std::rc::Rc;
+
 use anyhow::bail;
 use shared::offsets::Field;
 
@@ -29,7 +31,7 @@ pub struct Search {
     pub samples: Vec<Sample>,
     /// Whether to keep them with all that was read.
     keeps: bool,
-    orders: Vec<Order>,
+    orders: Vec<Rc<Order>>,
     since_advance: usize,
 }
 
@@ -68,13 +70,13 @@ impl Search {
     fn reorder(&mut self) {
         let orders = Event::ALL.into_iter();
         self.orders = orders
-            .filter_map(|event| self.solver.order(event))
+            .filter_map(|event| self.solver.order(event).map(Rc::new))
             .collect();
     }
 }
 
 impl Witness for Search {
-    fn order(&self, event: Event) -> Option<Order> {
+    fn order(&self, event: Event) -> Option<Rc<Order>> {
         let mut orders = self.orders.iter();
         orders.find(|order| order.event() == event).cloned()
     }

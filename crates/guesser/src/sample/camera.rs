@@ -2,6 +2,7 @@
 //! is ours; if it was not seen, it is made again.
 
 use std::fmt;
+use std::rc::Rc;
 use std::time::Instant;
 
 use crate::bpf::Hooks;
@@ -26,7 +27,7 @@ pub struct Shot {
     /// A number in it that no other event has.
     pub mark: u32,
     /// What was read.
-    pub order: Order,
+    pub order: Rc<Order>,
     /// What must be there.
     pub expected: Expectations,
     /// What was there, at each event of this thread meanwhile.
@@ -36,7 +37,7 @@ pub struct Shot {
 /// Who looks at the shots.
 pub trait Witness {
     /// What to read at such an event; none if it is of no interest.
-    fn order(&self, event: Event) -> Option<Order>;
+    fn order(&self, event: Event) -> Option<Rc<Order>>;
 
     /// Looks; says whether the event was there. If not, it is made again.
     fn look(&mut self, shot: Shot) -> bool;
@@ -118,7 +119,7 @@ impl Camera<'_, '_> {
                 self.witness.look(Shot {
                     name: act.name.clone(),
                     mark,
-                    order: order.clone(),
+                    order: Rc::clone(&order),
                     expected,
                     events: answers.hits,
                 })

@@ -1,5 +1,7 @@
 //! The fire test of a hook: causes one event of a kind and looks whether it was shown at all.
 
+use std::rc::Rc;
+
 use super::camera::Camera;
 use super::camera::Shot;
 use super::camera::Witness;
@@ -30,14 +32,14 @@ impl Anything {
 }
 
 impl Witness for Anything {
-    fn order(&self, event: Event) -> Option<Order> {
+    fn order(&self, event: Event) -> Option<Rc<Order>> {
         let mut order = Order::new(event);
         let all = Read {
             way: Way::to_shown(event),
             offset: 0,
             bytes: event.shows().window_bytes(),
         };
-        (event == self.0 && order.add(all)).then_some(order)
+        (event == self.0 && order.add(all)).then(|| Rc::new(order))
     }
 
     fn look(&mut self, shot: Shot) -> bool {

@@ -12,6 +12,7 @@ pub const ENOUGH_BITS: u32 = 40;
 #[derive(Debug, Clone, Default)]
 pub struct Evidence {
     given: HashMap<Vec<u8>, u32>,
+    given_bits: u32,
     drawn_bits: u32,
     places: usize,
 }
@@ -26,9 +27,7 @@ impl Evidence {
     pub fn add(&mut self, value: &[u8], worth: Worth) {
         match worth {
             Worth::Drawn(bits) => self.drawn_bits += bits,
-            Worth::Given(bits) => {
-                self.given.entry(value.to_vec()).or_insert(bits);
-            }
+            Worth::Given(bits) => self.give(value, bits),
         }
     }
 
@@ -37,15 +36,21 @@ impl Evidence {
         self.searched(other.places);
         self.drawn_bits += other.drawn_bits;
         for (value, bits) in &other.given {
-            self.given.entry(value.clone()).or_insert(*bits);
+            self.give(value, *bits);
+        }
+    }
+
+    fn give(&mut self, value: &[u8], bits: u32) {
+        if !self.given.contains_key(value) {
+            self.given.insert(value.to_vec(), bits);
+            self.given_bits += bits;
         }
     }
 
     /// The surprise less the search.
     #[must_use]
     pub fn net_bits(&self) -> u32 {
-        let given_bits: u32 = self.given.values().sum();
-        (given_bits + self.drawn_bits).saturating_sub(self.search_bits())
+        (self.given_bits + self.drawn_bits).saturating_sub(self.search_bits())
     }
 
     /// Among how many places the field was searched.

@@ -1,5 +1,6 @@
 //! What the searches amount to, field by field: proven, ambiguous or missing, and why.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use shared::offsets::Field;
@@ -7,7 +8,6 @@ use shared::offsets::Status;
 
 use super::Solver;
 use super::evidence::ENOUGH_BITS;
-use super::evidence::Evidence;
 use super::track::Track;
 use crate::fields::Event;
 use crate::fields::Kind;
@@ -107,9 +107,7 @@ impl Solver {
             contradictory: false,
             bits: 0,
         };
-        let mut evidence = Evidence::default();
-        let mut behind_bits = 0;
-        for track in tracks {
+        for track in &tracks {
             let alive = track.alive().unwrap_or_default();
             let before = together.alive.take();
             let left = match &before {
@@ -122,13 +120,14 @@ impl Solver {
             };
             together.contradictory |= left.is_empty() && before.is_some_and(|all| !all.is_empty());
             together.alive = Some(left);
-            evidence.join(&track.evidence);
-            behind_bits = behind_bits.max(self.bits_behind(track));
         }
-        // A pointer's own value is random to us, so it is worth what was found behind it.
         together.bits = match spec.kind {
-            Kind::Pointer { .. } => behind_bits,
-            _ => evidence.net_bits(),
+            // A pointer's own value is random to us, so it is worth what was found behind it.
+            Kind::Pointer { .. } => {
+                let behind = tracks.iter().map(|track| self.bits_behind(track));
+                behind.max().unwrap_or(0)
+            }
+            _ => bits_of(&tracks),
         };
         together
     }
@@ -204,6 +203,18 @@ impl Solver {
             pointers.join(" or ")
         )
     }
+}
+
+/// What the samples of one place prove, along whichever ways.
+fn bits_of(tracks: &[&Track]) -> u32 {
+    let Some((first, others)) = tracks.split_first() else {
+        return 0;
+    };
+    let mut evidence = Cow::Borrowed(&first.evidence);
+    for other in others {
+        evidence.to_mut().join(&other.evidence);
+    }
+    evidence.net_bits()
 }
 
 /// What all searches for one place say.

@@ -5,6 +5,7 @@
 mod check;
 
 use std::collections::BTreeSet;
+use std::rc::Rc;
 
 use anyhow::bail;
 use shared::offsets::Field;
@@ -24,7 +25,7 @@ use check::Point;
 /// A check that looks at the shots.
 #[derive(Debug)]
 pub struct Verification {
-    orders: Vec<(Order, Vec<Point>)>,
+    orders: Vec<(Rc<Order>, Vec<Point>)>,
     check: Check,
 }
 
@@ -42,7 +43,7 @@ impl Verification {
                 add(&mut order, &mut points, solver, Place::Field(*field))?;
             }
             if !points.is_empty() {
-                orders.push((order, points));
+                orders.push((Rc::new(order), points));
             }
         }
         Ok(Self {
@@ -105,10 +106,10 @@ fn add(
 }
 
 impl Witness for Verification {
-    fn order(&self, event: Event) -> Option<Order> {
+    fn order(&self, event: Event) -> Option<Rc<Order>> {
         let mut orders = self.orders.iter();
         let (order, _) = orders.find(|(order, _)| order.event() == event)?;
-        Some(order.clone())
+        Some(Rc::clone(order))
     }
 
     fn look(&mut self, shot: Shot) -> bool {
