@@ -17,6 +17,7 @@ mod refusal;
 mod run;
 mod sample;
 mod solve;
+mod terminal;
 mod timing;
 mod verify;
 mod way;

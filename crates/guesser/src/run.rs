@@ -25,6 +25,7 @@ use crate::experiment::Question;
 use crate::explain;
 use crate::refusal;
 use crate::solve::verdict::Finding;
+use crate::terminal::Page;
 use crate::timing::Timing;
 
 /// Runs the tool.
@@ -96,8 +97,9 @@ fn measure(
     let outcome = experiment::run(question, timing)?;
     timing.lap("release");
     if cli.explain {
-        let search = &outcome.search;
-        for line in explain::lines(&search.solver, &search.samples) {
+        let (search, findings) = (&outcome.search, &outcome.findings);
+        let page = Page::of_terminal().unwrap_or_default();
+        for line in explain::lines(&search.solver, findings, &search.samples, page) {
             log::info!(target: SUMMARY, "{line}");
         }
     }

@@ -315,8 +315,9 @@ fn it_says_where_time_and_candidates_went() {
     let said = guesser(&["-v", "--explain", "-o", "/dev/null"]);
     assert_eq!(said.code, 0);
     for words in [
-        "guesser: sk_buff._nfct: 64 places",
-        "nf_conn.mark behind sk_buff._nfct at ",
+        "guesser: sk_buff._nfct: proven at ",
+        "guesser:      64 ################ possible in what Packet shows",
+        "possible behind sk_buff._nfct at ",
         "load ",
         "sample and solve ",
         "verify ",

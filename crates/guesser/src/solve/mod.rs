@@ -64,6 +64,12 @@ impl Solver {
         solver
     }
 
+    /// What is asked for.
+    #[must_use]
+    pub fn fields(&self) -> &[Field] {
+        &self.fields
+    }
+
     /// Whether anything is searched in such a struct at all.
     #[must_use]
     pub fn needs(&self, inside: Struct) -> bool {

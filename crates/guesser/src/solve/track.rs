@@ -27,13 +27,18 @@ struct Candidate {
     clock: Clock,
 }
 
+/// So many of those that fell at once are remembered.
+const FALLEN: usize = 4;
+
 /// When the number of candidates changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
     /// Number of the sample, from 1.
     pub sample: u32,
     /// How many candidates were left after it.
     pub left: usize,
+    /// Which it dropped; none if these were too many to be told.
+    pub fallen: Vec<u32>,
     /// Whether a search behind the pointer decided, rather than the value itself.
     pub by_search_behind: bool,
 }
@@ -176,8 +181,15 @@ impl Track {
         mut agrees: impl FnMut(&mut Candidate) -> bool,
     ) {
         let before = self.candidates.as_ref().map(Vec::len);
+        let mut fallen = Vec::new();
         match &mut self.candidates {
-            Some(candidates) => candidates.retain_mut(agrees),
+            Some(candidates) => candidates.retain_mut(|candidate| {
+                let stays = agrees(candidate);
+                if !stays {
+                    remember(&mut fallen, candidate.offset);
+                }
+                stays
+            }),
             none => {
                 let size = self.spec.place.size_bytes() as usize;
                 let places = (bytes.len() + 1).saturating_sub(size);
@@ -193,15 +205,23 @@ impl Track {
                 *none = Some(candidates.collect());
             }
         }
-        self.note(sample, before, false);
+        self.note(sample, before, fallen, false);
     }
 
-    fn note(&mut self, sample: u32, before: Option<usize>, by_search_behind: bool) {
+    fn note(
+        &mut self,
+        sample: u32,
+        before: Option<usize>,
+        fallen: Vec<u32>,
+        by_search_behind: bool,
+    ) {
         let left = self.candidates.as_ref().map_or(0, Vec::len);
         if before != Some(left) {
+            let is_told = fallen.len() <= FALLEN;
             self.trail.push(Change {
                 sample,
                 left,
+                fallen: if is_told { fallen } else { Vec::new() },
                 by_search_behind,
             });
         }
@@ -211,8 +231,15 @@ impl Track {
     pub fn refute(&mut self, sample: u32, refuted: impl Fn(u32) -> bool) {
         let before = self.candidates.as_ref().map(Vec::len);
         if let Some(candidates) = &mut self.candidates {
-            candidates.retain(|candidate| !refuted(candidate.offset));
-            self.note(sample, before, true);
+            let mut fallen = Vec::new();
+            candidates.retain(|candidate| {
+                let stays = !refuted(candidate.offset);
+                if !stays {
+                    remember(&mut fallen, candidate.offset);
+                }
+                stays
+            });
+            self.note(sample, before, fallen, true);
         }
     }
 
@@ -246,6 +273,13 @@ impl Track {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.candidates.as_ref().is_some_and(Vec::is_empty)
+    }
+}
+
+/// One more than can be told says that there were too many.
+fn remember(fallen: &mut Vec<u32>, offset: u32) {
+    if fallen.len() <= FALLEN {
+        fallen.push(offset);
     }
 }
 
