@@ -27,9 +27,14 @@ Exit status:
   0  every field is proven
   1  a field is ambiguous or missing; stderr says why, nothing is emitted without --partial
   2  wrong usage
-  3  failed
-  4  a privilege is missing (CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN, CAP_SYS_ADMIN)
+  3  failed, or stopped by SIGINT or SIGTERM; nothing is emitted
+  4  a privilege is missing; stderr names each
   5  this kernel cannot do it
+
+Privileges:
+  CAP_SYS_ADMIN  to make network namespaces; with it CAP_BPF and CAP_PERFMON, to see events
+  CAP_NET_ADMIN  to set marks, rules and timeouts in these namespaces
+  Each thread gives up what it does not need any more. --method btf needs none.
 
 Examples:
   guesser --format json | jq -r '.fields[] | [.name, .offset] | @tsv'

@@ -6,6 +6,7 @@ use std::thread;
 use std::time::Instant;
 
 use anyhow::Context as _;
+use caps::Capability;
 use shared::netns::Part;
 use shared::offsets::Field;
 use shared::offsets::Status;
@@ -20,6 +21,7 @@ use crate::guess::Search;
 use crate::guess::guess;
 use crate::ladder::Ladder;
 use crate::linear_map;
+use crate::privilege;
 use crate::random::Random;
 use crate::sample::camera::Camera;
 use crate::sample::camera::Tally;
@@ -34,6 +36,7 @@ use crate::solve::Solver;
 use crate::solve::verdict::Finding;
 use crate::timing::Timing;
 use crate::verify::Verification;
+use crate::watch::Watch;
 
 /// Fields that only a kernel with network namespaces has, or has a use for.
 const NAMESPACE_FIELDS: [Field; 3] = [Field::NfConnCtNet, Field::SockNet, Field::NetNsInum];
@@ -49,6 +52,8 @@ pub struct Question {
     pub keeps_samples: bool,
     /// Whether the kernel may be made to load modules.
     pub allow_system_changes: bool,
+    /// What the calling thread will need when the experiment is over.
+    pub later: &'static [Capability],
 }
 
 /// What came out.
@@ -61,25 +66,28 @@ pub struct Outcome {
 }
 
 /// What every experiment is made with.
-struct Laboratory<'obj> {
+struct Laboratory<'obj, 'run> {
     hooks: Hooks<'obj>,
     grounds: Grounds,
     random: Random,
     tally: Tally,
     started: Instant,
+    watch: &'run mut Watch,
 }
 
-impl<'obj> Laboratory<'obj> {
+impl Laboratory<'_, '_> {
     /// Runs a round of experiments that a witness looks at.
     fn round(&mut self, witness: &mut dyn Witness) -> anyhow::Result<()> {
+        let mut watched = self.watch.over(witness);
         let mut camera = Camera {
             hooks: &mut self.hooks,
             random: &mut self.random,
             started: self.started,
             tally: &mut self.tally,
-            witness,
+            witness: &mut watched,
         };
-        plan::round(&mut camera, &mut self.grounds)
+        let round = plan::round(&mut camera, &mut self.grounds);
+        self.watch.outcome(round)
     }
 }
 
@@ -87,7 +95,7 @@ impl<'obj> Laboratory<'obj> {
 ///
 /// # Errors
 /// Exit 4 or 5 if the kernel refuses, 3 if something fails.
-pub fn run(question: Question, timing: &mut Timing) -> anyhow::Result<Outcome> {
+pub fn run(question: Question, watch: &mut Watch, timing: &mut Timing) -> anyhow::Result<Outcome> {
     let solver = Solver::new(question.fields);
     let events: Vec<Event> = Event::ALL
         .into_iter()
@@ -101,8 +109,10 @@ pub fn run(question: Question, timing: &mut Timing) -> anyhow::Result<Outcome> {
         let mut rooms: Rooms = [MaybeUninit::uninit(), MaybeUninit::uninit()];
         let mut hooks = Hooks::new(&mut rooms, linear_map::span_bytes()?);
         let mut ladder = Ladder::new(question.means, &events);
+        watch.progress.phase(|| "loading");
         ladder.attach(&mut hooks)?;
         timing.lap("load and attach");
+        watch.progress.phase(|| "making namespaces");
         let mut grounds = beginning.ready(scope, &access, stock)?;
         let only_connections = question.fields.iter().all(|f| Field::CONNTRACK.contains(f));
         if let Some(error) = grounds.untracked_because.take_if(|_| only_connections) {
@@ -115,8 +125,11 @@ pub fn run(question: Question, timing: &mut Timing) -> anyhow::Result<Outcome> {
             random: Random::from_kernel().context("read /dev/urandom")?,
             tally: Tally::default(),
             started: Instant::now(),
+            watch,
         };
+        laboratory.watch.progress.phase(|| "trying hooks");
         try_hooks(&mut laboratory, &mut ladder)?;
+        privilege::keep_only(privilege::SAMPLING, question.later)?;
         timing.lap("hooks");
         let mut outcome = attempt(question, &mut laboratory, timing)?;
         for finding in &mut outcome.findings {
@@ -127,13 +140,14 @@ pub fn run(question: Question, timing: &mut Timing) -> anyhow::Result<Outcome> {
     })
 }
 
-fn try_hooks(laboratory: &mut Laboratory<'_>, ladder: &mut Ladder) -> anyhow::Result<()> {
+fn try_hooks(laboratory: &mut Laboratory<'_, '_>, ladder: &mut Ladder) -> anyhow::Result<()> {
     let Laboratory {
         hooks,
         grounds,
         random,
         tally,
         started,
+        ..
     } = laboratory;
     ladder.test(hooks, |hooks, event| {
         let mut witness = fire::Anything::of(event);
@@ -151,13 +165,19 @@ fn try_hooks(laboratory: &mut Laboratory<'_>, ladder: &mut Ladder) -> anyhow::Re
 
 fn attempt(
     question: Question,
-    laboratory: &mut Laboratory<'_>,
+    laboratory: &mut Laboratory<'_, '_>,
     timing: &mut Timing,
 ) -> anyhow::Result<Outcome> {
     let mut again = true;
     loop {
         let mut search = Search::new(question.fields, question.keeps_samples);
-        guess(&mut search, |search| laboratory.round(search))?;
+        let mut number = 0;
+        guess(&mut search, |search| {
+            number += 1;
+            let so_far = || format!("round {number}: {search}");
+            laboratory.watch.progress.phase(so_far);
+            laboratory.round(search)
+        })?;
         let mut findings = search.solver.findings();
         timing.lap("sample and solve");
         let proven: Vec<Field> = findings
@@ -165,11 +185,13 @@ fn attempt(
             .filter(|finding| finding.offset().is_some())
             .map(|finding| finding.field)
             .collect();
+        laboratory.watch.progress.phase(|| "verifying");
         let mut verification = Verification::new(&search.solver, &proven)?;
         laboratory.round(&mut verification)?;
         timing.lap("verify");
         let contradicted = verification.contradicted();
         if !contradicted.is_empty() && again {
+            laboratory.watch.progress.clear();
             log::warn!("fresh connections contradict {contradicted:?}; starting over");
             again = false;
             laboratory.grounds.release();

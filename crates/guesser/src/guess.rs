@@ -1,6 +1,7 @@
 //! One attempt: rounds of experiments, each captured as far as the solver has come, until it is
 //! settled.
 
+use std::fmt;
 use std::rc::Rc;
 
 use anyhow::bail;
@@ -72,6 +73,15 @@ impl Search {
         self.orders = orders
             .filter_map(|event| self.solver.order(event).map(Rc::new))
             .collect();
+    }
+}
+
+impl fmt::Display for Search {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let fields = self.solver.fields();
+        let is_proven = |field: &&Field| self.solver.proven(Place::Field(**field)).is_some();
+        let proven = fields.iter().filter(is_proven).count();
+        write!(f, "{proven} of {} fields proven", fields.len())
     }
 }
 

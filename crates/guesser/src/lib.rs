@@ -12,14 +12,16 @@ mod fields;
 mod guess;
 mod ladder;
 mod linear_map;
+mod privilege;
+mod progress;
 mod random;
-mod refusal;
 mod run;
 mod sample;
 mod solve;
 mod terminal;
 mod timing;
 mod verify;
+mod watch;
 mod way;
 
 pub use run::run;

@@ -4,6 +4,7 @@ use std::panic;
 use std::thread;
 
 use anyhow::Context as _;
+use caps::Capability;
 use shared::cli::Tool as _;
 use shared::cli::log::SUMMARY;
 use shared::exit::Answer;
@@ -23,10 +24,11 @@ use crate::emit::Destination;
 use crate::experiment;
 use crate::experiment::Question;
 use crate::explain;
-use crate::refusal;
+use crate::privilege;
 use crate::solve::verdict::Finding;
 use crate::terminal::Page;
 use crate::timing::Timing;
+use crate::watch::Watch;
 
 /// Runs the tool.
 ///
@@ -39,7 +41,9 @@ pub fn run(cli: Cli) -> anyhow::Result<Answer> {
     let fields = cli.fields.fields();
     let results = match cli.method {
         cli::Method::Btf => from_type_info(fields)?,
-        cli::Method::Auto | cli::Method::Guess => measure(&cli, fields, &mut timing)?,
+        cli::Method::Auto | cli::Method::Guess => {
+            measure(&cli, fields, destination.needs(), &mut timing)?
+        }
     };
     let document = Document {
         schema: Document::SCHEMA,
@@ -83,18 +87,29 @@ fn complain(document: &Document) -> usize {
 fn measure(
     cli: &Cli,
     fields: &'static [Field],
+    later: &'static [Capability],
     timing: &mut Timing,
 ) -> anyhow::Result<Vec<FieldResult>> {
-    refusal::check_capabilities()?;
+    privilege::check()?;
     let question = Question {
         fields,
         means: means(cli.hook),
         keeps_samples: false,
         allow_system_changes: cli.common().allow_system_changes,
+        later,
     };
     let ask = cli.method == cli::Method::Auto;
-    let type_info = ask.then(|| thread::spawn(|| TypeInfo::of_running(fields)));
-    let outcome = experiment::run(question, timing)?;
+    let type_info = ask.then(|| {
+        thread::spawn(|| {
+            privilege::keep_only(privilege::NOTHING, &[])?;
+            TypeInfo::of_running(fields)
+        })
+    });
+    let mut watch = Watch::new(cli.common())?;
+    let outcome = experiment::run(question, &mut watch, timing);
+    let outcome = watch.outcome(outcome)?;
+    drop(watch);
+    privilege::keep_only(privilege::NOTHING, later)?;
     timing.lap("release");
     if cli.explain {
         let (search, findings) = (&outcome.search, &outcome.findings);

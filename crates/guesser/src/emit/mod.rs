@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use std::process;
 
 use anyhow::Context as _;
+use caps::Capability;
 use shared::exit::Failure;
 use shared::line;
 use shared::line::Lines;
@@ -24,6 +25,7 @@ use shared::offsets::codec;
 
 use crate::cli::Cli;
 use crate::cli::Format;
+use crate::privilege;
 
 /// Where the document shall go, and how.
 #[derive(Debug)]
@@ -60,6 +62,16 @@ impl Destination {
             format,
             pin: cli.pin.clone(),
         })
+    }
+
+    /// What capabilities it takes to hand the document over.
+    #[must_use]
+    pub fn needs(&self) -> &'static [Capability] {
+        match (&self.pin, &self.file) {
+            (Some(_), _) => privilege::PINS,
+            (None, Some(_)) => privilege::FILES,
+            (None, None) => privilege::NOTHING,
+        }
     }
 
     /// Hands the document over if all of it is proven, or if a part will do.

@@ -24,6 +24,7 @@ use super::socket::Manner;
 use super::tracking::Access;
 use super::tracking::Tracking;
 use crate::expected::socket::Family;
+use crate::privilege;
 
 /// Sockets that are opened at once, since another thread has to do it.
 const SOCKETS_AT_ONCE: usize = 16;
@@ -227,6 +228,8 @@ fn make(place: Place, stock: &[Kind]) -> anyhow::Result<(Option<Namespace>, Made
             made.pools.insert(*kind, sockets);
         }
     }
+    // From here on this thread opens sockets only.
+    privilege::keep_only(privilege::NOTHING, &[])?;
     Ok((namespace, made))
 }
 

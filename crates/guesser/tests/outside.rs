@@ -1,0 +1,356 @@
+//! guesser as the machine around it sees it: which capabilities it takes and keeps, where it may put
+//! its files, how it ends when it is told to. Needs root and setpriv; leaves nothing behind.
+#![expect(clippy::unwrap_used, reason = "a test proves what it unwraps")]
+
+use std::fs;
+use std::fs::File;
+use std::io::Read as _;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::chown;
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+use std::process::Child;
+use std::process::Command;
+use std::process::ExitStatus;
+use std::process::Output;
+use std::process::Stdio;
+use std::thread;
+use std::time::Duration;
+use std::time::Instant;
+
+use caps::CapSet;
+use caps::Capability;
+use caps::CapsHashSet;
+use nix::pty::openpty;
+use nix::sys::signal::Signal;
+use nix::sys::signal::kill;
+use nix::unistd::Pid;
+use nix::unistd::geteuid;
+use shared::offsets::Field;
+use tempfile::TempDir;
+
+const GUESSER: &str = env!("CARGO_BIN_EXE_guesser");
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Longer than anybody is left without a sign.
+const SLOW: Duration = Duration::from_millis(600);
+const NOBODY: u32 = 65534;
+const NEEDED: [&str; 4] = ["bpf", "perfmon", "net_admin", "sys_admin"];
+
+/// The program where a user who is not root can start it.
+struct Public(TempDir);
+
+impl Public {
+    fn copy() -> Self {
+        assert!(
+            geteuid().is_root(),
+            "this test gives privileges away: run it as root"
+        );
+        let dir = tempfile::tempdir_in("/tmp").unwrap();
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        // Not written by this process: a child that another test forks meanwhile would have the file
+        // open for writing, and nobody could run it.
+        let copied = Command::new("install")
+            .args(["-m", "755", GUESSER])
+            .arg(dir.path())
+            .status();
+        assert!(copied.unwrap().success());
+        Self(dir)
+    }
+
+    /// Runs it as a user who is not root, with these capabilities and no others.
+    fn run(&self, capabilities: &[&str], args: &[&str]) -> Output {
+        let mut set = String::from("-all");
+        for capability in capabilities {
+            set.push_str(",+");
+            set.push_str(capability);
+        }
+        let nobody = NOBODY.to_string();
+        Command::new("setpriv")
+            .args(["--reuid", &nobody, "--regid", &nobody, "--clear-groups"])
+            .args(["--inh-caps", &set, "--ambient-caps", &set])
+            .args(["--bounding-set", &set])
+            .arg(self.0.path().join("guesser"))
+            .args(args)
+            .stdin(Stdio::null())
+            .output()
+            .unwrap()
+    }
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+fn fields_proven(output: &Output) -> usize {
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(output));
+    let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let fields = document["fields"].as_array().unwrap();
+    let proven = fields.iter().filter(|field| field["status"] == "proven");
+    proven.count()
+}
+
+#[test]
+fn a_user_with_the_named_capabilities_can_do_all_of_it() {
+    let public = Public::copy();
+    let args = ["-q", "--fields", "all", "--format", "json"];
+    for capabilities in [&NEEDED[..], &["net_admin", "sys_admin"]] {
+        let output = public.run(capabilities, &args);
+        assert_eq!(fields_proven(&output), Field::ALL.len(), "{capabilities:?}");
+    }
+}
+
+#[test]
+fn each_missing_capability_is_named() {
+    let public = Public::copy();
+    let name = |capability: &&str| format!("CAP_{}", capability.to_uppercase());
+    for (held, missing) in [
+        (&["bpf", "perfmon", "sys_admin"][..], &["net_admin"][..]),
+        (&["bpf", "perfmon", "net_admin"], &["sys_admin"]),
+        (&["perfmon", "net_admin"], &["bpf", "sys_admin"]),
+        (&["bpf", "net_admin"], &["perfmon", "sys_admin"]),
+        (&["net_raw"], &NEEDED),
+        (&[], &NEEDED),
+    ] {
+        let output = public.run(held, &[]);
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(4), "{held:?}: {said}");
+        assert!(output.stdout.is_empty());
+        assert_eq!(said.lines().count(), 1, "{said}");
+        for capability in &NEEDED {
+            let is_named = said.contains(&name(capability));
+            assert_eq!(is_named, missing.contains(capability), "{held:?}: {said}");
+        }
+    }
+    // The kernel's type information is there for everybody.
+    let output = public.run(&[], &["--method", "btf", "--format", "json", "-q"]);
+    assert_eq!(fields_proven(&output), Field::CONNTRACK.len());
+}
+
+#[test]
+fn root_puts_a_file_into_anybodys_folder() {
+    let dir = tempfile::tempdir().unwrap();
+    chown(dir.path(), Some(NOBODY), Some(NOBODY)).unwrap();
+    // Sticky: without CAP_FOWNER only the owner of a file replaces it.
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o1755)).unwrap();
+    let file = dir.path().join("offsets");
+    fs::write(&file, "older").unwrap();
+    chown(&file, Some(NOBODY), Some(NOBODY)).unwrap();
+    let said = Command::new(GUESSER)
+        .args(["-q", "-o", file.to_str().unwrap()])
+        .output()
+        .unwrap();
+    assert_eq!(said.status.code(), Some(0), "{}", stderr(&said));
+    assert!(fs::read(&file).unwrap().starts_with(b"SXTOFF"));
+}
+
+/// guesser on a stderr that takes a line only when we have read one: it stands still meanwhile.
+struct Held {
+    guesser: Child,
+    lines: UnixDatagram,
+    /// Messages of ours that are still before its own.
+    fillers: usize,
+}
+
+impl Held {
+    fn start(args: &[&str]) -> Self {
+        assert!(
+            geteuid().is_root(),
+            "this test measures the kernel: run it as root"
+        );
+        // Not a pair: only a socket that is not connected back has a queue that counts messages.
+        let dir = tempfile::tempdir().unwrap();
+        let lines = UnixDatagram::bind(dir.path().join("stderr")).unwrap();
+        let its = UnixDatagram::unbound().unwrap();
+        its.connect(dir.path().join("stderr")).unwrap();
+        lines.set_read_timeout(Some(PATIENCE)).unwrap();
+        its.set_nonblocking(true).unwrap();
+        let fillers = (0..10_000).take_while(|_| its.send(b"").is_ok()).count();
+        its.set_nonblocking(false).unwrap();
+        let guesser = Command::new(GUESSER)
+            .args(args)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::from(OwnedFd::from(its)))
+            .spawn()
+            .unwrap();
+        Self {
+            guesser,
+            lines,
+            fillers,
+        }
+    }
+
+    /// Waits until it cannot go on before we read a line; says whether it is so, or it has ended.
+    fn stands_still(&mut self) -> bool {
+        let deadline = Instant::now() + PATIENCE;
+        let path = format!("/proc/{0}/task/{0}/syscall", self.guesser.id());
+        let blocked = format!("{} 0x2 ", nix::libc::SYS_write);
+        while self.status().is_none() {
+            if fs::read_to_string(&path).is_ok_and(|call| call.starts_with(&blocked)) {
+                return true;
+            }
+            assert!(Instant::now() < deadline, "it neither writes nor ends");
+            thread::yield_now();
+        }
+        false
+    }
+
+    fn status(&mut self) -> Option<ExitStatus> {
+        self.guesser.try_wait().unwrap()
+    }
+
+    /// The next line that it said; none if it is one of ours.
+    fn line(&mut self) -> Option<String> {
+        let mut line = vec![0; 4096];
+        let length = self.lines.recv(&mut line).unwrap();
+        if self.fillers > 0 {
+            self.fillers -= 1;
+            return None;
+        }
+        line.truncate(length);
+        Some(String::from_utf8(line).unwrap())
+    }
+
+    /// What its main thread may do, and what each other thread may.
+    fn permitted(&self) -> (CapsHashSet, Vec<CapsHashSet>) {
+        let of = |tid| caps::read(Some(tid), CapSet::Permitted).unwrap();
+        let main = self.guesser.id() as i32;
+        let threads = fs::read_dir(format!("/proc/{main}/task")).unwrap();
+        let others = threads
+            .map(|entry| {
+                entry
+                    .unwrap()
+                    .file_name()
+                    .to_str()
+                    .unwrap()
+                    .parse()
+                    .unwrap()
+            })
+            .filter(|tid| *tid != main);
+        (of(main), others.map(of).collect())
+    }
+
+    /// Reads on until it ends; what it said since it was started.
+    fn end(&mut self) -> (Option<i32>, Vec<String>) {
+        let mut said = Vec::new();
+        while self.stands_still() {
+            said.extend(self.line());
+        }
+        self.lines.set_nonblocking(true).unwrap();
+        let mut rest = [0; 4096];
+        while let Ok(length) = self.lines.recv(&mut rest) {
+            if self.fillers > 0 {
+                self.fillers -= 1;
+            } else {
+                said.push(String::from_utf8(rest[..length].to_vec()).unwrap());
+            }
+        }
+        (self.status().unwrap().code(), said)
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let _ = self.guesser.kill();
+        let _ = self.guesser.wait();
+    }
+}
+
+#[test]
+fn each_thread_gives_up_what_it_does_not_need_any_more() {
+    // With -v it speaks when it tries hooks, after the last sample, and when all is done.
+    let mut held = Held::start(&["-v", "--method", "guess", "--fields", "all"]);
+    let mut seen = Vec::new();
+    while held.stands_still() {
+        seen.push(held.permitted());
+        let _ = held.line();
+    }
+    assert_eq!(held.status().unwrap().code(), Some(0));
+
+    let (main, others) = seen.first().unwrap();
+    assert!(main.contains(&Capability::CAP_SYS_ADMIN), "{main:?}");
+    assert!(!others.is_empty(), "namespaces have threads");
+    let with_namespaces = seen.iter().filter(|(_, others)| !others.is_empty());
+    let with_namespaces: Vec<_> = with_namespaces.collect();
+    for (_, others) in &with_namespaces {
+        assert!(others.iter().all(CapsHashSet::is_empty), "{others:?}");
+    }
+    let (main, _) = with_namespaces.last().unwrap();
+    let sampling = CapsHashSet::from([Capability::CAP_NET_ADMIN]);
+    assert_eq!(*main, sampling, "while samples are taken");
+    let (main, others) = seen.last().unwrap();
+    assert!(main.is_empty() && others.is_empty(), "{main:?} {others:?}");
+}
+
+fn entries(dir: &Path) -> usize {
+    fs::read_dir(dir).unwrap().count()
+}
+
+#[test]
+fn a_signal_ends_it_with_one_line_and_nothing_half_written() {
+    for signal in [Signal::SIGINT, Signal::SIGTERM] {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("offsets");
+        let mut held = Held::start(&["-v", "-o", file.to_str().unwrap()]);
+        assert!(held.stands_still(), "it says which hooks it found");
+        let pid = Pid::from_raw(held.guesser.id() as i32);
+        kill(pid, signal).unwrap();
+        let (code, said) = held.end();
+        assert_eq!(code, Some(3), "{said:?}");
+        let last = "guesser: stopped by a signal before the end; nothing is emitted";
+        assert!(said.concat().ends_with(&format!("{last}\n")), "{said:?}");
+        assert_eq!(said.concat().matches(last).count(), 1);
+        assert_eq!(entries(dir.path()), 0);
+    }
+}
+
+/// What a run shows on a terminal that is made to take longer than anyone waits without a sign.
+fn shown_by_a_slow_run(args: &[&str]) -> String {
+    assert!(
+        geteuid().is_root(),
+        "this test measures the kernel: run it as root"
+    );
+    let terminal = openpty(None, None).unwrap();
+    let mut guesser = Command::new(GUESSER)
+        .args(["--method", "guess", "--fields", "all", "-o", "/dev/null"])
+        .args(args)
+        .env("TERM", "xterm")
+        .stdin(Stdio::null())
+        .stderr(Stdio::from(terminal.slave))
+        .spawn()
+        .unwrap();
+    let pid = Pid::from_raw(guesser.id() as i32);
+    // It has threads from when namespaces are made until the last sample.
+    let threads = format!("/proc/{pid}/task");
+    let deadline = Instant::now() + PATIENCE;
+    while fs::read_dir(&threads).unwrap().count() < 2 {
+        assert!(Instant::now() < deadline && guesser.try_wait().unwrap().is_none());
+        thread::yield_now();
+    }
+    kill(pid, Signal::SIGSTOP).unwrap();
+    thread::sleep(SLOW);
+    kill(pid, Signal::SIGCONT).unwrap();
+    assert!(guesser.wait().unwrap().success());
+    // The last writer is gone: that ends in EIO, behind all that was written.
+    let mut shown = Vec::new();
+    let _ = File::from(terminal.master).read_to_end(&mut shown);
+    String::from_utf8(shown).unwrap()
+}
+
+#[test]
+fn a_slow_run_says_how_far_it_is_and_takes_it_back() {
+    let shown = shown_by_a_slow_run(&[]);
+    let (line, rest) = shown.split_once("\x1b[K").unwrap();
+    assert!(line.starts_with("\rguesser: "), "{shown:?}");
+    assert!(line.ends_with(" s)"), "{shown:?}");
+    let (_, behind) = rest.rsplit_once("\r\x1b[K").unwrap();
+    let count = Field::ALL.len();
+    let summary = format!("guesser: {count} of {count} fields proven");
+    assert!(behind.starts_with(&summary), "{shown:?}");
+    assert_eq!(behind.matches('\n').count(), 1, "{shown:?}");
+
+    assert_eq!(shown_by_a_slow_run(&["-q"]), "");
+    let told = shown_by_a_slow_run(&["-v"]);
+    assert!(!told.contains('\x1b'), "the log tells: {told:?}");
+}
