@@ -10,7 +10,10 @@ use libbpf_cargo::SkeletonBuilder;
 /// object it was made from beside it as `OUT_DIR/NAME.bpf.o`.
 pub fn skeleton(name: &str) {
     let variable = |name: &str| env::var(name).unwrap_or_else(|_| panic!("cargo sets {name}"));
-    let bpf = PathBuf::from(variable("CARGO_MANIFEST_DIR")).join("../../bpf");
+    let package = PathBuf::from(variable("CARGO_MANIFEST_DIR"));
+    let mut above = package.ancestors().map(|folder| folder.join("bpf"));
+    let bpf = above.find(|bpf| bpf.join("build.rs").is_file());
+    let bpf = bpf.expect("this file lies in bpf/ above every package that includes it");
     let out = PathBuf::from(variable("OUT_DIR"));
     let arch = variable("CARGO_CFG_TARGET_ARCH");
     // Name of the architecture in libbpf's headers, and in the path of its kernel headers.
