@@ -7,15 +7,13 @@ use std::time::Instant;
 
 use anyhow::Context as _;
 use caps::Capability;
-use shared::netns::Part;
 use shared::offsets::Field;
-use shared::offsets::Status;
 
+use crate::absence;
 use crate::bpf::Hooks;
 use crate::bpf::Rooms;
 use crate::bpf::hook::Means;
 use crate::fields::Event;
-use crate::fields::Place;
 use crate::fields::Struct;
 use crate::guess::Search;
 use crate::guess::guess;
@@ -27,7 +25,6 @@ use crate::sample::camera::Camera;
 use crate::sample::camera::Tally;
 use crate::sample::camera::Witness;
 use crate::sample::fire;
-use crate::sample::ground::Ground;
 use crate::sample::grounds::Beginning;
 use crate::sample::grounds::Grounds;
 use crate::sample::plan;
@@ -37,9 +34,6 @@ use crate::solve::verdict::Finding;
 use crate::timing::Timing;
 use crate::verify::Verification;
 use crate::watch::Watch;
-
-/// Fields that only a kernel with network namespaces has, or has a use for.
-const NAMESPACE_FIELDS: [Field; 3] = [Field::NfConnCtNet, Field::SockNet, Field::NetNsInum];
 
 /// What is asked for.
 #[derive(Debug, Clone, Copy)]
@@ -131,9 +125,15 @@ pub fn run(question: Question, watch: &mut Watch, timing: &mut Timing) -> anyhow
         try_hooks(&mut laboratory, &mut ladder)?;
         privilege::keep_only(privilege::SAMPLING, question.later)?;
         timing.lap("hooks");
-        let mut outcome = attempt(question, &mut laboratory, timing)?;
+        let hopeless = absence::hopeless(question.fields, &laboratory.grounds, &ladder);
+        let given_up: Vec<Field> = hopeless.keys().copied().collect();
+        let mut outcome = attempt(question, &given_up, &mut laboratory, timing)?;
         for finding in &mut outcome.findings {
-            explain_absence(finding, &laboratory.grounds, &ladder);
+            if finding.offset().is_none() {
+                let why = hopeless.get(&finding.field).cloned();
+                let why = why.or_else(|| absence::limits(finding.field, &laboratory.grounds));
+                finding.reason = why.or(finding.reason.take());
+            }
         }
         log::info!("{}", laboratory.tally);
         Ok(outcome)
@@ -165,12 +165,14 @@ fn try_hooks(laboratory: &mut Laboratory<'_, '_>, ladder: &mut Ladder) -> anyhow
 
 fn attempt(
     question: Question,
+    given_up: &[Field],
     laboratory: &mut Laboratory<'_, '_>,
     timing: &mut Timing,
 ) -> anyhow::Result<Outcome> {
     let mut again = true;
     loop {
         let mut search = Search::new(question.fields, question.keeps_samples);
+        search.solver.give_up(given_up);
         let mut number = 0;
         guess(&mut search, |search| {
             number += 1;
@@ -205,41 +207,5 @@ fn attempt(
             }
         }
         return Ok(Outcome { findings, search });
-    }
-}
-
-/// A field that this kernel cannot be made to use is missing for that reason.
-fn explain_absence(finding: &mut Finding, grounds: &Grounds, ladder: &Ladder) {
-    if finding.offset().is_some() {
-        return;
-    }
-    let needs: &[Part] = match finding.field {
-        Field::NfConnZone => &[Part::Zone],
-        Field::NfConnMark => &[Part::Mark],
-        Field::NfConnStatus => &[Part::Dnat, Part::Snat],
-        _ => &[],
-    };
-    let tracking = grounds.tracked.iter().filter_map(Ground::tracking);
-    let mut refused = tracking.flat_map(|tracking| &tracking.refused);
-    if let Some((part, refusal)) = refused.find(|(part, _)| needs.contains(part)) {
-        finding.reason = Some(format!("this kernel refuses {part:?} rules: {refusal}"));
-    }
-    if let Some(error) = &grounds.untracked_because {
-        let of_connections = Field::CONNTRACK.contains(&finding.field);
-        if of_connections && finding.field != Field::NetNsInum {
-            finding.reason = Some(format!("{error:#}"));
-        }
-    }
-    let has_namespaces = grounds.plain.iter().any(|ground| ground.inum().is_some());
-    if !has_namespaces && NAMESPACE_FIELDS.contains(&finding.field) {
-        finding.status = Status::Missing;
-        finding.reason = Some("this kernel has no network namespaces".into());
-    }
-    let inside = Place::Field(finding.field).spec().inside;
-    let hook = Event::ALL.into_iter().find(|event| event.shows() == inside);
-    if let Some(event) = hook.filter(|event| ladder.hook(*event).is_none()) {
-        if inside != Struct::Sock {
-            finding.reason = Some(format!("no hook shows it ({})", ladder.why_not(event)));
-        }
     }
 }

@@ -1,6 +1,7 @@
 //! The modules of `guesser`. A library only so that what reads foreign bytes can be fuzzed (`fuzz/`):
 //! public is what a fuzz target calls, and what `main` runs.
 
+mod absence;
 mod bpf;
 pub mod btf;
 mod cli;

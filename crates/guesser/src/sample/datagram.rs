@@ -71,7 +71,7 @@ pub fn packet(
     }
     sender.draw_options(camera.random);
     let target = enter(&mut sender, state, to).with_context(|| format!("bring to {state:?}"))?;
-    let is_drawn = state != State::Group && sender.is_new();
+    let is_drawn = state != State::Group && ground.has_inet6() && sender.is_new();
     let tracks = ground.may_track();
     let wire = Ends {
         src: SocketAddrV4::new(sender.facts.sends, sender.facts.port),

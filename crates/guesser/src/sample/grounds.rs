@@ -11,6 +11,7 @@ use super::ground::Place;
 use super::ground::Preparing;
 use super::socket::Kind;
 use super::tracking::Access;
+use super::tracking::Switch;
 use super::tracking::is_inability;
 
 /// Namespaces that track connections. Three, so that what follows the namespace is told from what
@@ -101,11 +102,17 @@ impl Beginning {
             }
             Err(error) => return Err(error),
         };
-        Ok(Grounds {
+        let mut grounds = Grounds {
             tracked,
             plain,
             untracked_because,
-        })
+        };
+        if has_namespaces && !grounds.all_is_ours() {
+            let more = (grounds.plain.len()..PLAIN_ALONE)
+                .map(|_| Ground::prepare(scope, Place::Plain, stock));
+            grounds.plain.extend(all_ready(more.collect())?);
+        }
+        Ok(grounds)
     }
 }
 
@@ -136,6 +143,42 @@ fn found(access: &Access, has_namespaces: bool) -> Vec<Place> {
 }
 
 impl Grounds {
+    /// Whether packets are treated as we say on all grounds that track: so that any packet can be
+    /// sent there.
+    fn all_is_ours(&self) -> bool {
+        let mut switches = self
+            .tracked
+            .iter()
+            .filter_map(|ground| Some(&ground.tracking()?.switch));
+        !self.tracked.is_empty() && switches.all(|switch| matches!(switch, Switch::Nftables))
+    }
+
+    /// One ground for sockets of any kind after the other.
+    pub fn any(&mut self, index: usize) -> &mut Ground {
+        let plain = self.plain.len();
+        let tracked = if self.all_is_ours() {
+            self.tracked.len()
+        } else {
+            0
+        };
+        match index % (plain + tracked) {
+            index if index < plain => &mut self.plain[index],
+            index => &mut self.tracked[index - plain],
+        }
+    }
+
+    /// Whether IPv6 sockets can be had.
+    #[must_use]
+    pub fn have_inet6(&self) -> bool {
+        self.plain.iter().any(Ground::has_inet6)
+    }
+
+    /// Whether there are several namespaces.
+    #[must_use]
+    pub fn are_namespaces(&self) -> bool {
+        self.plain.iter().any(|ground| ground.inum().is_some())
+    }
+
     /// Closes the sockets of all experiments so far.
     pub fn release(&mut self) {
         let all = self.tracked.iter_mut().chain(&mut self.plain);

@@ -73,7 +73,7 @@ pub fn round(camera: &mut Camera<'_, '_>, grounds: &mut Grounds) -> anyhow::Resu
         let mut causes = [Cause::ALL; LOOKUPS].concat();
         camera.random.shuffle(&mut causes);
         for (index, cause) in causes.into_iter().enumerate() {
-            let ground = any(grounds, index);
+            let ground = grounds.any(index);
             if places == ROUTES6 && !ground.has_inet6() {
                 break;
             }
@@ -92,7 +92,7 @@ fn datagrams(camera: &mut Camera<'_, '_>, grounds: &mut Grounds) -> anyhow::Resu
         .collect();
     camera.random.shuffle(&mut states);
     for (index, state) in states.into_iter().enumerate() {
-        let ground = any(grounds, index);
+        let ground = grounds.any(index);
         let family = draw_family(camera, ground);
         datagram::packet(camera, ground, family, state)?;
     }
@@ -102,7 +102,7 @@ fn datagrams(camera: &mut Camera<'_, '_>, grounds: &mut Grounds) -> anyhow::Resu
 fn streams(camera: &mut Camera<'_, '_>, grounds: &mut Grounds) -> anyhow::Result<()> {
     let mut pairs = Vec::new();
     for index in 0..STREAMS {
-        let ground = any(grounds, index);
+        let ground = grounds.any(index);
         let family = draw_family(camera, ground);
         pairs.push(stream::connect(camera, ground, family)?);
     }
@@ -114,19 +114,9 @@ fn streams(camera: &mut Camera<'_, '_>, grounds: &mut Grounds) -> anyhow::Result
         stream::sample_server(camera, pair)?;
     }
     for (index, pair) in pairs.into_iter().enumerate() {
-        stream::leave(any(grounds, index), pair);
+        stream::leave(grounds.any(index), pair);
     }
     Ok(())
-}
-
-/// One ground after the other.
-fn any(grounds: &mut Grounds, index: usize) -> &mut Ground {
-    let plain = grounds.plain.len();
-    let index = index % (plain + grounds.tracked.len());
-    match grounds.plain.get_mut(index) {
-        Some(_) => &mut grounds.plain[index],
-        None => &mut grounds.tracked[index - plain],
-    }
 }
 
 fn draw_family(camera: &mut Camera<'_, '_>, ground: &Ground) -> Family {

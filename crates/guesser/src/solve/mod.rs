@@ -46,6 +46,8 @@ pub struct Solver {
     needed: BTreeSet<Place>,
     tracks: Vec<Track>,
     samples: u32,
+    /// Fields that no sample will ever determine here.
+    given_up: BTreeSet<Field>,
 }
 
 impl Solver {
@@ -57,6 +59,7 @@ impl Solver {
             needed: needed(fields),
             tracks: Vec::new(),
             samples: 0,
+            given_up: BTreeSet::new(),
         };
         for event in Event::ALL {
             solver.enter(event.shows(), &Way::to_shown(event));
@@ -68,6 +71,11 @@ impl Solver {
     #[must_use]
     pub fn fields(&self) -> &[Field] {
         &self.fields
+    }
+
+    /// Waits no longer for fields that no experiment here can determine.
+    pub fn give_up(&mut self, fields: &[Field]) {
+        self.given_up.extend(fields);
     }
 
     /// Whether anything is searched in such a struct at all.
@@ -167,7 +175,9 @@ impl Solver {
     pub fn unsettled(&self) -> impl Iterator<Item = Field> {
         let open = |field: &Field| {
             let place = Place::Field(*field);
-            self.proven(place).is_none() && !self.is_hopeless(place)
+            !self.given_up.contains(field)
+                && self.proven(place).is_none()
+                && !self.is_hopeless(place)
         };
         self.fields.iter().copied().filter(open)
     }
@@ -175,7 +185,11 @@ impl Solver {
     /// Whether samples of a place are still useful: for itself, or for a pointer that it proves.
     #[must_use]
     pub fn is_open(&self, place: Place) -> bool {
-        self.needed.contains(&place) && self.proven(place).is_none() && !self.is_hopeless(place)
+        let given_up = matches!(place, Place::Field(field) if self.given_up.contains(&field));
+        self.needed.contains(&place)
+            && !given_up
+            && self.proven(place).is_none()
+            && !self.is_hopeless(place)
     }
 
     fn is_hopeless(&self, place: Place) -> bool {

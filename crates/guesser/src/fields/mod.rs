@@ -1,9 +1,15 @@
 //! What is looked for: in which struct each field lies, how it is aligned, and what a pointer
 //! leads to. The table from which solver, requests and cross-check take every kernel fact; no
-//! offset stands here, and no order: what must be known first follows from it.
+//! offset stands here, and no order: what must be known first follows from it. [`place`] names them,
+//! [`table`] has the entries.
+
+mod place;
+mod table;
+
+pub use place::Place;
+pub use table::SPECS;
 
 use std::collections::BTreeSet;
-use std::fmt;
 
 use shared::offsets::Field;
 
@@ -86,66 +92,6 @@ impl Struct {
     }
 }
 
-/// A place in a struct: a field that can be asked for, or one that only helps to find another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Place {
-    /// A field with a name in the document.
-    Field(Field),
-    /// `struct socket *` of a sock; the only way from one to the other.
-    SockSocket,
-    /// The inode number of a socket, in the inode that is allocated together with it.
-    SocketIno,
-}
-
-impl Place {
-    /// Bytes that it takes.
-    #[must_use]
-    pub const fn size_bytes(self) -> u32 {
-        match self {
-            Self::Field(field) => field.size_bytes(),
-            Self::SockSocket | Self::SocketIno => 8,
-        }
-    }
-
-    /// The kernel's own path.
-    #[must_use]
-    pub const fn path(self) -> &'static str {
-        match self {
-            Self::Field(field) => field.path(),
-            Self::SockSocket => "sock.sk_socket",
-            Self::SocketIno => "socket_alloc.vfs_inode.i_ino",
-        }
-    }
-
-    /// The place of this path.
-    #[must_use]
-    pub fn of_path(path: &str) -> Option<Self> {
-        let mut places = SPECS.iter().map(|spec| spec.place);
-        places.find(|place| place.path() == path)
-    }
-
-    /// Its entry in the table.
-    #[must_use]
-    pub fn spec(self) -> &'static Spec {
-        SPECS
-            .iter()
-            .find(|spec| spec.place == self)
-            .expect("a test walks through every place")
-    }
-}
-
-impl From<Field> for Place {
-    fn from(field: Field) -> Self {
-        Self::Field(field)
-    }
-}
-
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.path())
-    }
-}
-
 /// A place that can be measured.
 #[derive(Debug)]
 pub struct Spec {
@@ -222,115 +168,6 @@ impl Spec {
         }
     }
 }
-
-const fn field(field: Field, inside: Struct, align_bytes: u32) -> Spec {
-    Spec {
-        place: Place::Field(field),
-        inside,
-        align_bytes,
-        kind: Kind::Value,
-    }
-}
-
-const fn pointer(place: Place, inside: Struct, to: Struct, proof: &'static [Place]) -> Spec {
-    let kind = Kind::Pointer {
-        to,
-        tag_mask: match place {
-            // NFCT_INFOMASK: `enum ip_conntrack_info` of this packet.
-            Place::Field(Field::SkBuffNfct) => 7,
-            _ => 0,
-        },
-        proof,
-    };
-    Spec {
-        place,
-        inside,
-        align_bytes: 8,
-        kind,
-    }
-}
-
-const fn header(field: Field) -> Spec {
-    Spec {
-        place: Place::Field(field),
-        inside: Struct::SkBuff,
-        align_bytes: 2,
-        kind: Kind::Index {
-            of: Place::Field(Field::SkBuffHead),
-        },
-    }
-}
-
-const PROVES_NF_CONN: &[Place] = &[
-    Place::Field(Field::NfConnTupleOrig),
-    Place::Field(Field::NfConnTupleReply),
-];
-const PROVES_NET: &[Place] = &[Place::Field(Field::NetNsInum)];
-const PROVES_SOCK: &[Place] = &[
-    Place::Field(Field::SockNum),
-    Place::Field(Field::InetSockSport),
-];
-const PROVES_SOCKET: &[Place] = &[Place::Field(Field::SocketSk), Place::SocketIno];
-const PROVES_BUFFER: &[Place] = &[
-    Place::Field(Field::SkBuffTransportHeader),
-    Place::Field(Field::SkBuffNetworkHeader),
-];
-
-/// Every place that can be measured.
-pub const SPECS: &[Spec] = {
-    use Field as F;
-    use Place::Field as P;
-    use Struct as S;
-    &[
-        pointer(P(F::SkBuffNfct), S::SkBuff, S::NfConn, PROVES_NF_CONN),
-        pointer(P(F::SkBuffSk), S::SkBuff, S::Sock, PROVES_SOCK),
-        pointer(P(F::SkBuffHead), S::SkBuff, S::Buffer, PROVES_BUFFER),
-        header(F::SkBuffTransportHeader),
-        header(F::SkBuffNetworkHeader),
-        header(F::SkBuffMacHeader),
-        field(F::NfConnTupleOrig, S::NfConn, 4),
-        field(F::NfConnTupleReply, S::NfConn, 4),
-        field(F::NfConnStatus, S::NfConn, 8),
-        field(F::NfConnMark, S::NfConn, 4),
-        field(F::NfConnZone, S::NfConn, 2),
-        field(F::NfConnTimeout, S::NfConn, 4),
-        pointer(P(F::NfConnCtNet), S::NfConn, S::Net, PROVES_NET),
-        field(F::NetNsInum, S::Net, 4),
-        field(F::SockDaddr, S::Sock, 4),
-        field(F::SockRcvSaddr, S::Sock, 4),
-        field(F::SockDport, S::Sock, 2),
-        field(F::SockNum, S::Sock, 2),
-        field(F::SockFamily, S::Sock, 2),
-        pointer(P(F::SockNet), S::Sock, S::Net, PROVES_NET),
-        field(F::SockV6Daddr, S::Sock, 4),
-        field(F::SockV6RcvSaddr, S::Sock, 4),
-        field(F::InetSockSaddr, S::Sock, 4),
-        field(F::InetSockSport, S::Sock, 2),
-        field(F::TcpSockSrttUs, S::Sock, 4),
-        field(F::TcpSockMdevUs, S::Sock, 4),
-        pointer(Place::SockSocket, S::Sock, S::Socket, PROVES_SOCKET),
-        Spec {
-            place: Place::SocketIno,
-            inside: S::Socket,
-            align_bytes: 8,
-            kind: Kind::Value,
-        },
-        Spec {
-            place: P(F::SocketSk),
-            inside: S::Socket,
-            align_bytes: 8,
-            kind: Kind::Back,
-        },
-        field(F::Flowi4Saddr, S::Flowi4, 4),
-        field(F::Flowi4Daddr, S::Flowi4, 4),
-        field(F::Flowi4Sport, S::Flowi4, 2),
-        field(F::Flowi4Dport, S::Flowi4, 2),
-        field(F::Flowi6Saddr, S::Flowi6, 4),
-        field(F::Flowi6Daddr, S::Flowi6, 4),
-        field(F::Flowi6Sport, S::Flowi6, 2),
-        field(F::Flowi6Dport, S::Flowi6, 2),
-    ]
-};
 
 /// The places that must be searched to prove these fields: themselves, the pointers that lead to
 /// them, and what proves those pointers. Of several pointers to one struct those that are wanted

@@ -1,0 +1,74 @@
+//! Fields that no experiment can determine on this kernel, or only in part, and why: what a reason
+//! says that is not in the samples.
+
+use std::collections::BTreeMap;
+
+use shared::netns::Part;
+use shared::offsets::Field;
+
+use crate::fields::Event;
+use crate::fields::Place;
+use crate::fields::Struct;
+use crate::ladder::Ladder;
+use crate::sample::ground::Ground;
+use crate::sample::grounds::Grounds;
+
+/// Fields that only a kernel with network namespaces has, or has a use for.
+const OF_NAMESPACES: [Field; 3] = [Field::NfConnCtNet, Field::SockNet, Field::NetNsInum];
+
+/// Per field the reason why no sample will prove it.
+#[must_use]
+pub fn hopeless(fields: &[Field], grounds: &Grounds, ladder: &Ladder) -> BTreeMap<Field, String> {
+    fields
+        .iter()
+        .filter_map(|field| Some((*field, why(*field, grounds, ladder)?)))
+        .collect()
+}
+
+fn why(field: Field, grounds: &Grounds, ladder: &Ladder) -> Option<String> {
+    if OF_NAMESPACES.contains(&field) && !grounds.are_namespaces() {
+        return Some("this kernel has no network namespaces".into());
+    }
+    let inside = Place::Field(field).spec().inside;
+    if let Some(error) = &grounds.untracked_because {
+        let of_connections = inside == Struct::NfConn || field == Field::SkBuffNfct;
+        if of_connections {
+            return Some(format!("{error:#}"));
+        }
+    }
+    let part = match field {
+        Field::NfConnZone => Some(Part::Zone),
+        Field::NfConnMark => Some(Part::Mark),
+        _ => None,
+    };
+    if let Some(refusal) = part.and_then(|part| refusal(part, grounds)) {
+        return Some(refusal);
+    }
+    if !grounds.have_inet6() {
+        if inside == Struct::Flowi6 {
+            return Some("IPv6 is not in force: no socket of it can be had".into());
+        }
+        if field == Field::SockFamily {
+            return Some("IPv6 is not in force: sockets of one family alone do not tell it".into());
+        }
+    }
+    let mut events = Event::ALL.into_iter();
+    let event = events.find(|event| event.shows() == inside && inside != Struct::Sock)?;
+    let silent = ladder.hook(event).is_none();
+    silent.then(|| format!("no hook shows it ({})", ladder.why_not(event)))
+}
+
+/// Why a status takes fewer values than it could.
+#[must_use]
+pub fn limits(field: Field, grounds: &Grounds) -> Option<String> {
+    let parts = [Part::Dnat, Part::Snat];
+    let mut refusals = parts.iter().filter_map(|part| refusal(*part, grounds));
+    refusals.next().filter(|_| field == Field::NfConnStatus)
+}
+
+fn refusal(part: Part, grounds: &Grounds) -> Option<String> {
+    let tracking = grounds.tracked.iter().filter_map(Ground::tracking);
+    let mut refused = tracking.flat_map(|tracking| &tracking.refused);
+    let (_, refusal) = refused.find(|(refused, _)| *refused == part)?;
+    Some(format!("this kernel refuses {part:?} rules: {refusal}"))
+}
