@@ -13,6 +13,7 @@ use shared::offsets::Status;
 use crate::bpf::Hooks;
 use crate::bpf::Rooms;
 use crate::bpf::hook::Means;
+use crate::cache::Known;
 use crate::fields::Event;
 use crate::fields::Place;
 use crate::fields::Struct;
@@ -56,8 +57,8 @@ pub struct Question {
 pub struct Outcome {
     /// The verdict on each field.
     pub findings: Vec<Finding>,
-    /// The searches.
-    pub search: Search,
+    /// The searches; none if what was known already was confirmed.
+    pub search: Option<Search>,
 }
 
 /// What every experiment is made with.
@@ -83,11 +84,15 @@ impl<'obj> Laboratory<'obj> {
     }
 }
 
-/// Measures the fields.
+/// Measures the fields, or confirms what is known of them.
 ///
 /// # Errors
 /// Exit 4 or 5 if the kernel refuses, 3 if something fails.
-pub fn run(question: Question, timing: &mut Timing) -> anyhow::Result<Outcome> {
+pub fn run(
+    question: Question,
+    known: Option<Known>,
+    timing: &mut Timing,
+) -> anyhow::Result<Outcome> {
     let solver = Solver::new(question.fields);
     let events: Vec<Event> = Event::ALL
         .into_iter()
@@ -118,6 +123,11 @@ pub fn run(question: Question, timing: &mut Timing) -> anyhow::Result<Outcome> {
         };
         try_hooks(&mut laboratory, &mut ladder)?;
         timing.lap("hooks");
+        if let Some(known) = known {
+            if let Some(outcome) = confirm(known, &mut laboratory, timing)? {
+                return Ok(outcome);
+            }
+        }
         let mut outcome = attempt(question, &mut laboratory, timing)?;
         for finding in &mut outcome.findings {
             explain_absence(finding, &laboratory.grounds, &ladder);
@@ -149,6 +159,36 @@ fn try_hooks(laboratory: &mut Laboratory<'_>, ladder: &mut Ladder) -> anyhow::Re
     ladder.require(Event::Packet)
 }
 
+/// What was known, if fresh connections confirm all of it.
+fn confirm(
+    known: Known,
+    laboratory: &mut Laboratory<'_>,
+    timing: &mut Timing,
+) -> anyhow::Result<Option<Outcome>> {
+    let findings = known.findings;
+    let fields: Vec<Field> = findings.iter().map(|finding| finding.field).collect();
+    let mut verification = Verification::new(&known.proven, &fields)?;
+    laboratory.round(&mut verification)?;
+    timing.lap("verify");
+    let contradicted = verification.contradicted();
+    let doubtful: Vec<&str> = fields
+        .iter()
+        .filter(|field| contradicted.contains(field) || !verification.has_seen(**field))
+        .map(|field| field.path())
+        .collect();
+    if doubtful.is_empty() {
+        log::info!("served from the cache, confirmed on fresh connections");
+        return Ok(Some(Outcome {
+            findings,
+            search: None,
+        }));
+    }
+    let doubtful = doubtful.join(", ");
+    log::warn!("fresh connections do not confirm the cached {doubtful}; measuring anew");
+    laboratory.grounds.release();
+    Ok(None)
+}
+
 fn attempt(
     question: Question,
     laboratory: &mut Laboratory<'_>,
@@ -165,7 +205,7 @@ fn attempt(
             .filter(|finding| finding.offset().is_some())
             .map(|finding| finding.field)
             .collect();
-        let mut verification = Verification::new(&search.solver, &proven)?;
+        let mut verification = Verification::new(&search.solver.all_proven(), &proven)?;
         laboratory.round(&mut verification)?;
         timing.lap("verify");
         let contradicted = verification.contradicted();
@@ -182,7 +222,10 @@ fn attempt(
                 finding.withdraw("no fresh connection confirmed it".into());
             }
         }
-        return Ok(Outcome { findings, search });
+        return Ok(Outcome {
+            findings,
+            search: Some(search),
+        });
     }
 }
 

@@ -3,17 +3,21 @@
 
 mod bpf;
 pub mod btf;
+mod cache;
 mod cli;
 mod emit;
 mod expected;
 mod experiment;
 mod explain;
 mod fields;
+mod file;
 mod guess;
 mod ladder;
 mod linear_map;
+mod proven;
 mod random;
 mod refusal;
+pub mod replay;
 mod run;
 mod sample;
 mod solve;
