@@ -13,8 +13,10 @@ use crate::absence;
 use crate::bpf::Hooks;
 use crate::bpf::Rooms;
 use crate::bpf::hook::Means;
+use crate::cache::Known;
 use crate::fields::Event;
 use crate::fields::Struct;
+use crate::guess::Marks;
 use crate::guess::Search;
 use crate::guess::guess;
 use crate::ladder::Ladder;
@@ -55,12 +57,13 @@ pub struct Question {
 pub struct Outcome {
     /// The verdict on each field.
     pub findings: Vec<Finding>,
-    /// The searches.
-    pub search: Search,
+    /// The searches; none if what was known already was confirmed.
+    pub search: Option<Search>,
 }
 
 /// What every experiment is made with.
 struct Laboratory<'obj, 'run> {
+    marks: Marks,
     hooks: Hooks<'obj>,
     grounds: Grounds,
     random: Random,
@@ -85,11 +88,16 @@ impl Laboratory<'_, '_> {
     }
 }
 
-/// Measures the fields.
+/// Measures the fields, or confirms what is known of them.
 ///
 /// # Errors
 /// Exit 4 or 5 if the kernel refuses, 3 if something fails.
-pub fn run(question: Question, watch: &mut Watch, timing: &mut Timing) -> anyhow::Result<Outcome> {
+pub fn run(
+    question: Question,
+    known: Option<Known>,
+    watch: &mut Watch,
+    timing: &mut Timing,
+) -> anyhow::Result<Outcome> {
     let solver = Solver::new(question.fields);
     let events: Vec<Event> = Event::ALL
         .into_iter()
@@ -120,11 +128,17 @@ pub fn run(question: Question, watch: &mut Watch, timing: &mut Timing) -> anyhow
             tally: Tally::default(),
             started: Instant::now(),
             watch,
+            marks: Marks::default(),
         };
         laboratory.watch.progress.phase(|| "trying hooks");
         try_hooks(&mut laboratory, &mut ladder)?;
         privilege::keep_only(privilege::SAMPLING, question.later)?;
         timing.lap("hooks");
+        if let Some(known) = known {
+            if let Some(outcome) = confirm(known, &mut laboratory, timing)? {
+                return Ok(outcome);
+            }
+        }
         let hopeless = absence::hopeless(question.fields, &laboratory.grounds, &ladder);
         let given_up: Vec<Field> = hopeless.keys().copied().collect();
         let mut outcome = attempt(question, &given_up, &mut laboratory, timing)?;
@@ -147,6 +161,7 @@ fn try_hooks(laboratory: &mut Laboratory<'_, '_>, ladder: &mut Ladder) -> anyhow
         random,
         tally,
         started,
+        marks,
         ..
     } = laboratory;
     ladder.test(hooks, |hooks, event| {
@@ -158,9 +173,41 @@ fn try_hooks(laboratory: &mut Laboratory<'_, '_>, ladder: &mut Ladder) -> anyhow
             tally,
             witness: &mut witness,
         };
-        fire::cause(&mut camera, grounds, event)
+        let shown = fire::cause(&mut camera, grounds, event)?;
+        marks.extend(witness.mark_at().map(|at| (event, at)));
+        Ok(shown)
     })?;
     ladder.require(Event::Packet)
+}
+
+/// What was known, if fresh connections confirm all of it.
+fn confirm(
+    known: Known,
+    laboratory: &mut Laboratory<'_, '_>,
+    timing: &mut Timing,
+) -> anyhow::Result<Option<Outcome>> {
+    let findings = known.findings;
+    let fields: Vec<Field> = findings.iter().map(|finding| finding.field).collect();
+    let mut verification = Verification::new(&known.proven, &fields, &laboratory.marks)?;
+    laboratory.round(&mut verification)?;
+    timing.lap("verify");
+    let contradicted = verification.contradicted();
+    let doubtful: Vec<&str> = fields
+        .iter()
+        .filter(|field| contradicted.contains(field) || !verification.has_seen(**field))
+        .map(|field| field.path())
+        .collect();
+    if doubtful.is_empty() {
+        log::info!("served from the cache, confirmed on fresh connections");
+        return Ok(Some(Outcome {
+            findings,
+            search: None,
+        }));
+    }
+    let doubtful = doubtful.join(", ");
+    log::warn!("fresh connections do not confirm the cached {doubtful}; measuring anew");
+    laboratory.grounds.release();
+    Ok(None)
 }
 
 fn attempt(
@@ -171,7 +218,11 @@ fn attempt(
 ) -> anyhow::Result<Outcome> {
     let mut again = true;
     loop {
-        let mut search = Search::new(question.fields, question.keeps_samples);
+        let mut search = Search::new(
+            question.fields,
+            question.keeps_samples,
+            laboratory.marks.clone(),
+        );
         search.solver.give_up(given_up);
         let mut number = 0;
         guess(&mut search, |search| {
@@ -188,7 +239,8 @@ fn attempt(
             .map(|finding| finding.field)
             .collect();
         laboratory.watch.progress.phase(|| "verifying");
-        let mut verification = Verification::new(&search.solver, &proven)?;
+        let mut verification =
+            Verification::new(&search.solver.all_proven(), &proven, &laboratory.marks)?;
         laboratory.round(&mut verification)?;
         timing.lap("verify");
         let contradicted = verification.contradicted();
@@ -206,6 +258,9 @@ fn attempt(
                 finding.withdraw("no fresh connection confirmed it".into());
             }
         }
-        return Ok(Outcome { findings, search });
+        return Ok(Outcome {
+            findings,
+            search: Some(search),
+        });
     }
 }

@@ -1,6 +1,7 @@
 //! One attempt: rounds of experiments, each captured as far as the solver has come, until it is
 //! settled.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::rc::Rc;
 
@@ -23,6 +24,9 @@ const MAX_ROUNDS: usize = 8;
 /// After so many samples the solver looks whether it can go on behind a pointer.
 const SAMPLES_PER_ADVANCE: usize = 3;
 
+/// Where in what the hooks show their marks are, as far as that is known.
+pub type Marks = BTreeMap<Event, usize>;
+
 /// A solver that looks at the shots.
 #[derive(Debug)]
 pub struct Search {
@@ -30,8 +34,11 @@ pub struct Search {
     pub solver: Solver,
     /// The samples so far, if they are kept.
     pub samples: Vec<Sample>,
+    /// How many samples there were at the end of each round.
+    pub rounds: Vec<usize>,
     /// Whether to keep them with all that was read.
     keeps: bool,
+    marks: Marks,
     orders: Vec<Rc<Order>>,
     since_advance: usize,
 }
@@ -39,11 +46,13 @@ pub struct Search {
 impl Search {
     /// A search that has not begun. It keeps the samples if asked to.
     #[must_use]
-    pub fn new(fields: &[Field], keeps: bool) -> Self {
+    pub fn new(fields: &[Field], keeps: bool, marks: Marks) -> Self {
         let mut search = Self {
             solver: Solver::new(fields),
             samples: Vec::new(),
+            rounds: Vec::new(),
             keeps,
+            marks,
             orders: Vec::new(),
             since_advance: 0,
         };
@@ -60,6 +69,12 @@ impl Search {
         }
         let views = if self.keeps { sample.views } else { Vec::new() };
         self.samples.push(Sample { views, ..sample });
+    }
+
+    /// Ends a round of samples.
+    pub fn end_round(&mut self) {
+        self.advance();
+        self.rounds.push(self.samples.len());
     }
 
     fn advance(&mut self) {
@@ -93,18 +108,17 @@ impl Witness for Search {
 
     fn look(&mut self, shot: Shot) -> bool {
         let event = shot.order.event();
-        let mut ours: Vec<(usize, Vec<Reading>)> = shot
-            .events
-            .into_iter()
-            .filter_map(|readings| Some((mark_at(shot.mark, &readings)?, readings)))
-            .collect();
-        // A packet is queued once. One lookup of a route leads to others, for another flow: then ours
-        // is behind it, on the same stack.
-        ours.sort_by_key(|(at, _)| *at);
+        let place = self.marks.get(&event).copied();
+        let is_ours = |readings: &Vec<Reading>| {
+            let at = mark_at(shot.mark, readings);
+            at.is_some() && place.is_none_or(|place| at == Some(place))
+        };
+        let (mut ours, _): (Vec<_>, Vec<_>) = shot.events.into_iter().partition(is_ours);
+        // A packet is queued once; a route may be looked up in one table after the other.
         if ours.is_empty() || event == Event::Packet && ours.len() > 1 {
             return false;
         }
-        let (_, ours) = ours.swap_remove(0);
+        let ours = ours.swap_remove(0);
         let reads = shot.order.reads().zip(ours);
         let view = |(read, reading): (&Read, Reading)| View {
             way: read.way.clone(),
@@ -126,8 +140,8 @@ impl Witness for Search {
     }
 }
 
-/// Where in what the hook shows the mark is that we gave it, a number which no other event has. An
-/// event without it is not ours; where exactly it is needs not be known.
+/// Where in what the hook shows the mark is that we gave it, a number which no other event has, in
+/// words. An event without it is not ours.
 #[must_use]
 pub fn mark_at(mark: u32, readings: &[Reading]) -> Option<usize> {
     let mark = mark.to_ne_bytes();
@@ -148,7 +162,7 @@ pub fn guess(
         if search.samples.is_empty() {
             bail!("no event of ours was seen");
         }
-        search.advance();
+        search.end_round();
         log::debug!("round {number}: {} samples so far", search.samples.len());
         if search.solver.is_settled() {
             break;

@@ -7,6 +7,7 @@ use super::camera::Shot;
 use super::camera::Witness;
 use super::datagram;
 use super::datagram::State;
+use super::ground::Ground;
 use super::grounds::Grounds;
 use super::route;
 use super::route::Cause;
@@ -19,15 +20,31 @@ use crate::way::Order;
 use crate::way::Read;
 use crate::way::Way;
 
+/// So often an event is caused, so that one of others is not taken for all of ours.
+const TIMES: usize = 3;
+
 /// Content with any event of ours.
 #[derive(Debug)]
-pub struct Anything(Event);
+pub struct Anything {
+    event: Event,
+    mark_at: Option<usize>,
+}
 
 impl Anything {
     /// Of this kind.
     #[must_use]
     pub const fn of(event: Event) -> Self {
-        Self(event)
+        Self {
+            event,
+            mark_at: None,
+        }
+    }
+
+    /// Where the marks were. What the hook shows may be followed in memory by something else of
+    /// ours, seen at events of others: so the first place is the right one.
+    #[must_use]
+    pub const fn mark_at(&self) -> Option<usize> {
+        self.mark_at
     }
 }
 
@@ -39,12 +56,16 @@ impl Witness for Anything {
             offset: 0,
             bytes: event.shows().window_bytes(),
         };
-        (event == self.0 && order.add(all)).then(|| Rc::new(order))
+        (event == self.event && order.add(all)).then(|| Rc::new(order))
     }
 
     fn look(&mut self, shot: Shot) -> bool {
-        let mut events = shot.events.iter();
-        events.any(|readings| mark_at(shot.mark, readings).is_some())
+        let events = shot.events.iter();
+        let first = events
+            .filter_map(|readings| mark_at(shot.mark, readings))
+            .min();
+        self.mark_at = [self.mark_at, first].into_iter().flatten().min();
+        first.is_some()
     }
 
     fn is_done(&self, _places: &[Place]) -> bool {
@@ -61,7 +82,18 @@ pub fn cause(
     grounds: &mut Grounds,
     event: Event,
 ) -> anyhow::Result<bool> {
-    let ground = &mut grounds.plain[0];
+    let mut seen = false;
+    for _ in 0..TIMES {
+        seen |= cause_once(camera, &mut grounds.plain[0], event)?;
+    }
+    Ok(seen)
+}
+
+fn cause_once(
+    camera: &mut Camera<'_, '_>,
+    ground: &mut Ground,
+    event: Event,
+) -> anyhow::Result<bool> {
     match event {
         Event::Packet => datagram::packet(camera, ground, Family::Inet, State::Bound),
         Event::SockState => stream::listening(camera, ground),

@@ -13,11 +13,13 @@ use shared::offsets::Field;
 use crate::fields::Event;
 use crate::fields::Kind;
 use crate::fields::Place;
+use crate::guess::Marks;
+use crate::proven::Proven;
 use crate::sample::camera::Shot;
 use crate::sample::camera::Witness;
-use crate::solve::Solver;
 use crate::way::Order;
 use crate::way::Read;
+use crate::way::Reading;
 use crate::way::Way;
 use check::Check;
 use check::Point;
@@ -30,17 +32,23 @@ pub struct Verification {
 }
 
 impl Verification {
-    /// A check of proven fields that has seen nothing.
+    /// A check of these fields that has seen nothing.
     ///
     /// # Errors
     /// If they do not fit into one request.
-    pub fn new(solver: &Solver, proven: &[Field]) -> anyhow::Result<Self> {
+    pub fn new(proven: &Proven, fields: &[Field], marks: &Marks) -> anyhow::Result<Self> {
         let mut orders = Vec::new();
-        for event in Event::ALL {
-            let mut order = Order::new(event);
+        for (event, mark_at) in marks {
+            let mut order = Order::new(*event);
             let mut points = Vec::new();
-            for field in proven {
-                add(&mut order, &mut points, solver, Place::Field(*field))?;
+            // Nothing else tells our event from those of others.
+            order.add(Read {
+                way: Way::to_shown(*event),
+                offset: 4 * *mark_at as u32,
+                bytes: 4,
+            });
+            for field in fields {
+                add(&mut order, &mut points, proven, Place::Field(*field))?;
             }
             if !points.is_empty() {
                 orders.push((Rc::new(order), points));
@@ -69,10 +77,10 @@ impl Verification {
 fn add(
     order: &mut Order,
     points: &mut Vec<Point>,
-    solver: &Solver,
+    proven: &Proven,
     place: Place,
 ) -> anyhow::Result<()> {
-    let Some(offset) = solver.proven(place) else {
+    let Some(offset) = proven.offset(place) else {
         return Ok(());
     };
     let event = order.event();
@@ -84,7 +92,7 @@ fn add(
         bail!("{place} does not fit into one request");
     };
     let spec = place.spec();
-    let ways = solver.proven_ways(spec.searched_at());
+    let ways = proven.ways(spec.searched_at());
     for way in ways.into_iter().filter(|way| way.event == event) {
         let (parent, along) = (way.parent(), way.clone());
         let (own, beside) = match (&spec.kind, parent) {
@@ -116,7 +124,11 @@ impl Witness for Verification {
         let event = shot.order.event();
         let mut orders = self.orders.iter();
         let points = orders.find(|(order, _)| order.event() == event);
-        points.is_some_and(|(_, points)| self.check.judge(points, &shot.expected, &shot.events))
+        let mark = shot.mark.to_ne_bytes();
+        let is_ours =
+            |readings: &Vec<Reading>| readings.first().is_some_and(|word| word.bytes == mark);
+        let ours: Vec<_> = shot.events.into_iter().filter(is_ours).collect();
+        points.is_some_and(|(_, points)| self.check.judge(points, &shot.expected, &ours))
     }
 
     fn is_done(&self, _places: &[Place]) -> bool {
