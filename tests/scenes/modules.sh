@@ -5,3 +5,10 @@ for module in nf_conntrack nf_conntrack_netlink nf_tables nft_ct nft_nat nft_cha
 	ip_tables ip6_tables iptable_raw ip6table_raw iptable_filter ip6table_filter xt_CT xt_conntrack; do
 	modprobe "$module" 2>/dev/null || true
 done
+
+# Without namespaces there is only the host's own, whose rules are not guesser's: so it is a router here.
+if ! [ -e /proc/self/ns/net ]; then
+	nft add table ip router
+	nft add chain ip router out '{ type filter hook output priority 0 ; }'
+	nft add rule ip router out ct state new counter
+fi

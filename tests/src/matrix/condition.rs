@@ -75,12 +75,14 @@ pub fn judge_condition(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::matrix::kernels::FieldSet;
     use crate::matrix::kernels::Reasons;
     use crate::matrix::truth::Truths;
     use shared::offsets::Field;
 
     fn unexpected(exit: i32, run: &Testimony) -> Vec<String> {
         let condition = Condition {
+            fields: FieldSet::Conntrack,
             name: "no bpf".into(),
             append: String::new(),
             smp: 2,

@@ -16,7 +16,6 @@ use super::judge::Expectation;
 use super::judge::Verdict;
 use super::judge::judge;
 use super::kernels::Condition;
-use super::kernels::FieldSet;
 use super::kernels::Kernel;
 use super::kernels::Matrix;
 use super::kernels::Source;
@@ -103,7 +102,7 @@ pub fn examine(
     };
     let guest = Guest {
         smp: kernel.smp,
-        tools: &["ip"],
+        tools: &["ip", "nft"],
         limit_s: BOOT_S + 2 * runs * RUN_S,
         ..Guest::new(&fetched.folder, tried.programs)
     };
@@ -120,9 +119,10 @@ pub fn examine(
         .map(|(_, verdict)| verdict)
         .collect();
     let under_condition = |condition: &Condition| -> anyhow::Result<ConditionOutcome> {
-        let run = run_under(condition, matrix.fields, guest)
-            .with_context(|| format!("condition {}", condition.name))?;
+        let run =
+            run_under(condition, guest).with_context(|| format!("condition {}", condition.name))?;
         let expected = Expectation {
+            fields: condition.fields.fields(),
             reasons: &reasons(kernel.missing.iter().chain(&condition.missing)),
             ..expected
         };
@@ -171,7 +171,7 @@ fn fetch(kernel: &Kernel) -> anyhow::Result<Fetched> {
 }
 
 /// Boots a guest under a condition and runs guesser once there.
-fn run_under(condition: &Condition, fields: FieldSet, guest: Guest) -> anyhow::Result<Testimony> {
+fn run_under(condition: &Condition, guest: Guest) -> anyhow::Result<Testimony> {
     let directory = TempDir::new()?;
     let launcher = directory.path().join("without_bpf");
     let files: &[&Path] = if condition.without_bpf {
@@ -197,7 +197,7 @@ fn run_under(condition: &Condition, fields: FieldSet, guest: Guest) -> anyhow::R
     } else {
         ""
     };
-    let fields = fields.name();
+    let fields = condition.fields.name();
     let told = guest.play(&format!("condition.sh {fields} {modules} {launcher}"))?;
 
     // A condition that does not hold would prove nothing.

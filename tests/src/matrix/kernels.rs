@@ -86,6 +86,10 @@ pub struct Kernel {
     pub conditions: Vec<Condition>,
 }
 
+const fn of_the_pipeline() -> FieldSet {
+    FieldSet::Conntrack
+}
+
 fn two() -> u32 {
     2
 }
@@ -172,6 +176,9 @@ pub struct Condition {
     /// bpf(2) is refused with EPERM by a seccomp filter.
     #[serde(default)]
     pub without_bpf: bool,
+    /// The fields that are asked for: those of the pipeline, if not said.
+    #[serde(default = "of_the_pipeline")]
+    pub fields: FieldSet,
     /// Expected exit code.
     pub exit: i32,
     /// A piece of the sentence expected on stderr; empty where nothing has to be said.
