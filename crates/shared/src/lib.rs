@@ -15,5 +15,6 @@ pub mod nft;
 pub mod offsets;
 pub mod record;
 pub mod ring;
+pub mod sealed;
 pub mod stop;
 pub mod xtables;
