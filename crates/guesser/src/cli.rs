@@ -1,11 +1,13 @@
 //! What was typed.
 
+use std::path::Path;
 use std::path::PathBuf;
 
 use clap::Parser;
 use clap::ValueEnum;
 use shared::cli::Common;
 use shared::cli::Tool;
+use shared::exit::Failure;
 use shared::offsets::Field;
 
 /// Measure where the running kernel keeps its fields, by experiment.
@@ -18,10 +20,11 @@ use shared::offsets::Field;
 #[command(
     name = "guesser",
     version,
-    override_usage = "guesser [--fields SET] [--method METHOD] [-o FILE|-] [--pin PATH] [--format FORM] [--partial]",
+    override_usage = "guesser [--fields SET] [--method METHOD] [-o FILE|-] [--pin PATH] [--format FORM] [--partial]\n       guesser --replay FILE [-o FILE|-] [--format FORM] [--partial] [--explain]",
     after_help = "\
 Reads:   the kernel's memory (raw tracepoint net_dev_queue), /proc/zoneinfo, /sys/kernel/btf/vmlinux
-Writes:  the offsets document to stdout, a file or a pinned BPF map; diagnostics to stderr
+Writes:  the offsets document to stdout, a file or a pinned BPF map; diagnostics to stderr;
+         with --record and --cache, and only then, a file for a later run
 
 Exit status:
   0  every field is proven
@@ -65,8 +68,43 @@ pub struct Cli {
     /// Say on stderr how the candidates of each field died
     #[arg(long)]
     pub explain: bool,
+    /// Keep all that was read, to be replayed. It is kernel memory: the file has mode 0600
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["replay", "cache"])]
+    pub record: Option<PathBuf>,
+    /// Solve again what was recorded, of the kernel on which it was; nothing confirms the result
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["fields", "hook", "pin", "cache"])]
+    pub replay: Option<PathBuf>,
+    /// Take what an earlier run proved on this very kernel from this directory, if fresh connections
+    /// confirm it; else measure, and keep it there
+    #[arg(long, value_name = "DIR")]
+    pub cache: Option<PathBuf>,
+    /// Use no cache, whatever the settings say
+    #[arg(long)]
+    pub no_cache: bool,
     #[command(flatten)]
     common: Common,
+}
+
+impl Cli {
+    /// The directory of the cache, if one is to be used: it answers nothing that has to be seen.
+    #[must_use]
+    pub fn cache(&self) -> Option<&Path> {
+        let is_used = !self.no_cache && self.record.is_none();
+        self.cache.as_deref().filter(|_| is_used)
+    }
+
+    /// Refuses what only the values show to be nonsense.
+    ///
+    /// # Errors
+    /// Exit 2.
+    pub fn check(&self) -> Result<(), Failure> {
+        let why = match (self.method, &self.record, &self.replay) {
+            (Method::Btf, Some(_), _) => "--method btf takes no samples that --record could keep",
+            (Method::Btf, _, Some(_)) => "--replay solves samples; --method btf has none",
+            _ => return Ok(()),
+        };
+        Err(Failure::Usage(why.into()))
+    }
 }
 
 /// A set of fields.
@@ -81,6 +119,16 @@ pub enum FieldSet {
 }
 
 impl FieldSet {
+    /// What it is called on the command line.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Conntrack => "conntrack",
+            Self::Socket => "socket",
+            Self::All => "all",
+        }
+    }
+
     /// The fields.
     #[must_use]
     pub fn fields(self) -> &'static [Field] {

@@ -13,6 +13,7 @@ use crate::absence;
 use crate::bpf::Hooks;
 use crate::bpf::Rooms;
 use crate::bpf::hook::Means;
+use crate::cache::Known;
 use crate::fields::Event;
 use crate::fields::Struct;
 use crate::guess::Search;
@@ -55,8 +56,8 @@ pub struct Question {
 pub struct Outcome {
     /// The verdict on each field.
     pub findings: Vec<Finding>,
-    /// The searches.
-    pub search: Search,
+    /// The searches; none if what was known already was confirmed.
+    pub search: Option<Search>,
 }
 
 /// What every experiment is made with.
@@ -85,11 +86,16 @@ impl Laboratory<'_, '_> {
     }
 }
 
-/// Measures the fields.
+/// Measures the fields, or confirms what is known of them.
 ///
 /// # Errors
 /// Exit 4 or 5 if the kernel refuses, 3 if something fails.
-pub fn run(question: Question, watch: &mut Watch, timing: &mut Timing) -> anyhow::Result<Outcome> {
+pub fn run(
+    question: Question,
+    known: Option<Known>,
+    watch: &mut Watch,
+    timing: &mut Timing,
+) -> anyhow::Result<Outcome> {
     let solver = Solver::new(question.fields);
     let events: Vec<Event> = Event::ALL
         .into_iter()
@@ -125,6 +131,11 @@ pub fn run(question: Question, watch: &mut Watch, timing: &mut Timing) -> anyhow
         try_hooks(&mut laboratory, &mut ladder)?;
         privilege::keep_only(privilege::SAMPLING, question.later)?;
         timing.lap("hooks");
+        if let Some(known) = known {
+            if let Some(outcome) = confirm(known, &mut laboratory, timing)? {
+                return Ok(outcome);
+            }
+        }
         let hopeless = absence::hopeless(question.fields, &laboratory.grounds, &ladder);
         let given_up: Vec<Field> = hopeless.keys().copied().collect();
         let mut outcome = attempt(question, &given_up, &mut laboratory, timing)?;
@@ -163,6 +174,37 @@ fn try_hooks(laboratory: &mut Laboratory<'_, '_>, ladder: &mut Ladder) -> anyhow
     ladder.require(Event::Packet)
 }
 
+/// What was known, if fresh connections confirm all of it.
+fn confirm(
+    known: Known,
+    laboratory: &mut Laboratory<'_, '_>,
+    timing: &mut Timing,
+) -> anyhow::Result<Option<Outcome>> {
+    laboratory.watch.progress.phase(|| "verifying the cache");
+    let findings = known.findings;
+    let fields: Vec<Field> = findings.iter().map(|finding| finding.field).collect();
+    let mut verification = Verification::new(&known.proven, &fields)?;
+    laboratory.round(&mut verification)?;
+    timing.lap("verify");
+    let contradicted = verification.contradicted();
+    let doubtful: Vec<&str> = fields
+        .iter()
+        .filter(|field| contradicted.contains(field) || !verification.has_seen(**field))
+        .map(|field| field.path())
+        .collect();
+    if doubtful.is_empty() {
+        log::info!("served from the cache, confirmed on fresh connections");
+        return Ok(Some(Outcome {
+            findings,
+            search: None,
+        }));
+    }
+    let doubtful = doubtful.join(", ");
+    log::warn!("fresh connections do not confirm the cached {doubtful}; measuring anew");
+    laboratory.grounds.release();
+    Ok(None)
+}
+
 fn attempt(
     question: Question,
     given_up: &[Field],
@@ -188,7 +230,7 @@ fn attempt(
             .map(|finding| finding.field)
             .collect();
         laboratory.watch.progress.phase(|| "verifying");
-        let mut verification = Verification::new(&search.solver, &proven)?;
+        let mut verification = Verification::new(&search.solver.all_proven(), &proven)?;
         laboratory.round(&mut verification)?;
         timing.lap("verify");
         let contradicted = verification.contradicted();
@@ -206,6 +248,9 @@ fn attempt(
                 finding.withdraw("no fresh connection confirmed it".into());
             }
         }
-        return Ok(Outcome { findings, search });
+        return Ok(Outcome {
+            findings,
+            search: Some(search),
+        });
     }
 }

@@ -30,6 +30,8 @@ pub struct Search {
     pub solver: Solver,
     /// The samples so far, if they are kept.
     pub samples: Vec<Sample>,
+    /// How many samples there were at the end of each round.
+    pub rounds: Vec<usize>,
     /// Whether to keep them with all that was read.
     keeps: bool,
     orders: Vec<Rc<Order>>,
@@ -43,6 +45,7 @@ impl Search {
         let mut search = Self {
             solver: Solver::new(fields),
             samples: Vec::new(),
+            rounds: Vec::new(),
             keeps,
             orders: Vec::new(),
             since_advance: 0,
@@ -60,6 +63,12 @@ impl Search {
         }
         let views = if self.keeps { sample.views } else { Vec::new() };
         self.samples.push(Sample { views, ..sample });
+    }
+
+    /// Ends a round of samples.
+    pub fn end_round(&mut self) {
+        self.advance();
+        self.rounds.push(self.samples.len());
     }
 
     fn advance(&mut self) {
@@ -148,7 +157,7 @@ pub fn guess(
         if search.samples.is_empty() {
             bail!("no event of ours was seen");
         }
-        search.advance();
+        search.end_round();
         log::debug!("round {number}: {} samples so far", search.samples.len());
         if search.solver.is_settled() {
             break;

@@ -1,6 +1,7 @@
 //! A run from the command line to the document: what is asked for, who answers, what is emitted.
 
 use std::panic;
+use std::path::Path;
 use std::thread;
 
 use anyhow::Context as _;
@@ -18,13 +19,17 @@ use shared::offsets::Status;
 
 use crate::bpf::hook::Means;
 use crate::btf::TypeInfo;
+use crate::cache::Cache;
 use crate::cli;
 use crate::cli::Cli;
 use crate::emit::Destination;
 use crate::experiment;
 use crate::experiment::Question;
 use crate::explain;
+use crate::guess::Search;
 use crate::privilege;
+use crate::replay;
+use crate::replay::Capture;
 use crate::solve::verdict::Finding;
 use crate::terminal::Page;
 use crate::timing::Timing;
@@ -36,21 +41,26 @@ use crate::watch::Watch;
 /// As the exit codes say.
 pub fn run(cli: Cli) -> anyhow::Result<Answer> {
     let mut timing = Timing::start();
+    cli.check()?;
     let destination = Destination::new(&cli)?;
-    let kernel = KernelIdentity::running().context("identify the kernel")?;
     let fields = cli.fields.fields();
-    let results = match cli.method {
-        cli::Method::Btf => from_type_info(fields)?,
-        cli::Method::Auto | cli::Method::Guess => {
-            measure(&cli, fields, destination.needs(), &mut timing)?
+    let running = || KernelIdentity::running().context("identify the kernel");
+    let (kernel, results) = match (&cli.replay, cli.method) {
+        (Some(capture), _) => replayed(&cli, capture, &mut timing)?,
+        (None, cli::Method::Btf) => (running()?, from_type_info(fields)?),
+        (None, cli::Method::Auto | cli::Method::Guess) => {
+            let kernel = running()?;
+            // What is kept for a later run goes to a file, too.
+            let keeps = cli.record.is_some() || cli.cache().is_some();
+            let later = match destination.needs() {
+                privilege::NOTHING if keeps => privilege::FILES,
+                needed => needed,
+            };
+            let results = measure(&cli, &kernel, fields, later, &mut timing)?;
+            (kernel, results)
         }
     };
-    let document = Document {
-        schema: Document::SCHEMA,
-        kernel,
-        elapsed_us: timing.elapsed_us(),
-        fields: results,
-    };
+    let document = document(kernel, results, &timing);
     let unproven = complain(&document);
     destination.deliver(&document, cli.partial)?;
     timing.lap("emit");
@@ -83,18 +93,47 @@ fn complain(document: &Document) -> usize {
     unproven
 }
 
+/// From samples of another run. Nothing is read of the kernel that runs here.
+fn replayed(
+    cli: &Cli,
+    path: &Path,
+    timing: &mut Timing,
+) -> anyhow::Result<(KernelIdentity, Vec<FieldResult>)> {
+    let capture = replay::read(path)?;
+    timing.lap("read");
+    let kernel = capture.kernel.clone();
+    let search = capture.search();
+    let findings = search.solver.findings();
+    timing.lap("solve");
+    if cli.explain {
+        explain(&search, &findings);
+    }
+    let findings = findings.into_iter();
+    let results = findings.map(|finding| compare(finding, None)).collect();
+    log::warn!("replayed, not verified: no fresh connection confirmed these offsets");
+    Ok((kernel, results))
+}
+
 /// By experiment, with a look into the kernel's type information meanwhile.
 fn measure(
     cli: &Cli,
+    kernel: &KernelIdentity,
     fields: &'static [Field],
     later: &'static [Capability],
     timing: &mut Timing,
 ) -> anyhow::Result<Vec<FieldResult>> {
+    let cache = match cli.cache() {
+        Some(directory) => Cache::new(directory, kernel, cli.fields.name(), fields)?,
+        None => None,
+    };
+    if let Some(file) = &cli.record {
+        replay::check_destination(file)?;
+    }
     privilege::check()?;
     let question = Question {
         fields,
         means: means(cli.hook),
-        keeps_samples: false,
+        keeps_samples: cli.record.is_some(),
         allow_system_changes: cli.common().allow_system_changes,
         later,
     };
@@ -105,18 +144,19 @@ fn measure(
             TypeInfo::of_running(fields)
         })
     });
+    let known = cache.as_ref().and_then(|cache| cache.load(kernel));
     let mut watch = Watch::new(cli.common())?;
-    let outcome = experiment::run(question, &mut watch, timing);
+    let outcome = experiment::run(question, known, &mut watch, timing);
     let outcome = watch.outcome(outcome)?;
     drop(watch);
     privilege::keep_only(privilege::NOTHING, later)?;
     timing.lap("release");
-    if cli.explain {
-        let (search, findings) = (&outcome.search, &outcome.findings);
-        let page = Page::of_terminal().unwrap_or_default();
-        for line in explain::lines(&search.solver, findings, &search.samples, page) {
-            log::info!(target: SUMMARY, "{line}");
+    match &outcome.search {
+        Some(search) if cli.explain => explain(search, &outcome.findings),
+        None if cli.explain => {
+            log::info!(target: SUMMARY, "nothing was searched: the cache was confirmed");
         }
+        _ => {}
     }
     let type_info = type_info.map(|thread| {
         thread
@@ -127,8 +167,37 @@ fn measure(
     let silent = |error: &anyhow::Error| log::info!("nothing to compare with: {error:#}");
     let type_info = type_info.and_then(|read| read.inspect_err(silent).ok());
     let type_info = type_info.as_ref();
-    let results = outcome.findings.into_iter();
-    Ok(results.map(|finding| compare(finding, type_info)).collect())
+    let findings = outcome.findings.into_iter();
+    let results: Vec<FieldResult> = findings
+        .map(|finding| compare(finding, type_info))
+        .collect();
+    if let Some(search) = outcome.search {
+        if let Some(cache) = cache {
+            let document = document(kernel.clone(), results.clone(), timing);
+            cache.store(&document, &search.solver.all_proven());
+        }
+        if let Some(file) = &cli.record {
+            replay::record(file, &Capture::of(kernel, fields, search))?;
+        }
+        timing.lap("keep");
+    }
+    Ok(results)
+}
+
+fn document(kernel: KernelIdentity, fields: Vec<FieldResult>, timing: &Timing) -> Document {
+    Document {
+        schema: Document::SCHEMA,
+        kernel,
+        elapsed_us: timing.elapsed_us(),
+        fields,
+    }
+}
+
+fn explain(search: &Search, findings: &[Finding]) {
+    let page = Page::of_terminal().unwrap_or_default();
+    for line in explain::lines(&search.solver, findings, &search.samples, page) {
+        log::info!(target: SUMMARY, "{line}");
+    }
 }
 
 const fn means(hook: cli::Hook) -> &'static [Means] {

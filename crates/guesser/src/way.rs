@@ -3,8 +3,12 @@
 
 use std::ops::Range;
 
+use bincode::Decode;
+use bincode::Encode;
+
 use crate::fields::Event;
 use crate::fields::Place;
+use crate::fields::Struct;
 
 /// Limits of the capture program; `bpf` asserts that they are those of `guesser_wire.h`.
 pub const MAX_BASES: usize = 16;
@@ -14,7 +18,7 @@ pub const MAX_PIECES: usize = 64;
 pub const PIECE_BYTES: u32 = 256;
 
 /// A pointer, and an offset at which it may lie.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Encode, Decode)]
 pub struct Step {
     /// The pointer.
     pub pointer: Place,
@@ -23,7 +27,7 @@ pub struct Step {
 }
 
 /// Pointers to follow from what a hook shows; none of them leads to the object itself.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Encode, Decode)]
 pub struct Way {
     /// Where it begins.
     pub event: Event,
@@ -58,6 +62,20 @@ impl Way {
             steps: before.to_vec(),
         })
     }
+}
+
+/// The ways to a struct that lead over pointers of known offset only.
+#[must_use]
+pub fn ways_to(end: Struct, offset: &dyn Fn(Place) -> Option<u32>) -> Vec<Way> {
+    let shown = Event::ALL.into_iter().filter(|event| event.shows() == end);
+    let mut ways: Vec<Way> = shown.map(Way::to_shown).collect();
+    for pointer in end.reached_by() {
+        if let Some(at) = offset(pointer.place) {
+            let before = ways_to(pointer.inside, offset);
+            ways.extend(before.iter().map(|way| way.then(pointer.place, at)));
+        }
+    }
+    ways
 }
 
 /// Bytes of an object that are wanted.

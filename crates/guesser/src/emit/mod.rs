@@ -5,13 +5,11 @@
 mod pin;
 mod table;
 
-use std::fs;
 use std::fs::File;
 use std::io;
-use std::io::Write;
+use std::io::Write as _;
 use std::path::Path;
 use std::path::PathBuf;
-use std::process;
 
 use anyhow::Context as _;
 use caps::Capability;
@@ -25,6 +23,7 @@ use shared::offsets::codec;
 
 use crate::cli::Cli;
 use crate::cli::Format;
+use crate::file;
 use crate::privilege;
 
 /// Where the document shall go, and how.
@@ -54,14 +53,12 @@ impl Destination {
             None if terminal => Format::Text,
             None => Format::Bincode,
         };
-        if let Some(pin) = &cli.pin {
+        // A pin that the settings name is of the running kernel.
+        let pin = cli.pin.clone().filter(|_| cli.replay.is_none());
+        if let Some(pin) = &pin {
             pin::check(pin)?;
         }
-        Ok(Self {
-            file,
-            format,
-            pin: cli.pin.clone(),
-        })
+        Ok(Self { file, format, pin })
     }
 
     /// What capabilities it takes to hand the document over.
@@ -115,24 +112,13 @@ fn write_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
     if special {
         return File::options().write(true).open(path)?.write_all(bytes);
     }
-    let aside = aside(path);
-    let written = File::create_new(&aside)
-        .and_then(|mut file| file.write_all(bytes))
-        .and_then(|()| fs::rename(&aside, path));
-    if written.is_err() {
-        let _ = fs::remove_file(&aside);
-    }
-    written
-}
-
-/// A name beside `path` that only this process uses. bpffs allows no dots in names.
-fn aside(path: &Path) -> PathBuf {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    path.with_file_name(format!("{name}-{}", process::id()))
+    file::replace(path, bytes, 0o666)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use shared::kernel::KernelIdentity;
     use shared::offsets::Method;

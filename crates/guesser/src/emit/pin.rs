@@ -13,8 +13,9 @@ use libbpf_rs::libbpf_sys::bpf_map_create_opts;
 use nix::sys::statfs::BPF_FS_MAGIC;
 use nix::sys::statfs::statfs;
 
-use super::aside;
 use crate::bpf;
+use crate::file::aside;
+use crate::file::parent;
 
 /// Name of the map in the kernel's lists; 15 characters at most.
 const MAP_NAME: &str = "sextant_offsets";
@@ -24,10 +25,7 @@ const MAP_NAME: &str = "sextant_offsets";
 /// # Errors
 /// If its folder is not there or on another filesystem.
 pub fn check(path: &Path) -> anyhow::Result<()> {
-    let parent = match path.parent() {
-        Some(parent) if parent != Path::new("") => parent,
-        _ => Path::new("."),
-    };
+    let parent = parent(path);
     let kind = statfs(parent)
         .with_context(|| format!("pin to {}", path.display()))?
         .filesystem_type();

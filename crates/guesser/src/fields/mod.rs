@@ -14,7 +14,9 @@ use std::collections::BTreeSet;
 use shared::offsets::Field;
 
 /// What a hook shows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, bincode::Encode, bincode::Decode,
+)]
 pub enum Event {
     /// A packet about to be transmitted.
     Packet,

@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
+use bincode::Decode;
+use bincode::Encode;
+
 use crate::fields::Event;
 use crate::fields::Place;
 use crate::way::Way;
 
 /// What a place must hold in one sample.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub enum Expected {
     /// These bytes, as they lie in memory.
     Bytes {
@@ -59,7 +62,7 @@ pub enum Expected {
 
 /// How surprising a value is: a place that is not the field holds it with a probability of at most
 /// 2^-bits, even if it holds something of the same nature.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
 pub enum Worth {
     /// The value was drawn for this sample; a place cannot hold it for the reason that it held it
     /// before.
@@ -70,7 +73,7 @@ pub enum Worth {
 
 /// The readable bytes of one struct in a sample, from its start to the first gap; none if the way
 /// led nowhere.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub struct View {
     /// How it was reached.
     pub way: Way,
@@ -86,7 +89,7 @@ pub struct View {
 pub type Expectations = Vec<(Place, Expected)>;
 
 /// One event of which it is certain that we caused it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub struct Sample {
     /// What it was, for people.
     pub name: String,

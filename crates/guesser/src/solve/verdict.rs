@@ -9,12 +9,13 @@ use shared::offsets::Status;
 use super::Solver;
 use super::evidence::ENOUGH_BITS;
 use super::track::Track;
-use crate::fields::Event;
 use crate::fields::Kind;
 use crate::fields::Place;
 use crate::fields::Spec;
 use crate::fields::Struct;
+use crate::proven::Proven;
 use crate::way::Way;
+use crate::way::ways_to;
 
 /// The verdict on one field.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,18 +72,19 @@ impl Solver {
     /// The ways to a struct that lead over proven pointers only. Of an index, ways to the buffer.
     #[must_use]
     pub fn proven_ways(&self, end: Struct) -> Vec<Way> {
-        let shown = Event::ALL.into_iter().filter(|event| event.shows() == end);
-        let mut ways: Vec<Way> = shown.map(Way::to_shown).collect();
-        for pointer in end.reached_by() {
-            if !self.needed.contains(&pointer.place) {
-                continue;
-            }
-            if let Some(offset) = self.proven(pointer.place) {
-                let before = self.proven_ways(pointer.inside);
-                ways.extend(before.iter().map(|way| way.then(pointer.place, offset)));
-            }
-        }
-        ways
+        ways_to(end, &|place| {
+            let needed = self.needed.contains(&place);
+            needed.then(|| self.proven(place)).flatten()
+        })
+    }
+
+    /// Every offset that is proven so far, also of what only helps to find another.
+    #[must_use]
+    pub fn all_proven(&self) -> Proven {
+        let places = self.needed.iter();
+        places
+            .filter_map(|place| Some((*place, self.proven(*place)?)))
+            .collect()
     }
 
     /// The searches for a place along some ways that have seen samples.

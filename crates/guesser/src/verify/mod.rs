@@ -13,9 +13,9 @@ use shared::offsets::Field;
 use crate::fields::Event;
 use crate::fields::Kind;
 use crate::fields::Place;
+use crate::proven::Proven;
 use crate::sample::camera::Shot;
 use crate::sample::camera::Witness;
-use crate::solve::Solver;
 use crate::way::Order;
 use crate::way::Read;
 use crate::way::Way;
@@ -30,17 +30,17 @@ pub struct Verification {
 }
 
 impl Verification {
-    /// A check of proven fields that has seen nothing.
+    /// A check of these fields that has seen nothing.
     ///
     /// # Errors
     /// If they do not fit into one request.
-    pub fn new(solver: &Solver, proven: &[Field]) -> anyhow::Result<Self> {
+    pub fn new(proven: &Proven, fields: &[Field]) -> anyhow::Result<Self> {
         let mut orders = Vec::new();
         for event in Event::ALL {
             let mut order = Order::new(event);
             let mut points = Vec::new();
-            for field in proven {
-                add(&mut order, &mut points, solver, Place::Field(*field))?;
+            for field in fields {
+                add(&mut order, &mut points, proven, Place::Field(*field))?;
             }
             if !points.is_empty() {
                 orders.push((Rc::new(order), points));
@@ -69,10 +69,10 @@ impl Verification {
 fn add(
     order: &mut Order,
     points: &mut Vec<Point>,
-    solver: &Solver,
+    proven: &Proven,
     place: Place,
 ) -> anyhow::Result<()> {
-    let Some(offset) = solver.proven(place) else {
+    let Some(offset) = proven.offset(place) else {
         return Ok(());
     };
     let event = order.event();
@@ -84,7 +84,7 @@ fn add(
         bail!("{place} does not fit into one request");
     };
     let spec = place.spec();
-    let ways = solver.proven_ways(spec.searched_at());
+    let ways = proven.ways(spec.searched_at());
     for way in ways.into_iter().filter(|way| way.event == event) {
         let (parent, along) = (way.parent(), way.clone());
         let (own, beside) = match (&spec.kind, parent) {

@@ -1,0 +1,321 @@
+//! Captures of a kernel made of bytes: what is written is read, what is replayed ends as the run did,
+//! and what makes no sense is refused. No byte of a real kernel is here.
+
+use std::env;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::symlink;
+use std::time::Duration;
+
+use super::*;
+use crate::fields::Event;
+use crate::guess::guess;
+use crate::sample::camera::Witness as _;
+use crate::solve::sample::Expected;
+use crate::solve::sample::View;
+use crate::solve::sample::Worth;
+use crate::solve::verdict::Finding;
+use crate::way::Order;
+use crate::way::Way;
+
+const FIELDS: &[Field] = &[
+    Field::SkBuffNfct,
+    Field::NfConnTupleOrig,
+    Field::NfConnTupleReply,
+    Field::NfConnMark,
+];
+const NFCT_AT: usize = 16;
+const ORIG_AT: usize = 8;
+const REPLY_AT: usize = 56;
+const MARK_AT: usize = 100;
+const CONNECTIONS: u64 = 6;
+/// A capture that an older version of this program wrote.
+const KEPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/replay/synthetic.capture");
+
+fn kernel() -> KernelIdentity {
+    KernelIdentity {
+        release: "6.12-synthetic".into(),
+        version: "#1".into(),
+        machine: "x86_64".into(),
+        build_id: None,
+    }
+}
+
+fn bytes(field: Field, value: &[u8], bits: u32) -> (Place, Expected) {
+    let expected = Expected::Bytes {
+        bytes: value.to_vec(),
+        worth: Worth::Given(bits),
+    };
+    (Place::Field(field), expected)
+}
+
+/// One packet of a connection: an `sk_buff` of 40 bytes, and behind it an `nf_conn` of 112.
+fn sample(order: &Order, id: u64) -> Sample {
+    let address = 0xffff_8880_0000_0000 + id * 0x400;
+    let tuple = |salt: u8| -> Vec<u8> {
+        (0..40_u8)
+            .map(|at| (at * 5) ^ salt.wrapping_mul(id as u8))
+            .collect()
+    };
+    let (orig, reply) = (tuple(31), tuple(77));
+    let mark = 0xabad_0000 + id as u32;
+    let mut sk_buff = vec![0; 40];
+    sk_buff[NFCT_AT..][..8].copy_from_slice(&(address | 2).to_ne_bytes());
+    let mut nf_conn = vec![0x5a; 112];
+    nf_conn[ORIG_AT..][..40].copy_from_slice(&orig);
+    nf_conn[REPLY_AT..][..40].copy_from_slice(&reply);
+    nf_conn[MARK_AT..][..4].copy_from_slice(&mark.to_ne_bytes());
+    let view = |way: &Way| {
+        let (address, bytes) = match way.steps.as_slice() {
+            [] => (address - 0x100, sk_buff.clone()),
+            [step] if step.offset as usize == NFCT_AT => (address, nf_conn.clone()),
+            _ => (0, Vec::new()),
+        };
+        View {
+            way: way.clone(),
+            address,
+            parent_address: 0xffff_8880_0000_0000,
+            bytes,
+        }
+    };
+    Sample {
+        name: format!("packet of connection {id}"),
+        event: Event::Packet,
+        expected: vec![
+            (
+                Place::Field(Field::SkBuffNfct),
+                Expected::Object { id, tag: 2 },
+            ),
+            bytes(Field::NfConnTupleOrig, &orig, 60),
+            bytes(Field::NfConnTupleReply, &reply, 60),
+            bytes(Field::NfConnMark, &mark.to_ne_bytes(), 20),
+        ],
+        views: order.reads().map(|read| view(&read.way)).collect(),
+    }
+}
+
+/// A run as the experiment makes it, its findings and its capture.
+fn run() -> (Vec<Finding>, Capture) {
+    let mut search = Search::new(FIELDS, true);
+    let mut next = 1;
+    guess(&mut search, |search| {
+        for id in next..next + CONNECTIONS {
+            let order = search.order(Event::Packet).unwrap();
+            search.take(sample(&order, id));
+        }
+        next += CONNECTIONS;
+        Ok(())
+    })
+    .unwrap();
+    let findings = search.solver.findings();
+    (findings, Capture::of(&kernel(), FIELDS, search))
+}
+
+#[test]
+fn a_replay_ends_as_the_run_did() {
+    let (findings, capture) = run();
+    let offsets: Vec<_> = findings.iter().map(Finding::offset).collect();
+    let true_ones = [NFCT_AT, ORIG_AT, REPLY_AT, MARK_AT];
+    assert_eq!(offsets, true_ones.map(|at| Some(at as u32)));
+    let again = decode(&encode(&capture).unwrap()).unwrap();
+    assert_eq!(again, capture);
+    assert_eq!(again.search().solver.findings(), findings);
+}
+
+/// Every kind of value, each at a place of its kind, at every event.
+fn varied() -> Capture {
+    let at = Duration::from_millis;
+    let values = [
+        (
+            Place::Field(Field::TcpSockSrttUs),
+            Expected::Shifted {
+                value: 3,
+                shift: 3,
+                worth: Worth::Drawn(9),
+            },
+        ),
+        (
+            Place::Field(Field::SkBuffTransportHeader),
+            Expected::Index {
+                landmark: vec![7, 0],
+                further_bytes: -2,
+                bits: 5,
+            },
+        ),
+        (
+            Place::Field(Field::NfConnTimeout),
+            Expected::Deadline {
+                ahead_s: 70_000,
+                between: (at(5), at(9)),
+            },
+        ),
+        (Place::Field(Field::SkBuffNfct), Expected::Null),
+        (Place::Field(Field::SkBuffHead), Expected::Address),
+        (
+            Place::Field(Field::SkBuffSk),
+            Expected::Object { id: 1, tag: 0 },
+        ),
+        (Place::SockSocket, Expected::Object { id: 2, tag: 0 }),
+        (Place::Field(Field::SocketSk), Expected::Back),
+        bytes(Field::Flowi4Daddr, &[127, 0, 0, 9], 23),
+        bytes(Field::Flowi6Daddr, &[9; 16], 23),
+        bytes(Field::SockDport, &[9, 9], 15),
+    ];
+    let sample = |event: Event| {
+        let shown = Way::to_shown(event);
+        let ways = [
+            shown.clone(),
+            shown.then(Place::Field(Field::SkBuffSk), 8),
+            shown.then(Place::Field(Field::SkBuffHead), 16),
+            shown
+                .then(Place::Field(Field::SkBuffSk), 8)
+                .then(Place::SockSocket, 24),
+        ];
+        let view = |way| View {
+            way,
+            address: 0xffff_8880_0000_1000,
+            parent_address: 0xffff_8880_0000_2000,
+            bytes: (0..96).map(|byte| byte / 8 * 23).collect(),
+        };
+        Sample {
+            name: String::new(),
+            event,
+            expected: values.to_vec(),
+            views: ways.map(view).to_vec(),
+        }
+    };
+    Capture {
+        kernel: kernel(),
+        machine: Machine::HERE,
+        fields: Field::ALL.iter().copied().map(Place::Field).collect(),
+        rounds: vec![Event::ALL.map(sample).to_vec(); 2],
+    }
+}
+
+#[test]
+fn every_kind_of_value_is_read_as_it_was_written() {
+    let capture = varied();
+    let bytes = encode(&capture).unwrap();
+    assert_eq!(decode(&bytes).unwrap(), capture);
+    // It makes no sense, so it proves nothing.
+    let findings = capture.search().solver.findings();
+    assert!(findings.iter().all(|finding| finding.offset().is_none()));
+}
+
+#[test]
+fn what_an_older_version_wrote_is_read() {
+    let (findings, capture) = run();
+    if env::var_os("BLESS").is_some() {
+        fs::write(KEPT, encode(&capture).unwrap()).unwrap();
+    }
+    let kept = read(Path::new(KEPT)).unwrap();
+    assert_eq!(kept.search().solver.findings(), findings);
+}
+
+#[test]
+fn a_file_is_for_its_owner_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("capture");
+    check_destination(&file).unwrap();
+    let (_, capture) = run();
+    record(&file, &capture).unwrap();
+    let mode = fs::metadata(&file).unwrap().permissions().mode();
+    assert_eq!(mode & 0o7777, 0o600);
+    assert_eq!(read(&file).unwrap(), capture);
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+
+    let link = dir.path().join("link");
+    symlink(&file, &link).unwrap();
+    for elsewhere in [
+        &link,
+        dir.path(),
+        Path::new("/dev/null"),
+        Path::new("/no/such"),
+    ] {
+        assert!(check_destination(elsewhere).is_err(), "{elsewhere:?}");
+    }
+}
+
+#[test]
+fn samples_of_another_kind_of_machine_are_not_solved() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("capture");
+    let (_, mut capture) = run();
+    capture.machine.big_endian ^= true;
+    record(&file, &capture).unwrap();
+    let error = read(&file).unwrap_err().to_string();
+    assert!(error.contains("another kind of machine"), "{error}");
+}
+
+/// Changes one thing in a capture and says why it is refused then.
+fn refused(change: impl Fn(&mut Capture)) -> String {
+    let (_, mut capture) = run();
+    change(&mut capture);
+    encode(&capture).unwrap_err().to_string()
+}
+
+#[test]
+fn what_is_out_of_bounds_is_refused() {
+    let first = |change: fn(&mut Sample)| refused(move |capture| change(&mut capture.rounds[0][0]));
+    for (said, why) in [
+        (
+            refused(|capture| capture.fields[1] = Place::SockSocket),
+            "the list of fields makes no sense",
+        ),
+        (
+            refused(|capture| capture.fields[1] = capture.fields[0]),
+            "the list of fields makes no sense",
+        ),
+        (
+            refused(|capture| capture.rounds = vec![Vec::new(); 1000]),
+            "more samples than a run takes",
+        ),
+        (
+            first(|sample| sample.name = "x".repeat(1000)),
+            "sample 1: its name is too long",
+        ),
+        (
+            first(|sample| sample.views[0].bytes = vec![0; 1 << 20]),
+            "sample 1: more bytes than are read at once",
+        ),
+        (
+            first(|sample| sample.views[0].way.event = Event::Route4),
+            "sample 1: a way leads nowhere",
+        ),
+        (
+            first(|sample| {
+                let way = &sample.views[0].way;
+                sample.views[0].way = way.then(Place::Field(Field::NfConnMark), 0);
+            }),
+            "sample 1: a way leads nowhere",
+        ),
+    ] {
+        assert_eq!(said, format!("offsets capture is corrupt: {why}"));
+    }
+    for expected in [
+        Expected::Shifted {
+            value: 1,
+            shift: 32,
+            worth: Worth::Drawn(1),
+        },
+        Expected::Bytes {
+            bytes: vec![1],
+            worth: Worth::Given(u32::MAX),
+        },
+        Expected::Index {
+            landmark: Vec::new(),
+            further_bytes: 0,
+            bits: 1,
+        },
+        Expected::Deadline {
+            ahead_s: 1,
+            between: (Duration::from_secs(2), Duration::from_secs(1)),
+        },
+    ] {
+        let said = refused(|capture| capture.rounds[0][0].expected[0].1 = expected.clone());
+        assert!(
+            said.ends_with("an expected value is out of range"),
+            "{said}"
+        );
+    }
+}
