@@ -17,6 +17,7 @@ use crate::fields::Place;
 use crate::fields::SPECS;
 use crate::solve::sample::Expected;
 use crate::solve::sample::Sample;
+use crate::solve::sample::View;
 use crate::solve::sample::Worth;
 use crate::way::MAX_PIECES;
 use crate::way::PIECE_BYTES;
@@ -93,6 +94,13 @@ fn check_sample(sample: &Sample) -> Result<(), &'static str> {
     if seen > MAX_SEEN_BYTES {
         return Err("more bytes than are read at once");
     }
+    let fits = |view: &View| {
+        let last = view.way.steps.last();
+        let end = last.map_or(Some(sample.event.shows()), |step| {
+            step.pointer.spec().leads_to()
+        });
+        end.is_some_and(|end| view.bytes.len() <= end.window_bytes() as usize)
+    };
     let leads = |way: &Way| {
         let pointers = way.steps.iter().all(|step| {
             let spec = step.pointer.spec();
@@ -102,6 +110,9 @@ fn check_sample(sample: &Sample) -> Result<(), &'static str> {
     };
     if !sample.views.iter().all(|view| leads(&view.way)) {
         return Err("a way leads nowhere");
+    }
+    if !sample.views.iter().all(fits) {
+        return Err("a struct is larger than it is searched");
     }
     Ok(())
 }

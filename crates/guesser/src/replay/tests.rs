@@ -279,6 +279,10 @@ fn what_is_out_of_bounds_is_refused() {
             "sample 1: more bytes than are read at once",
         ),
         (
+            first(|sample| sample.views[0].bytes = vec![0; 520]),
+            "sample 1: a struct is larger than it is searched",
+        ),
+        (
             first(|sample| sample.views[0].way.event = Event::Route4),
             "sample 1: a way leads nowhere",
         ),
