@@ -186,6 +186,7 @@ fn confirm(
     laboratory: &mut Laboratory<'_, '_>,
     timing: &mut Timing,
 ) -> anyhow::Result<Option<Outcome>> {
+    laboratory.watch.progress.phase(|| "verifying the cache");
     let findings = known.findings;
     let fields: Vec<Field> = findings.iter().map(|finding| finding.field).collect();
     let mut verification = Verification::new(&known.proven, &fields, &laboratory.marks)?;

@@ -101,11 +101,12 @@ fn replayed(
     timing.lap("read");
     let kernel = capture.kernel.clone();
     let search = capture.search();
-    let findings = search.solver.findings().into_iter();
+    let findings = search.solver.findings();
     timing.lap("solve");
     if cli.explain {
-        explain(&search, &search.solver.findings());
+        explain(&search, &findings);
     }
+    let findings = findings.into_iter();
     let results = findings.map(|finding| compare(finding, None)).collect();
     log::warn!("replayed, not verified: no fresh connection confirmed these offsets");
     Ok((kernel, results))

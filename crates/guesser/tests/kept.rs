@@ -78,7 +78,7 @@ fn a_capture_replays_as_the_run_went_and_without_privilege() {
         assert_eq!(said.json()[key], live[key]);
     }
     let explained = guesser(dir.path(), "--replay capture -o /dev/null --explain");
-    assert!(explained.err.contains("sk_buff._nfct: 64 places"));
+    assert!(explained.err.contains("sk_buff._nfct"));
 
     let copy = dir.path().join("guesser");
     fs::copy(GUESSER, &copy).unwrap();
