@@ -74,7 +74,7 @@ struct Laboratory<'obj, 'run> {
 
 impl Laboratory<'_, '_> {
     /// Runs a round of experiments that a witness looks at.
-    fn round(&mut self, witness: &mut dyn Witness) -> anyhow::Result<()> {
+    fn round(&mut self, witness: &mut dyn Witness, number: u32) -> anyhow::Result<()> {
         let mut watched = self.watch.over(witness);
         let mut camera = Camera {
             hooks: &mut self.hooks,
@@ -83,7 +83,7 @@ impl Laboratory<'_, '_> {
             tally: &mut self.tally,
             witness: &mut watched,
         };
-        let round = plan::round(&mut camera, &mut self.grounds);
+        let round = plan::round(&mut camera, &mut self.grounds, number);
         self.watch.outcome(round)
     }
 }
@@ -190,7 +190,7 @@ fn confirm(
     let findings = known.findings;
     let fields: Vec<Field> = findings.iter().map(|finding| finding.field).collect();
     let mut verification = Verification::new(&known.proven, &fields, &laboratory.marks)?;
-    laboratory.round(&mut verification)?;
+    laboratory.round(&mut verification, 0)?;
     timing.lap("verify");
     let contradicted = verification.contradicted();
     let doubtful: Vec<&str> = fields
@@ -225,12 +225,12 @@ fn attempt(
             laboratory.marks.clone(),
         );
         search.solver.give_up(given_up);
-        let mut number = 0;
+        let mut rounds = 0..;
         guess(&mut search, |search| {
-            number += 1;
-            let so_far = || format!("round {number}: {search}");
+            let number = rounds.next().unwrap_or(u32::MAX);
+            let so_far = || format!("round {}: {search}", number.saturating_add(1));
             laboratory.watch.progress.phase(so_far);
-            laboratory.round(search)
+            laboratory.round(search, number)
         })?;
         let mut findings = search.solver.findings();
         timing.lap("sample and solve");
@@ -242,7 +242,7 @@ fn attempt(
         laboratory.watch.progress.phase(|| "verifying");
         let mut verification =
             Verification::new(&search.solver.all_proven(), &proven, &laboratory.marks)?;
-        laboratory.round(&mut verification)?;
+        laboratory.round(&mut verification, 0)?;
         timing.lap("verify");
         let contradicted = verification.contradicted();
         if !contradicted.is_empty() && again {

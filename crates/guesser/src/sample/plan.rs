@@ -44,11 +44,15 @@ const ANSWERS: usize = 2;
 /// Lookups per cause.
 const LOOKUPS: usize = 2;
 
-/// Runs one round.
+/// Runs one round; `number` counts them from 0.
 ///
 /// # Errors
 /// If an experiment cannot be made.
-pub fn round(camera: &mut Camera<'_, '_>, grounds: &mut Grounds) -> anyhow::Result<()> {
+pub fn round(
+    camera: &mut Camera<'_, '_>,
+    grounds: &mut Grounds,
+    number: u32,
+) -> anyhow::Result<()> {
     if !grounds.tracked.is_empty() && is_open(camera, TRACKED) {
         let mut flows = FLOWS;
         camera.random.shuffle(&mut flows);
@@ -61,7 +65,7 @@ pub fn round(camera: &mut Camera<'_, '_>, grounds: &mut Grounds) -> anyhow::Resu
         datagrams(camera, grounds)?;
     }
     if is_open(camera, STREAM) || is_open(camera, SOCKETS) {
-        streams(camera, grounds)?;
+        streams(camera, grounds, number)?;
     }
     for (places, lookup) in [
         (ROUTES4, route::lookup4 as Lookup),
@@ -99,7 +103,11 @@ fn datagrams(camera: &mut Camera<'_, '_>, grounds: &mut Grounds) -> anyhow::Resu
     Ok(())
 }
 
-fn streams(camera: &mut Camera<'_, '_>, grounds: &mut Grounds) -> anyhow::Result<()> {
+fn streams(
+    camera: &mut Camera<'_, '_>,
+    grounds: &mut Grounds,
+    number: u32,
+) -> anyhow::Result<()> {
     let mut pairs = Vec::new();
     for index in 0..STREAMS {
         let ground = grounds.any(index);
@@ -108,7 +116,7 @@ fn streams(camera: &mut Camera<'_, '_>, grounds: &mut Grounds) -> anyhow::Result
     }
     stream::ask(&pairs)?;
     for _ in 0..ANSWERS {
-        stream::round_trips(camera, &mut pairs)?;
+        stream::round_trips(camera, &mut pairs, number)?;
     }
     for pair in &mut pairs {
         stream::sample_server(camera, pair)?;

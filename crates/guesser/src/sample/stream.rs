@@ -4,8 +4,10 @@
 
 use std::cell::Cell;
 use std::hint;
+use std::ops::Range;
 use std::os::fd::AsFd as _;
 use std::os::fd::OwnedFd;
+use std::thread;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -39,8 +41,15 @@ use crate::fields::Event;
 
 /// A handshake over loopback takes microseconds; a machine that takes longer than this is lost.
 const PATIENCE_MS: u16 = 2000;
-/// From this many microseconds the time to an answer is drawn.
-const ANSWER_US: std::ops::Range<u32> = 20..270;
+/// From so many microseconds the time to an answer is drawn at first.
+const ANSWER_US: Range<u32> = 20..270;
+/// Each further round draws from so many times as much: a kernel with a coarse clock sees short times
+/// as none.
+const LONGER: u32 = 4;
+/// Then the kernel would acknowledge without an answer (`TCP_DELACK_MIN`).
+const LONGEST_US: u32 = 30_000;
+/// To be on time, a wait ends with so much of it awake.
+const AWAKE: Duration = Duration::from_micros(200);
 
 /// A connection and both its ends.
 #[derive(Debug)]
@@ -140,21 +149,32 @@ pub fn ask(pairs: &[Pair]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Answers each client after a random time of its own, and takes a sample of each then, whose byte
-/// asks anew.
+/// Answers each client after a random time of its own, in later rounds a longer one, and takes a sample
+/// of each then, whose byte asks anew.
 ///
 /// # Errors
 /// If a connection fails.
-pub fn round_trips(camera: &mut Camera<'_, '_>, pairs: &mut [Pair]) -> anyhow::Result<()> {
+pub fn round_trips(
+    camera: &mut Camera<'_, '_>,
+    pairs: &mut [Pair],
+    round: u32,
+) -> anyhow::Result<()> {
     let began = Instant::now();
+    let longest_us = ANSWER_US.end.saturating_mul(LONGER.saturating_pow(round));
     let mut due: Vec<(Duration, usize)> = (0..pairs.len())
         .map(|index| {
-            let wait = camera.random.between(ANSWER_US.start, ANSWER_US.end);
+            let wait = camera
+                .random
+                .between(ANSWER_US.start, longest_us.min(LONGEST_US));
             (Duration::from_micros(wait.into()), index)
         })
         .collect();
     due.sort_unstable();
     for (wait, index) in due {
+        let left = wait.saturating_sub(began.elapsed());
+        if left > 2 * AWAKE {
+            thread::sleep(left - AWAKE);
+        }
         while began.elapsed() < wait {
             hint::spin_loop();
         }

@@ -34,10 +34,13 @@ use sample::Sample;
 use track::Sight;
 use track::Track;
 
-/// A pointer with more candidates than this is not followed yet: more samples come first.
+/// So many candidates of a pointer are followed at a time; with more, samples that drop some come
+/// first.
 const MAX_BRANCHES: usize = 12;
-/// Values that a pointer must have shown before it is followed.
+/// Values that a pointer must have shown before it is followed, and before more samples of it are no
+/// longer waited for.
 const MIN_VALUES: usize = 2;
+const ENOUGH_VALUES: usize = 24;
 
 /// The searches for a set of fields.
 #[derive(Debug, Clone)]
@@ -112,11 +115,13 @@ impl Solver {
                 .copied()
                 .filter(|&offset| self.is_refuted(track, offset))
                 .collect();
-            let told_apart = track.evidence.distinct() >= MIN_VALUES;
-            let follow = told_apart && alive.len() - dead.len() <= MAX_BRANCHES;
+            let values = track.evidence.distinct();
+            let few = alive.len() - dead.len() <= MAX_BRANCHES;
+            let follow = values >= MIN_VALUES && few || values >= ENOUGH_VALUES;
             let (way, pointer) = (track.way.clone(), track.spec.place);
             self.tracks[index].refute(self.samples, |offset| dead.contains(&offset));
-            for offset in alive.into_iter().filter(|offset| !dead.contains(offset)) {
+            let left = alive.into_iter().filter(|offset| !dead.contains(offset));
+            for offset in left.take(MAX_BRANCHES) {
                 let behind = way.then(pointer, offset);
                 if follow && !self.tracks.iter().any(|track| track.way == behind) {
                     self.enter(to, &behind);

@@ -91,6 +91,8 @@ impl Track {
     pub fn observe(&mut self, sample: u32, expected: &Expected, sight: Sight<'_>) {
         let tag_mask = self.spec.tag_mask();
         let bytes = sight.bytes;
+        // A list within a struct points into it.
+        let own = sight.address..sight.address.saturating_add(bytes.len() as u64);
         match expected {
             Expected::Bytes {
                 bytes: value,
@@ -115,8 +117,6 @@ impl Track {
                 self.evidence.add(&value.to_ne_bytes(), *worth);
             }
             Expected::Object { id, tag } => {
-                // A list within the struct points into it.
-                let own = sight.address..sight.address.saturating_add(bytes.len() as u64);
                 self.retain(sample, bytes, |candidate| {
                     word_at(bytes, candidate.offset).is_some_and(|word| {
                         word & tag_mask == *tag
@@ -133,7 +133,8 @@ impl Track {
             }
             Expected::Address => {
                 self.retain(sample, bytes, |candidate| {
-                    word_at(bytes, candidate.offset).is_some_and(is_kernel_address)
+                    word_at(bytes, candidate.offset)
+                        .is_some_and(|word| is_kernel_address(word) && !own.contains(&word))
                 });
                 self.evidence.add(&sample.to_ne_bytes(), Worth::Given(0));
             }

@@ -131,6 +131,13 @@ impl Solver {
             }
             _ => bits_of(&tracks),
         };
+        // A listener has neither peer nor packets: what is right for it alone may be a copy.
+        if tracks
+            .iter()
+            .all(|track| track.way.event == Event::SockState)
+        {
+            together.bits = 0;
+        }
         together
     }
 
