@@ -40,6 +40,8 @@ impl FromIterator<(Place, u32)> for Proven {
 mod tests {
     use shared::offsets::Field;
 
+    use std::slice;
+
     use super::*;
     use crate::fields::Event;
 
@@ -50,7 +52,7 @@ mod tests {
         let sk = Place::Field(Field::SkBuffSk);
         let proven: Proven = [(nfct, 104), (ct_net, 136), (sk, 24)].into_iter().collect();
         let packet = Way::to_shown(Event::Packet);
-        assert_eq!(proven.ways(Struct::SkBuff), [packet.clone()]);
+        assert_eq!(proven.ways(Struct::SkBuff), slice::from_ref(&packet));
         assert_eq!(
             proven.ways(Struct::Net),
             [packet.then(nfct, 104).then(ct_net, 136)]
