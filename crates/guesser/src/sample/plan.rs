@@ -103,11 +103,7 @@ fn datagrams(camera: &mut Camera<'_, '_>, grounds: &mut Grounds) -> anyhow::Resu
     Ok(())
 }
 
-fn streams(
-    camera: &mut Camera<'_, '_>,
-    grounds: &mut Grounds,
-    number: u32,
-) -> anyhow::Result<()> {
+fn streams(camera: &mut Camera<'_, '_>, grounds: &mut Grounds, number: u32) -> anyhow::Result<()> {
     let mut pairs = Vec::new();
     for index in 0..STREAMS {
         let ground = grounds.any(index);

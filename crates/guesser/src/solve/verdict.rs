@@ -9,6 +9,7 @@ use shared::offsets::Status;
 use super::Solver;
 use super::evidence::ENOUGH_BITS;
 use super::track::Track;
+use crate::fields::Event;
 use crate::fields::Kind;
 use crate::fields::Place;
 use crate::fields::Spec;
