@@ -1,8 +1,6 @@
 //! One round of experiments: everything that tells fields from their copies, in random order where
 //! order could matter, and nothing for fields of which enough is known.
 
-use std::ops::Range;
-
 use shared::offsets::Field;
 
 use super::camera::Camera;
@@ -32,12 +30,16 @@ const FLOWS: [(usize, Nat); 6] = [
     (2, Nat::KINDS[2]),
 ];
 /// How often a datagram is sent in each state.
-const DATAGRAMS: [(State, Range<usize>); 4] = [
-    (State::Bound, 0..10),
-    (State::Connected, 0..4),
-    (State::Dissolved, 0..4),
-    (State::Group, 0..3),
+const DATAGRAMS: [(State, usize); 4] = [
+    (State::Bound, 10),
+    (State::Connected, 5),
+    (State::Dissolved, 5),
+    (State::Group, 4),
 ];
+/// Sockets of one of two families each, if nothing but the family is open.
+const FAMILIES: usize = 24;
+/// Packets that must show no connection, if nothing but connections is open.
+const STRANGERS: usize = 2;
 /// TCP connections, and how often each is answered.
 const STREAMS: usize = 8;
 const ANSWERS: usize = 2;
@@ -62,7 +64,11 @@ pub fn round(
         }
     }
     if is_open(camera, SOCKETS) {
-        datagrams(camera, grounds)?;
+        datagrams(camera, grounds, &DATAGRAMS)?;
+    } else if is_open(camera, FAMILY) {
+        datagrams(camera, grounds, &[(State::Bound, FAMILIES)])?;
+    } else if is_open(camera, UNTRACKED) {
+        datagrams(camera, grounds, &[(State::Bound, STRANGERS)])?;
     }
     if is_open(camera, STREAM) || is_open(camera, SOCKETS) {
         streams(camera, grounds, number)?;
@@ -89,10 +95,14 @@ pub fn round(
 
 type Lookup = fn(&mut Camera<'_, '_>, &mut Ground, Cause) -> anyhow::Result<bool>;
 
-fn datagrams(camera: &mut Camera<'_, '_>, grounds: &mut Grounds) -> anyhow::Result<()> {
-    let mut states: Vec<State> = DATAGRAMS
-        .into_iter()
-        .flat_map(|(state, times)| times.map(move |_| state))
+fn datagrams(
+    camera: &mut Camera<'_, '_>,
+    grounds: &mut Grounds,
+    times: &[(State, usize)],
+) -> anyhow::Result<()> {
+    let mut states: Vec<State> = times
+        .iter()
+        .flat_map(|(state, times)| [*state].repeat(*times))
         .collect();
     camera.random.shuffle(&mut states);
     for (index, state) in states.into_iter().enumerate() {
@@ -177,7 +187,6 @@ const SOCKETS: &[Place] = &[
     Place::Field(Field::SockRcvSaddr),
     Place::Field(Field::SockDport),
     Place::Field(Field::SockNum),
-    Place::Field(Field::SockFamily),
     Place::Field(Field::SockNet),
     Place::Field(Field::SockV6Daddr),
     Place::Field(Field::SockV6RcvSaddr),
@@ -187,6 +196,8 @@ const SOCKETS: &[Place] = &[
     Place::SockSocket,
     Place::SocketIno,
 ];
+const FAMILY: &[Place] = &[Place::Field(Field::SockFamily)];
+const UNTRACKED: &[Place] = &[Place::Field(Field::SkBuffNfct)];
 const STREAM: &[Place] = &[
     Place::Field(Field::TcpSockSrttUs),
     Place::Field(Field::TcpSockMdevUs),

@@ -287,11 +287,14 @@ fn remember(fallen: &mut Vec<u32>, offset: u32) {
 /// Where a landmark begins, and so many bytes further. Mostly one place; but an earlier packet of the
 /// same socket may still be in memory behind this one.
 pub fn indices_of(buffer: &[u8], landmark: &[u8], further_bytes: i32) -> Vec<u16> {
-    let Some(last) = buffer.len().checked_sub(landmark.len()) else {
-        return Vec::new();
-    };
-    let begins = (0..=last).filter(|at| buffer[*at..].starts_with(landmark));
+    // Almost every place is ruled out by its first byte.
+    let first = landmark.first();
+    let begins = buffer
+        .iter()
+        .enumerate()
+        .filter(|(at, byte)| Some(*byte) == first && buffer[*at..].starts_with(landmark));
     begins
+        .map(|(at, _)| at)
         .filter_map(|at| i32::try_from(at).ok()?.checked_add(further_bytes))
         .filter_map(|index| u16::try_from(index).ok())
         .collect()

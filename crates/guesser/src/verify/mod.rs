@@ -131,7 +131,8 @@ impl Witness for Verification {
         points.is_some_and(|(_, points)| self.check.judge(points, &shot.expected, &ours))
     }
 
-    fn is_done(&self, _places: &[Place]) -> bool {
-        false
+    fn is_done(&self, places: &[Place]) -> bool {
+        let mut points = self.orders.iter().flat_map(|(_, points)| points);
+        !points.any(|point| places.contains(&point.place))
     }
 }
