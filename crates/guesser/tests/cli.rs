@@ -2,16 +2,19 @@
 //! oracle. Needs root, unshare, script and bpftool; leaves nothing behind.
 #![expect(clippy::unwrap_used, reason = "a test proves what it unwraps")]
 
+mod said;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-use std::process::Stdio;
 use std::thread;
 use std::time::Duration;
 use std::time::Instant;
 
-use nix::unistd::geteuid;
+use said::GUESSER;
+use said::Said;
+use said::run;
 use serde_json::Value;
 use shared::kernel::KernelIdentity;
 use shared::offsets::Document;
@@ -20,42 +23,7 @@ use shared::offsets::Method;
 use shared::offsets::Status;
 use shared::offsets::codec;
 
-const GUESSER: &str = env!("CARGO_BIN_EXE_guesser");
 const PATIENCE: Duration = Duration::from_secs(30);
-
-struct Said {
-    code: i32,
-    out: Vec<u8>,
-    err: String,
-}
-
-impl Said {
-    fn json(&self) -> Value {
-        assert_eq!(self.code, 0, "{}", self.err);
-        serde_json::from_slice(&self.out).unwrap()
-    }
-
-    fn lines(&self) -> Vec<&str> {
-        self.err.lines().collect()
-    }
-}
-
-fn run(command: &mut Command) -> Said {
-    assert!(
-        geteuid().is_root(),
-        "this test measures the kernel: run it as root"
-    );
-    let output = command
-        .env_remove("SEXTANT_CONFIG")
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
-    Said {
-        code: output.status.code().expect("it ends by itself"),
-        out: output.stdout,
-        err: String::from_utf8(output.stderr).unwrap(),
-    }
-}
 
 fn guesser(args: &[&str]) -> Said {
     run(Command::new(GUESSER).args(args))

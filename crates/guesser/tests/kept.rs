@@ -2,57 +2,35 @@
 //! cache, which is believed only as far as fresh connections confirm it. Needs root and setpriv.
 #![expect(clippy::unwrap_used, reason = "a test proves what it unwraps")]
 
+mod said;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::Command;
-use std::process::Stdio;
 
-use serde_json::Value;
+use said::GUESSER;
+use said::Said;
+use said::run;
 use shared::offsets::Document;
 use shared::offsets::codec;
 
-const GUESSER: &str = env!("CARGO_BIN_EXE_guesser");
-
-struct Said {
-    code: i32,
-    out: Vec<u8>,
-    err: String,
-}
-
-impl Said {
-    fn json(&self) -> Value {
-        assert_eq!(self.code, 0, "{}", self.err);
-        serde_json::from_slice(&self.out).unwrap()
-    }
-
-    /// The only line, of a run that ended like this.
-    fn line(&self, code: i32) -> &str {
-        assert_eq!(self.code, code, "{}", self.err);
-        assert_eq!(self.err.lines().count(), 1, "{}", self.err);
-        assert!(self.out.is_empty());
-        self.err.trim_end()
-    }
-}
-
-fn run(command: &mut Command, dir: &Path) -> Said {
-    let output = command
-        .env_remove("SEXTANT_CONFIG")
-        .current_dir(dir)
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
-    Said {
-        code: output.status.code().expect("it ends by itself"),
-        out: output.stdout,
-        err: String::from_utf8(output.stderr).unwrap(),
+/// The only line, of a run that ended like this.
+fn line(said: &Said, code: i32) -> &str {
+    assert_eq!(said.code, code, "{}", said.err);
+    assert!(said.out.is_empty());
+    match said.lines()[..] {
+        [line] => line,
+        _ => panic!("not one line: {}", said.err),
     }
 }
 
 /// Runs it in this directory with these words.
 fn guesser(dir: &Path, words: &str) -> Said {
-    run(Command::new(GUESSER).args(words.split_whitespace()), dir)
+    run(Command::new(GUESSER)
+        .args(words.split_whitespace())
+        .current_dir(dir))
 }
 
 fn files(dir: &Path) -> Vec<PathBuf> {
@@ -88,7 +66,7 @@ fn a_capture_replays_as_the_run_went_and_without_privilege() {
     nobody.args(["--inh-caps", "-all", "--bounding-set", "-all"]);
     nobody.arg(&copy).args(replay.split_whitespace());
     assert_eq!(
-        run(&mut nobody, dir.path()).json()["fields"],
+        run(nobody.current_dir(dir.path())).json()["fields"],
         live["fields"]
     );
 }
@@ -113,13 +91,9 @@ fn what_is_no_capture_is_refused_in_one_line() {
     ] {
         fs::write(dir.path().join("capture"), bytes).unwrap();
         let said = guesser(dir.path(), "--replay capture");
-        assert!(said.line(3).contains(why), "{}", said.err);
+        assert!(line(&said, 3).contains(why), "{}", said.err);
     }
-    assert!(
-        guesser(dir.path(), "--replay absent")
-            .line(3)
-            .contains("No such file")
-    );
+    assert!(line(&guesser(dir.path(), "--replay absent"), 3).contains("No such file"));
 }
 
 #[test]
@@ -135,7 +109,7 @@ fn what_makes_no_sense_together_is_wrong_usage() {
         "--record x --method btf",
         "--record x --cache .",
     ] {
-        guesser(dir.path(), words).line(2);
+        line(&guesser(dir.path(), words), 2);
     }
     assert!(files(dir.path()).is_empty());
 }
@@ -151,7 +125,7 @@ fn a_place_where_nothing_can_be_kept_is_refused_before_any_work() {
         "--cache no/such/dir",
         "--cache file",
     ] {
-        guesser(dir.path(), words).line(3);
+        line(&guesser(dir.path(), words), 3);
     }
     assert_eq!(files(dir.path()).len(), 1);
 }

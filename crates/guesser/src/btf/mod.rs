@@ -1,7 +1,7 @@
 //! What the kernel's own type information says of a field. Only a cross-check, unless asked for: on
-//! kernels with randomised structs it can be wrong, and many kernels have none. [`mod@path`] says
-//! which members lead to a field, [`walk`] follows them, [`mod@format`] finds types and members in the
-//! bytes, whose outer form is [`header`]'s.
+//! kernels with randomised structs it can be wrong, and many kernels have none. `path` says
+//! which members lead to a field, `walk` follows them, `format` finds types and members in the
+//! bytes, whose outer form is `header`'s.
 
 mod format;
 mod header;

@@ -1,5 +1,5 @@
 //! A capture: everything that the solver was given in one run, so that the same search can be made
-//! again anywhere, without privilege and without that kernel. [`form`] is how it is written and what a
+//! again anywhere, without privilege and without that kernel. `form` is how it is written and what a
 //! reader refuses. It holds kernel memory: it goes to files of mode 0600, and never into a log.
 
 mod form;
