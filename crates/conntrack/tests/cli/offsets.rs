@@ -79,7 +79,7 @@ fn offsets_that_cannot_be_used_are_refused_and_never_replaced_by_netlink() {
             b"#!/bin/sh\nexit 0\n# long enough".to_vec(),
             "not an offsets document",
         ),
-        (bytes(&newer), "schema 2, this program reads 1"),
+        (bytes(&newer), "version 2, this program reads 1"),
         (vec![0; 1 << 20], "too long"),
         ([whole.clone(), vec![0]].concat(), "too long"),
         (corrupt, "corrupt"),

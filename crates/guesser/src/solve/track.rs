@@ -17,6 +17,9 @@ const DEADLINE_BITS: u32 = 12;
 /// An address of an object that nobody else has; far below its entropy.
 const BACK_BITS: u32 = 16;
 
+/// The head of a list and what lies beside it.
+const LIST_BYTES: u64 = 32;
+
 /// An offset that is still possible.
 #[derive(Debug, Clone, Default)]
 struct Candidate {
@@ -91,8 +94,12 @@ impl Track {
     pub fn observe(&mut self, sample: u32, expected: &Expected, sight: Sight<'_>) {
         let tag_mask = self.spec.tag_mask();
         let bytes = sight.bytes;
-        // A list within a struct points into it.
-        let own = sight.address..sight.address.saturating_add(bytes.len() as u64);
+        // An empty list points to itself. What lies further away may be another object: the window
+        // is larger than the struct, and the next page may hold what is pointed to.
+        let is_list = |offset: u32, word: u64| {
+            let slot = sight.address.wrapping_add(u64::from(offset));
+            word.abs_diff(slot) < LIST_BYTES
+        };
         match expected {
             Expected::Bytes {
                 bytes: value,
@@ -120,7 +127,7 @@ impl Track {
                 self.retain(sample, bytes, |candidate| {
                     word_at(bytes, candidate.offset).is_some_and(|word| {
                         word & tag_mask == *tag
-                            && !own.contains(&word)
+                            && !is_list(candidate.offset, word)
                             && candidate.addresses.agree(*id, word & !tag_mask)
                     })
                 });
@@ -133,8 +140,9 @@ impl Track {
             }
             Expected::Address => {
                 self.retain(sample, bytes, |candidate| {
-                    word_at(bytes, candidate.offset)
-                        .is_some_and(|word| is_kernel_address(word) && !own.contains(&word))
+                    word_at(bytes, candidate.offset).is_some_and(|word| {
+                        is_kernel_address(word) && !is_list(candidate.offset, word)
+                    })
                 });
                 self.evidence.add(&sample.to_ne_bytes(), Worth::Given(0));
             }
@@ -320,7 +328,11 @@ fn number_at(bytes: &[u8], offset: u32) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
+    use shared::offsets::Field;
+
     use super::*;
+    use crate::fields::Event;
+    use crate::fields::Place;
 
     #[test]
     fn a_landmark_is_found_wherever_it_is() {
@@ -333,5 +345,24 @@ mod tests {
         ] {
             assert_eq!(indices_of(buffer, landmark, further), indices);
         }
+    }
+
+    #[test]
+    fn a_list_is_no_object_but_a_neighbour_may_be_one() {
+        let address = 0xffff_8880_0000_4000_u64;
+        let way = Way::to_shown(Event::Packet);
+        let mut track = Track::new(Place::Field(Field::SkBuffSk).spec(), way);
+        let mut bytes = vec![0; 512];
+        for (at, word) in [(64, address + 64), (72, address + 64), (104, address + 256)] {
+            bytes[at..at + 8].copy_from_slice(&word.to_ne_bytes());
+        }
+        let sight = Sight {
+            bytes: &bytes,
+            address,
+            parent_address: address,
+            buffer: &[],
+        };
+        track.observe(1, &Expected::Object { id: 1, tag: 0 }, sight);
+        assert_eq!(track.alive().as_deref(), Some(&[104][..]));
     }
 }
