@@ -83,6 +83,7 @@ mod tests {
     fn unexpected(exit: i32, run: &Testimony) -> Vec<String> {
         let condition = Condition {
             fields: FieldSet::Conntrack,
+            hook: "auto".into(),
             name: "no bpf".into(),
             append: String::new(),
             smp: 2,

@@ -197,8 +197,10 @@ fn run_under(condition: &Condition, guest: Guest) -> anyhow::Result<Testimony> {
     } else {
         ""
     };
-    let fields = condition.fields.name();
-    let told = guest.play(&format!("condition.sh {fields} {modules} {launcher}"))?;
+    let (fields, hook) = (condition.fields.name(), &condition.hook);
+    let told = guest.play(&format!(
+        "condition.sh {fields} {hook} {modules} {launcher}"
+    ))?;
 
     // A condition that does not hold would prove nothing.
     let processors: u32 = told.one("processors")?.parse()?;

@@ -86,6 +86,10 @@ pub struct Kernel {
     pub conditions: Vec<Condition>,
 }
 
+fn any_hook() -> String {
+    "auto".into()
+}
+
 const fn of_the_pipeline() -> FieldSet {
     FieldSet::Conntrack
 }
@@ -179,6 +183,9 @@ pub struct Condition {
     /// The fields that are asked for: those of the pipeline, if not said.
     #[serde(default = "of_the_pipeline")]
     pub fields: FieldSet,
+    /// What guesser may hook.
+    #[serde(default = "any_hook")]
+    pub hook: String,
     /// Expected exit code.
     pub exit: i32,
     /// A piece of the sentence expected on stderr; empty where nothing has to be said.
