@@ -12,17 +12,18 @@ use shared::offsets::Field;
 
 /// Measure where the running kernel keeps its fields, by experiment.
 ///
-/// guesser makes connections whose every property it knows, in network namespaces of its own,
-/// copies what the kernel holds while their packets pass, and drops every offset that disagrees.
-/// What is left alone, with enough evidence, and holds on fresh connections, is proven. It never
+/// guesser makes connections, sockets and route lookups whose every property it knows, in network
+/// namespaces of its own, copies what the kernel holds of them meanwhile, and drops every offset that
+/// disagrees. What is left alone, with enough evidence, and holds on fresh ones, is proven. It never
 /// picks one of several.
 #[derive(Debug, Parser)]
 #[command(
     name = "guesser",
     version,
-    override_usage = "guesser [--fields SET] [--method METHOD] [-o FILE|-] [--pin PATH] [--format FORM] [--partial]\n       guesser --replay FILE [-o FILE|-] [--format FORM] [--partial] [--explain]",
+    override_usage = "guesser [--fields SET] [--method METHOD] [--hook HOOK] [-o FILE|-] [--pin PATH] [--format FORM]\n               [--partial] [--explain] [--record FILE] [--cache DIR] [--no-cache]\n       guesser --replay FILE [-o FILE|-] [--format FORM] [--partial] [--explain]",
     after_help = "\
-Reads:   the kernel's memory (raw tracepoint net_dev_queue), /proc/zoneinfo, /sys/kernel/btf/vmlinux
+Reads:   the kernel's memory, through raw tracepoints or else kprobes; /proc/zoneinfo, /proc/modules,
+         /lib/modules; to compare, BTF: /sys/kernel/btf/vmlinux and nf_conntrack
 Writes:  the offsets document to stdout, a file or a pinned BPF map; diagnostics to stderr;
          with --record and --cache, and only then, a file for a later run
 
@@ -32,15 +33,15 @@ Exit status:
   2  wrong usage
   3  failed, or stopped by SIGINT or SIGTERM; nothing is emitted
   4  a privilege is missing; stderr names each
-  5  this kernel cannot do it
+  5  this kernel cannot do it: no hook, no tracking, or lockdown; stderr says what was tried
 
 Privileges:
-  CAP_SYS_ADMIN  to make network namespaces; with it CAP_BPF and CAP_PERFMON, to see events
+  CAP_SYS_ADMIN  to make network namespaces; it includes CAP_BPF and CAP_PERFMON, to see events
   CAP_NET_ADMIN  to set marks, rules and timeouts in these namespaces
   Each thread gives up what it does not need any more. --method btf needs none.
 
 Examples:
-  guesser --format json | jq -r '.fields[] | [.name, .offset] | @tsv'
+  guesser --fields all --format json | jq -r '.fields[] | [.name, .offset] | @tsv'
   guesser -o /run/sextant.offsets && conntrack --offsets /run/sextant.offsets"
 )]
 pub struct Cli {
@@ -114,7 +115,7 @@ pub enum FieldSet {
     Conntrack,
     /// A socket: sk_buff.sk, socket.sk, sock, inet_sock, tcp_sock, net.ns.inum
     Socket,
-    /// Every field, with the headers of sk_buff, flowi4 and flowi6
+    /// Both, and the headers of sk_buff, flowi4 and flowi6
     All,
 }
 
@@ -154,11 +155,11 @@ pub enum Method {
 /// Where the kernel is looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Hook {
-    /// The first that works
+    /// For each kind of event the first that works: raw tracepoints, then kprobes
     Auto,
-    /// Raw tracepoints
+    /// Raw tracepoints alone
     Tracepoint,
-    /// Kprobes
+    /// Kprobes alone
     Kprobe,
 }
 
