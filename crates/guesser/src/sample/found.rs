@@ -20,6 +20,7 @@ use super::socket::Manner;
 use super::socket::Socket;
 use super::socket::somewhere;
 use super::tracked::TIMEOUTS_S;
+use super::tracking::Found;
 use crate::expected::Ends;
 use crate::expected::connection;
 use crate::expected::connection::Told;
@@ -37,7 +38,7 @@ const BITS: [u32; 3] = [status::SEEN_REPLY, status::ASSURED, status::FIXED_TIMEO
 pub fn connection(
     camera: &mut Camera<'_, '_>,
     ground: &mut Ground,
-    netlink: &mut Netlink,
+    found: &mut Found,
 ) -> anyhow::Result<bool> {
     let kind = Kind {
         family: Family::Inet,
@@ -51,6 +52,8 @@ pub fn connection(
     };
     let tuple = Tuple::udp(orig.src, orig.dst);
     client.send(b"?", Some(orig.dst)).context("send a packet")?;
+    found.made.push(tuple);
+    let netlink = &mut found.netlink;
     let id = camera.random.number();
     let mut bits = BITS;
     camera.random.shuffle(&mut bits);

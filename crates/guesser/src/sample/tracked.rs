@@ -69,7 +69,7 @@ pub fn connection(
         return Ok(false);
     };
     let seen = match &mut tracking.switch {
-        Switch::Found(netlink) => found::connection(camera, ground, netlink),
+        Switch::Found(found) => found::connection(camera, ground, found),
         _ => three_packets(camera, ground, &mut tracking, nat),
     };
     ground.put_tracking(tracking);

@@ -10,6 +10,7 @@ use std::os::unix::fs::FileExt as _;
 use anyhow::Context as _;
 use nix::errno::Errno;
 use shared::ctnetlink;
+use shared::ctnetlink::Tuple;
 use shared::exit::Failure;
 use shared::modules::Modules;
 use shared::netlink::Protocol;
@@ -87,7 +88,27 @@ pub enum Switch {
     /// Rules of the legacy interface: all is in the packets' mark.
     Legacy(Legacy),
     /// Rules that are not ours; connections are changed one by one.
-    Found(Netlink),
+    Found(Found),
+}
+
+/// Connections of ours among those of others. None of them outlives the experiment; until then each
+/// keeps its place in memory.
+#[derive(Debug)]
+pub struct Found {
+    /// Finds and changes them.
+    pub netlink: Netlink,
+    /// Those that were made.
+    pub made: Vec<Tuple>,
+}
+
+impl Drop for Found {
+    fn drop(&mut self) {
+        for tuple in &self.made {
+            if let Err(error) = ctnetlink::delete(&mut self.netlink, tuple) {
+                log::debug!("a connection of our own is left behind: {error}");
+            }
+        }
+    }
 }
 
 /// Rules of the legacy interface, and how many of their ends are used up.
@@ -190,7 +211,10 @@ impl Tracking {
     pub fn found() -> anyhow::Result<Self> {
         let netlink = Netlink::open(Protocol::Netfilter).context("open a netfilter socket")?;
         Ok(Self {
-            switch: Switch::Found(netlink),
+            switch: Switch::Found(Found {
+                netlink,
+                made: Vec::new(),
+            }),
             can: Abilities {
                 zone: false,
                 mark: true,
