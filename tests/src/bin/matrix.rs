@@ -51,6 +51,9 @@ struct Cli {
     /// Write docs/kernels.md from the results that there are now
     #[arg(long)]
     write: bool,
+    /// Write it, and try nothing
+    #[arg(long, conflicts_with_all = ["names", "runs", "write"])]
+    page_only: bool,
     /// Where results are kept
     #[arg(long)]
     results: PathBuf,
@@ -74,6 +77,10 @@ fn run(cli: Cli) -> anyhow::Result<Answer> {
     let data = repository().join("tests/kernels.toml");
     let text = fs::read_to_string(&data).with_context(|| format!("read {}", data.display()))?;
     let matrix = Matrix::parse(&text)?;
+    if cli.page_only {
+        write_page(&matrix, &cli.results)?;
+        return Ok(Answer::Done);
+    }
     let kernels = matrix
         .select(&cli.names)
         .map_err(|error| Failure::Usage(error.to_string()))?;
