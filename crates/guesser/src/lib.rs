@@ -6,6 +6,7 @@ mod bpf;
 pub mod btf;
 mod cache;
 mod cli;
+mod descriptors;
 mod emit;
 mod expected;
 mod experiment;

@@ -22,6 +22,7 @@ use crate::btf::TypeInfo;
 use crate::cache::Cache;
 use crate::cli;
 use crate::cli::Cli;
+use crate::descriptors;
 use crate::emit::Destination;
 use crate::experiment;
 use crate::experiment::Question;
@@ -128,6 +129,7 @@ fn measure(
         replay::check_destination(file)?;
     }
     privilege::check()?;
+    descriptors::reserve();
     let question = Question {
         fields,
         means: means(cli.hook),
