@@ -12,6 +12,7 @@ use shared::record::wire::known;
 use shared::ring::identity::monotonic_ns;
 
 use super::pace::Pace;
+use super::pace::Stint;
 use crate::bpf::FlowTable;
 use crate::bpf::Programs;
 use crate::ctnetlink::Events;
@@ -74,20 +75,21 @@ impl Ends {
     ) -> anyhow::Result<Duration> {
         match self {
             Self::Sweep(pace) => {
-                let begun = Instant::now();
+                let stint = Stint::begin();
+                let begun = stint.begun();
                 if pace.is_due(begun) {
                     let sweep = programs.sweep()?;
-                    let now = Instant::now();
+                    let cost = stint.cost();
                     log::trace!(
                         "sweep: {} kept, {} ended, {:?}",
                         sweep.kept,
                         sweep.ended,
-                        now - begun
+                        cost
                     );
                     if sweep.stuck {
                         pace.again(begun, SOON);
                     } else {
-                        pace.done(begun, now);
+                        pace.done(begun, cost);
                     }
                 }
                 Ok(pace.left(Instant::now()))

@@ -16,6 +16,7 @@ use shared::record::wire::known;
 use shared::ring::identity::monotonic_ns;
 
 use super::pace::Pace;
+use super::pace::Stint;
 use crate::bpf::FlowTable;
 use crate::bpf::table::Put;
 use crate::ctnetlink;
@@ -94,7 +95,8 @@ impl Loaded {
         table: &FlowTable,
         batch: &mut Vec<Record>,
     ) -> anyhow::Result<Duration> {
-        let begun = Instant::now();
+        let stint = Stint::begin();
+        let begun = stint.begun();
         if self.unproven.is_empty() {
             return Ok(REVIEW_PERIOD);
         }
@@ -102,7 +104,7 @@ impl Loaded {
             // Also if it fails: another time may be better.
             self.pace.again(begun, REVIEW_PERIOD);
             self.tell_ends(table, batch)?;
-            self.pace.done(begun, Instant::now());
+            self.pace.done(begun, stint.cost());
         }
         Ok(self.pace.left(Instant::now()))
     }

@@ -33,6 +33,7 @@ use super::known::Begun;
 use super::known::Known;
 use super::loaded::REVIEW_PERIOD;
 use super::pace::Pace;
+use super::pace::Stint;
 use crate::bpf::FlowTable;
 use crate::bpf::Object;
 use crate::ctnetlink;
@@ -229,7 +230,8 @@ impl Source for Netlink<'_> {
     }
 
     fn tend(&mut self, batch: &mut Vec<Record>) -> anyhow::Result<Duration> {
-        let begun = Instant::now();
+        let stint = Stint::begin();
+        let begun = stint.begun();
         if self.mute.is_empty() {
             return Ok(REVIEW_PERIOD);
         }
@@ -237,7 +239,7 @@ impl Source for Netlink<'_> {
             if let Err(error) = self.review(batch) {
                 log::warn!("ends of connections from before: {error:#}");
             }
-            self.pace.done(begun, Instant::now());
+            self.pace.done(begun, stint.cost());
         }
         Ok(self.pace.left(Instant::now()))
     }

@@ -4,8 +4,47 @@
 use std::time::Duration;
 use std::time::Instant;
 
-/// A chore takes at most this part of the time.
+use nix::time::ClockId;
+use nix::time::clock_gettime;
+
+/// A chore takes at most this part of a processor's time.
 const SHARE: u32 = 50;
+
+/// A chore that is being done.
+#[derive(Debug, Clone, Copy)]
+pub struct Stint {
+    begun: Instant,
+    spent_before: Duration,
+}
+
+impl Stint {
+    /// Begins now.
+    #[must_use]
+    pub fn begin() -> Self {
+        Self {
+            begun: Instant::now(),
+            spent_before: spent_by_thread(),
+        }
+    }
+
+    /// When it began.
+    #[must_use]
+    pub const fn begun(&self) -> Instant {
+        self.begun
+    }
+
+    /// What it has cost. Not the time that passed: a process that was stopped meanwhile, or had to
+    /// wait for others, did not work so long.
+    #[must_use]
+    pub fn cost(&self) -> Duration {
+        spent_by_thread().saturating_sub(self.spent_before)
+    }
+}
+
+/// Processor time of the calling thread, system calls included; every kernel has this clock.
+fn spent_by_thread() -> Duration {
+    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map_or(Duration::ZERO, Duration::from)
+}
 
 /// When a chore is due.
 #[derive(Debug, Clone, Copy)]
@@ -30,10 +69,9 @@ impl Pace {
         now >= self.due
     }
 
-    /// Done from `begun` to `now`.
-    pub fn done(&mut self, begun: Instant, now: Instant) {
-        let took = now.saturating_duration_since(begun);
-        self.due = begun + self.least.max(took * SHARE);
+    /// Done: it was begun then, and took so much work.
+    pub fn done(&mut self, begun: Instant, cost: Duration) {
+        self.due = begun + self.least.max(cost * SHARE);
     }
 
     /// Not finished: due again after this.
@@ -50,6 +88,8 @@ impl Pace {
 
 #[cfg(test)]
 mod tests {
+    use std::thread;
+
     use super::*;
 
     #[test]
@@ -58,11 +98,19 @@ mod tests {
         let mut pace = Pace::every(second);
         let begun = pace.due;
         assert!(pace.is_due(begun));
-        pace.done(begun, begun + Duration::from_millis(1));
+        pace.done(begun, Duration::from_millis(1));
         assert_eq!(pace.left(begun), second);
-        pace.done(begun, begun + second);
+        pace.done(begun, second);
         assert_eq!(pace.left(begun), second * SHARE);
         pace.again(begun, Duration::from_millis(2));
         assert!(pace.is_due(begun + second));
+    }
+
+    #[test]
+    fn waiting_is_no_work() {
+        let stint = Stint::begin();
+        thread::sleep(Duration::from_millis(50));
+        let (cost, passed) = (stint.cost(), stint.begun().elapsed());
+        assert!(cost < passed / 2, "{cost:?} of {passed:?}");
     }
 }
