@@ -144,9 +144,8 @@ impl Exchange {
     fn request(&self) -> guess_request {
         let mut request = IDLE;
         let from = self.map.as_ptr().cast::<guess_request>();
-        // SAFETY: the mapping is page-aligned, as long as a guess_exchange, which begins with the
-        // request; any bytes are a valid guess_request. Nothing runs the program meanwhile: it
-        // writes in system calls of this thread only.
+        // Nothing runs the program meanwhile: it writes in system calls of this thread only.
+        // SAFETY: the mapping is aligned and long enough; any bytes are a valid guess_request.
         unsafe { ptr::copy_nonoverlapping(from, &raw mut request, 1) };
         request
     }
