@@ -101,7 +101,7 @@ pub fn run(
     let solver = Solver::new(question.fields);
     let events: Vec<Event> = Event::ALL
         .into_iter()
-        .filter(|event| solver.order(*event).is_some())
+        .filter(|event| solver.order(*event, &[]).is_some())
         .collect();
     let tracks = solver.needs(Struct::NfConn);
     let stock = plan::stock(&solver);

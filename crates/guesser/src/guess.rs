@@ -21,8 +21,6 @@ use crate::way::Reading;
 
 /// A field that is still not alone after so many rounds never will be.
 const MAX_ROUNDS: usize = 8;
-/// After so many samples the solver looks whether it can go on behind a pointer.
-const SAMPLES_PER_ADVANCE: usize = 3;
 
 /// Where in what the hooks show their marks are, as far as that is known.
 pub type Marks = BTreeMap<Event, usize>;
@@ -39,55 +37,32 @@ pub struct Search {
     /// Whether to keep them with all that was read.
     keeps: bool,
     marks: Marks,
-    orders: Vec<Rc<Order>>,
-    since_advance: usize,
 }
 
 impl Search {
     /// A search that has not begun. It keeps the samples if asked to.
     #[must_use]
     pub fn new(fields: &[Field], keeps: bool, marks: Marks) -> Self {
-        let mut search = Self {
+        Self {
             solver: Solver::new(fields),
             samples: Vec::new(),
             rounds: Vec::new(),
             keeps,
             marks,
-            orders: Vec::new(),
-            since_advance: 0,
-        };
-        search.reorder();
-        search
+        }
     }
 
     /// Takes a sample as recorded, as if it had just been made.
     pub fn take(&mut self, sample: Sample) {
         self.solver.observe(&sample);
-        self.since_advance += 1;
-        if self.since_advance >= SAMPLES_PER_ADVANCE {
-            self.advance();
-        }
+        self.solver.advance();
         let views = if self.keeps { sample.views } else { Vec::new() };
         self.samples.push(Sample { views, ..sample });
     }
 
     /// Ends a round of samples.
     pub fn end_round(&mut self) {
-        self.advance();
         self.rounds.push(self.samples.len());
-    }
-
-    fn advance(&mut self) {
-        self.solver.advance();
-        self.since_advance = 0;
-        self.reorder();
-    }
-
-    fn reorder(&mut self) {
-        let orders = Event::ALL.into_iter();
-        self.orders = orders
-            .filter_map(|event| self.solver.order(event).map(Rc::new))
-            .collect();
     }
 }
 
@@ -101,9 +76,8 @@ impl fmt::Display for Search {
 }
 
 impl Witness for Search {
-    fn order(&self, event: Event) -> Option<Rc<Order>> {
-        let mut orders = self.orders.iter();
-        orders.find(|order| order.event() == event).cloned()
+    fn order(&self, event: Event, unknown: &[Place]) -> Option<Rc<Order>> {
+        self.solver.order(event, unknown).map(Rc::new)
     }
 
     fn look(&mut self, shot: Shot) -> bool {

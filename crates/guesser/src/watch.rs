@@ -65,12 +65,11 @@ pub struct Watched<'a> {
 }
 
 impl Witness for Watched<'_> {
-    fn order(&self, event: Event) -> Option<Rc<Order>> {
-        let order = || self.witness.order(event);
+    fn order(&self, event: Event, unknown: &[Place]) -> Option<Rc<Order>> {
         if self.watch.stop.asked() {
             None
         } else {
-            order()
+            self.witness.order(event, unknown)
         }
     }
 

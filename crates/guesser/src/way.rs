@@ -156,17 +156,17 @@ impl Order {
 
     /// Adds a read if it still fits; says whether it did.
     pub fn add(&mut self, read: Read) -> bool {
-        let mut grown = self.clone();
-        let fits = grown.place(read);
-        if fits {
-            *self = grown;
-        }
-        fits
-    }
-
-    fn place(&mut self, read: Read) -> bool {
-        let base = self.base(&read.way);
         let first = self.pieces.len();
+        if first + read.bytes.div_ceil(PIECE_BYTES) as usize > MAX_PIECES {
+            return false;
+        }
+        let known = self.bases.len();
+        let base = self.base(&read.way);
+        if self.bases.len() > MAX_BASES {
+            self.bases.truncate(known);
+            self.ways.truncate(known);
+            return false;
+        }
         for from in (0..read.bytes).step_by(PIECE_BYTES as usize) {
             let bytes = PIECE_BYTES.min(read.bytes - from);
             self.pieces.push(Piece {
@@ -176,7 +176,7 @@ impl Order {
             });
         }
         self.reads.push((read, base, first..self.pieces.len()));
-        self.bases.len() <= MAX_BASES && self.pieces.len() <= MAX_PIECES
+        true
     }
 
     /// Index of the object at the end of a way.
@@ -226,7 +226,7 @@ impl Order {
         piece: impl Fn(usize) -> Option<&'a [u8; PIECE_BYTES as usize]>,
     ) -> Vec<Reading> {
         let without_gap = |pieces: Range<usize>| {
-            let mut bytes = Vec::new();
+            let mut bytes = Vec::with_capacity(pieces.len() * PIECE_BYTES as usize);
             for index in pieces {
                 let Some(whole) = piece(index) else { break };
                 bytes.extend(&whole[..self.pieces[index].bytes as usize]);

@@ -2,6 +2,7 @@
 //! in this tool that touches memory which the kernel writes.
 #![expect(unsafe_code, reason = "memory shared with the kernel")]
 
+use std::mem::offset_of;
 use std::os::fd::AsFd;
 use std::os::fd::AsRawFd as _;
 use std::ptr;
@@ -71,6 +72,8 @@ pub struct Exchange {
     map: MmapRaw,
     /// What every request says.
     template: guess_request,
+    /// Where an answer is copied to.
+    hit: Box<guess_hit>,
 }
 
 impl Exchange {
@@ -84,7 +87,11 @@ impl Exchange {
             .map_raw(fd.as_fd().as_raw_fd())
             .context("map the capture program's map")?;
         let template = guess_request { span_bytes, ..IDLE };
-        Ok(Self { map, template })
+        Ok(Self {
+            map,
+            template,
+            hit: Box::new(EMPTY),
+        })
     }
 
     /// Takes over the thread that a test run of the program wrote down.
@@ -127,14 +134,14 @@ impl Exchange {
         let idle = self.template;
         self.write(&idle);
         let read = (answered.seen as usize).min(HITS);
-        let hits: Vec<_> = (0..read)
-            .map(|index| self.hit(index))
-            .filter(|hit| hit.token == answered.token)
-            .map(|hit| {
+        let mut hits = Vec::with_capacity(read);
+        for index in 0..read {
+            let hit = self.hit(index, order.pieces().len());
+            if hit.token == answered.token {
                 let piece = |index: usize| (hit.failed[index] == 0).then_some(&hit.arena[index]);
-                order.unpack(|base| hit.address[base], piece)
-            })
-            .collect();
+                hits.push(order.unpack(|base| hit.address[base], piece));
+            }
+        }
         Answers {
             unread: answered.seen - hits.len() as u32,
             hits,
@@ -158,15 +165,18 @@ impl Exchange {
         compiler_fence(Ordering::SeqCst);
     }
 
-    fn hit(&self, index: usize) -> Box<guess_hit> {
+    /// An answer with so many pieces; beyond them there is what earlier answers left.
+    fn hit(&mut self, index: usize, pieces: usize) -> &guess_hit {
         assert!(index < HITS, "the program numbers its hits below HITS");
+        assert!(pieces <= MAX_PIECES, "an order has no more pieces");
+        let bytes = offset_of!(guess_hit, arena) + pieces * PIECE_BYTES as usize;
         let first = self.map.as_ptr().wrapping_add(size_of::<guess_request>());
         let from = first.cast::<guess_hit>().wrapping_add(index);
-        let mut hit = Box::new(EMPTY);
-        // SAFETY: the assertion keeps the place inside the mapping; both structs are multiples of
-        // eight bytes long, so it is aligned; any bytes are a valid guess_hit.
-        unsafe { ptr::copy_nonoverlapping(from, &raw mut *hit, 1) };
-        hit
+        let to = &raw mut *self.hit;
+        // SAFETY: the assertions keep the bytes inside the mapping's hit and ours, which do not
+        // overlap; any bytes are a valid guess_hit.
+        unsafe { ptr::copy_nonoverlapping(from.cast::<u8>(), to.cast::<u8>(), bytes) };
+        &self.hit
     }
 }
 

@@ -54,6 +54,9 @@ pub fn expected(wire: Ends, option_words: u32) -> Expectations {
     ]
 }
 
+/// What leads nowhere in a packet of which it is not known whether it is tracked, and how.
+pub const UNTRACKED: &[Place] = &[Place::Field(Field::SkBuffNfct)];
+
 /// That it belongs to no connection.
 #[must_use]
 pub const fn untracked() -> (Place, Expected) {
@@ -65,7 +68,7 @@ mod tests {
     use std::net::SocketAddrV4;
 
     use super::*;
-    use crate::solve::track::indices_of;
+    use crate::solve::bytes::indices_of;
 
     #[test]
     fn headers_are_found_in_a_frame() {

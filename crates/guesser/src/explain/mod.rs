@@ -13,9 +13,9 @@ use shared::offsets::Status;
 
 use crate::fields::Place;
 use crate::solve::Solver;
+use crate::solve::candidates::Change;
 use crate::solve::evidence::ENOUGH_BITS;
 use crate::solve::sample::Sample;
-use crate::solve::track::Change;
 use crate::solve::track::Track;
 use crate::solve::verdict::Finding;
 use crate::terminal::Page;
@@ -111,11 +111,11 @@ impl Reader<'_> {
         let mut proven: Vec<&Track> = all
             .iter()
             .copied()
-            .filter(|track| ways.contains(&track.way) && track.alive().is_some())
+            .filter(|track| ways.contains(&track.way) && track.candidates.alive().is_some())
             .collect();
         // Fewest left first: that is what decides. Of equals the one that was seen most.
         proven.sort_by_key(|track| {
-            let left = track.alive().map_or(0, |alive| alive.len());
+            let left = track.candidates.alive().map_or(0, |alive| alive.len());
             (left, u32::MAX - track.evidence.net_bits())
         });
         let shown = proven.first().copied();
@@ -142,7 +142,10 @@ impl Reader<'_> {
             self.pen.bar(places, places),
             where_from(&track.way)
         )];
-        let (first, rest) = track.trail.split_at(track.trail.len().min(FIRST_CHANGES));
+        let (first, rest) = track
+            .candidates
+            .trail
+            .split_at(track.candidates.trail.len().min(FIRST_CHANGES));
         lines.extend(first.iter().map(|change| self.change(change, places)));
         if let Some((last, between)) = rest.split_last() {
             if !between.is_empty() {
@@ -153,7 +156,7 @@ impl Reader<'_> {
             }
             lines.push(self.change(last, places));
         }
-        let alive = track.alive().unwrap_or_default();
+        let alive = track.candidates.alive().unwrap_or_default();
         // Of an index the window is that of the struct that holds it.
         let window_bytes = track.spec.inside.window_bytes();
         lines.push(format!("        {}", self.pen.axis(&alive, window_bytes)));
@@ -182,7 +185,7 @@ impl Reader<'_> {
 
     fn in_one_line(&self, track: &Track, is_proven: bool) -> String {
         let condition = if is_proven { "" } else { ", if that is right" };
-        let said = match (track.alive(), track.trail.last()) {
+        let said = match (track.candidates.alive(), track.candidates.trail.last()) {
             (Some(alive), Some(last)) if alive.is_empty() => {
                 format!("none left after #{}", last.sample)
             }

@@ -100,7 +100,7 @@ fn run() -> (Vec<Finding>, Capture) {
     let mut next = 1;
     guess(&mut search, |search| {
         for id in next..next + CONNECTIONS {
-            let order = search.order(Event::Packet).unwrap();
+            let order = search.order(Event::Packet, &[]).unwrap();
             search.take(sample(&order, id));
         }
         next += CONNECTIONS;
@@ -209,7 +209,13 @@ fn what_an_older_version_wrote_is_read() {
         fs::write(KEPT, encode(&capture).unwrap()).unwrap();
     }
     let kept = read(Path::new(KEPT)).unwrap();
-    assert_eq!(kept.search().solver.findings(), findings);
+    // How much it proves depends on what that version asked to be read.
+    let offsets = |findings: &[Finding]| -> Vec<_> {
+        let told = |one: &Finding| (one.field, one.status, one.offset());
+        findings.iter().map(told).collect()
+    };
+    let of_kept = kept.search().solver.findings();
+    assert_eq!(offsets(&of_kept), offsets(&findings));
 }
 
 #[test]

@@ -36,8 +36,9 @@ pub struct Shot {
 
 /// Who looks at the shots.
 pub trait Witness {
-    /// What to read at such an event; none if it is of no interest.
-    fn order(&self, event: Event) -> Option<Rc<Order>>;
+    /// What to read at such an event, in which nothing is known behind the pointers in `unknown`;
+    /// none if it is of no interest.
+    fn order(&self, event: Event, unknown: &[Place]) -> Option<Rc<Order>>;
 
     /// Looks; says whether the event was there. If not, it is made again.
     fn look(&mut self, shot: Shot) -> bool;
@@ -91,6 +92,8 @@ pub struct Act<'a> {
     pub name: String,
     /// The event.
     pub event: Event,
+    /// Pointers behind which nothing is known in it.
+    pub unknown: &'static [Place],
     /// Gives it a mark, the one that is proposed if it can, and returns it; not watched.
     pub prepare: &'a mut dyn FnMut(u32) -> anyhow::Result<u32>,
     /// Does it; watched.
@@ -105,7 +108,7 @@ impl Camera<'_, '_> {
     /// # Errors
     /// If it cannot be done.
     pub fn take(&mut self, act: Act<'_>) -> anyhow::Result<bool> {
-        let Some(order) = self.witness.order(act.event) else {
+        let Some(order) = self.witness.order(act.event, act.unknown) else {
             return Ok(false);
         };
         for _ in 0..TRIES {

@@ -56,9 +56,7 @@ pub fn packet(
         manner: Manner::Datagrams,
     };
     let at = somewhere(camera.random);
-    // Somebody has to be there, or the next packet would fail.
-    let sink = Socket::bound(ground, kind, somewhere(camera.random), camera.random)?;
-    let to = SocketAddrV4::new(sink.facts.receives, sink.facts.port);
+    let to = ground.sink(camera.random)?;
     let mut sender = match state {
         State::Group => {
             let at = SocketAddrV4::new(some_group(camera.random), at.port());
@@ -80,6 +78,7 @@ pub fn packet(
     let seen = camera.take(Act {
         name: format!("{family:?} datagram, {state:?}"),
         event: Event::Packet,
+        unknown: packet::UNTRACKED,
         prepare: &mut |mark| sender.mark(mark),
         perform: &mut || sender.send(b"?", target).context("send a datagram"),
         expect: &mut |_| {

@@ -49,7 +49,7 @@ impl Anything {
 }
 
 impl Witness for Anything {
-    fn order(&self, event: Event) -> Option<Rc<Order>> {
+    fn order(&self, event: Event, _unknown: &[Place]) -> Option<Rc<Order>> {
         let mut order = Order::new(event);
         let all = Read {
             way: Way::to_shown(event),

@@ -102,6 +102,7 @@ fn later_packet(
     camera.take(Act {
         name: format!("changed {} to {}", told.orig.src, told.orig.dst),
         event: Event::Packet,
+        unknown: &[],
         prepare: &mut |mark| client.mark(mark),
         perform: &mut || {
             let before = find()?;

@@ -3,6 +3,7 @@
 //! happens.
 
 use std::collections::HashMap;
+use std::net::SocketAddrV4;
 use std::os::fd::OwnedFd;
 use std::sync::mpsc;
 use std::sync::mpsc::Receiver;
@@ -21,13 +22,29 @@ use shared::netns::Namespace;
 
 use super::socket::Kind;
 use super::socket::Manner;
+use super::socket::Socket;
+use super::socket::somewhere;
 use super::tracking::Access;
 use super::tracking::Tracking;
 use crate::expected::socket::Family;
 use crate::privilege;
+use crate::random::Random;
 
-/// Sockets that are opened at once, since another thread has to do it.
-const SOCKETS_AT_ONCE: usize = 16;
+/// Receives what senders of either family send.
+const SINK: Kind = Kind {
+    family: Family::Inet,
+    manner: Manner::Datagrams,
+};
+
+/// Sockets that are opened at once, since another thread has to do it. The first lot, opened while the
+/// programs load, mostly lasts for the whole experiment.
+const fn lot(kind: Kind) -> usize {
+    match kind.manner {
+        Manner::Datagrams => 16,
+        Manner::Stream => 8,
+    }
+}
+
 /// What a ground is.
 #[derive(Debug)]
 pub enum Place {
@@ -45,6 +62,8 @@ pub enum Place {
 #[derive(Debug)]
 pub struct Ground {
     made: Made,
+    /// Somebody who receives datagrams, and where.
+    sink: Option<Socket>,
     kept: Vec<OwnedFd>,
     wants: Sender<Kind>,
     opened: Receiver<nix::Result<Vec<OwnedFd>>>,
@@ -76,6 +95,7 @@ impl Preparing {
         let made = self.made.recv().context("make a network namespace")??;
         Ok(Ground {
             made,
+            sink: None,
             kept: Vec::new(),
             wants: self.wants,
             opened: self.opened,
@@ -159,6 +179,18 @@ impl Ground {
         pool.pop().context("no socket is left")
     }
 
+    /// Where datagrams are received: somebody has to be there, or what is sent next would fail.
+    ///
+    /// # Errors
+    /// If no socket can be had.
+    pub fn sink(&mut self, random: &mut Random) -> anyhow::Result<SocketAddrV4> {
+        let sink = match self.sink.take() {
+            Some(sink) => sink,
+            None => Socket::bound(self, SINK, somewhere(random), random)?,
+        };
+        Ok(self.sink.insert(sink).address())
+    }
+
     /// Keeps a socket as long as the ground: while it lives, nothing else is where it is in memory.
     pub fn keep(&mut self, socket: OwnedFd) {
         self.kept.push(socket);
@@ -166,7 +198,17 @@ impl Ground {
 
     /// Closes what was kept.
     pub fn release(&mut self) {
+        self.sink = None;
         self.kept.clear();
+    }
+
+    /// A family of which it has sockets.
+    pub fn draw_family(&self, random: &mut Random) -> Family {
+        if self.has_inet6() && random.between(0, 2) == 0 {
+            Family::Inet6
+        } else {
+            Family::Inet
+        }
     }
 
     /// Whether it has IPv6 sockets.
@@ -187,7 +229,7 @@ fn serve(wanted: &Receiver<Kind>, opened: &Sender<nix::Result<Vec<OwnedFd>>>) {
 }
 
 fn open_some(kind: Kind) -> nix::Result<Vec<OwnedFd>> {
-    (0..SOCKETS_AT_ONCE).map(|_| open(kind)).collect()
+    (0..lot(kind)).map(|_| open(kind)).collect()
 }
 
 fn open(kind: Kind) -> nix::Result<OwnedFd> {

@@ -15,29 +15,24 @@ use super::socket::Manner;
 use super::stream;
 use super::tracked;
 use crate::expected::connection::Nat;
+use crate::expected::packet;
 use crate::expected::socket::Family;
 use crate::fields::Place;
 use crate::fields::Struct;
 use crate::solve::Solver;
 
-/// The tracked flows of one round, as (ground, kind): every kind of NAT, and three namespaces.
-const FLOWS: [(usize, Nat); 6] = [
-    (0, Nat::KINDS[0]),
-    (0, Nat::KINDS[1]),
-    (0, Nat::KINDS[2]),
-    (0, Nat::KINDS[3]),
-    (1, Nat::KINDS[1]),
-    (2, Nat::KINDS[2]),
-];
+/// Tracked flows. The first few tell where a connection is, the others what is in it: every kind of
+/// NAT, in three namespaces.
+const FLOWS: usize = 6;
 /// How often a datagram is sent in each state.
 const DATAGRAMS: [(State, usize); 4] = [
-    (State::Bound, 10),
-    (State::Connected, 5),
-    (State::Dissolved, 5),
-    (State::Group, 4),
+    (State::Bound, 6),
+    (State::Connected, 4),
+    (State::Dissolved, 4),
+    (State::Group, 3),
 ];
 /// Sockets of one of two families each, if nothing but the family is open.
-const FAMILIES: usize = 24;
+const FAMILIES: usize = 40;
 /// Packets that must show no connection, if nothing but connections is open.
 const STRANGERS: usize = 2;
 /// TCP connections, and how often each is answered.
@@ -46,7 +41,7 @@ const ANSWERS: usize = 2;
 /// Lookups per cause.
 const LOOKUPS: usize = 2;
 
-/// Runs one round; `number` counts them from 0.
+/// Runs one round; `number` counts them from 0. A later round ends each part as soon as enough is known.
 ///
 /// # Errors
 /// If an experiment cannot be made.
@@ -55,24 +50,25 @@ pub fn round(
     grounds: &mut Grounds,
     number: u32,
 ) -> anyhow::Result<()> {
+    let ends_early = number > 0;
     if !grounds.tracked.is_empty() && is_open(camera, TRACKED) {
-        let mut flows = FLOWS;
-        camera.random.shuffle(&mut flows);
-        for (ground, nat) in flows {
-            let count = grounds.tracked.len();
-            tracked::connection(camera, &mut grounds.tracked[ground % count], nat)?;
-        }
+        flows(camera, grounds, ends_early)?;
     }
-    if is_open(camera, SOCKETS) {
-        datagrams(camera, grounds, &DATAGRAMS)?;
+    let mut datagrams = if is_open(camera, SOCKETS) {
+        Datagrams::new(camera, &DATAGRAMS, ends_early.then_some(SOCKETS))
     } else if is_open(camera, FAMILY) {
-        datagrams(camera, grounds, &[(State::Bound, FAMILIES)])?;
-    } else if is_open(camera, UNTRACKED) {
-        datagrams(camera, grounds, &[(State::Bound, STRANGERS)])?;
-    }
+        let until = ends_early.then_some(FAMILY);
+        Datagrams::new(camera, &[(State::Bound, FAMILIES)], until)
+    } else if is_open(camera, packet::UNTRACKED) {
+        Datagrams::new(camera, &[(State::Bound, STRANGERS)], None)
+    } else {
+        Datagrams::default()
+    };
+    while ends_early && datagrams.send_next(camera, grounds)? {}
     if is_open(camera, STREAM) || is_open(camera, SOCKETS) {
-        streams(camera, grounds, number)?;
+        streams(camera, grounds, number, &mut datagrams)?;
     }
+    while datagrams.send_next(camera, grounds)? {}
     for (places, lookup) in [
         (ROUTES4, route::lookup4 as Lookup),
         (ROUTES6, route::lookup6 as Lookup),
@@ -95,34 +91,79 @@ pub fn round(
 
 type Lookup = fn(&mut Camera<'_, '_>, &mut Ground, Cause) -> anyhow::Result<bool>;
 
-fn datagrams(
+fn flows(
     camera: &mut Camera<'_, '_>,
     grounds: &mut Grounds,
-    times: &[(State, usize)],
+    ends_early: bool,
 ) -> anyhow::Result<()> {
-    let mut states: Vec<State> = times
-        .iter()
-        .flat_map(|(state, times)| [*state].repeat(*times))
-        .collect();
-    camera.random.shuffle(&mut states);
-    for (index, state) in states.into_iter().enumerate() {
-        let ground = grounds.any(index);
-        let family = draw_family(camera, ground);
-        datagram::packet(camera, ground, family, state)?;
+    let mut kinds = Nat::KINDS;
+    camera.random.shuffle(&mut kinds);
+    let count = grounds.tracked.len();
+    for (index, nat) in kinds.into_iter().cycle().take(FLOWS).enumerate() {
+        if ends_early && !is_open(camera, TRACKED) {
+            break;
+        }
+        tracked::connection(camera, &mut grounds.tracked[index % count], nat)?;
     }
     Ok(())
 }
 
-fn streams(camera: &mut Camera<'_, '_>, grounds: &mut Grounds, number: u32) -> anyhow::Result<()> {
+/// Datagrams to send, whenever there is time.
+#[derive(Default)]
+struct Datagrams {
+    states: Vec<State>,
+    /// Until these are known.
+    until: Option<&'static [Place]>,
+}
+
+impl Datagrams {
+    fn new(
+        camera: &mut Camera<'_, '_>,
+        times: &[(State, usize)],
+        until: Option<&'static [Place]>,
+    ) -> Self {
+        let all = times
+            .iter()
+            .flat_map(|(state, times)| [*state].repeat(*times));
+        let mut states: Vec<State> = all.collect();
+        camera.random.shuffle(&mut states);
+        Self { states, until }
+    }
+
+    /// Sends the next one, each on another ground; says whether there was one.
+    fn send_next(
+        &mut self,
+        camera: &mut Camera<'_, '_>,
+        grounds: &mut Grounds,
+    ) -> anyhow::Result<bool> {
+        if self.until.is_some_and(|places| !is_open(camera, places)) {
+            return Ok(false);
+        }
+        let Some(state) = self.states.pop() else {
+            return Ok(false);
+        };
+        let ground = grounds.any(self.states.len());
+        let family = ground.draw_family(camera.random);
+        datagram::packet(camera, ground, family, state)?;
+        Ok(true)
+    }
+}
+
+fn streams(
+    camera: &mut Camera<'_, '_>,
+    grounds: &mut Grounds,
+    number: u32,
+    datagrams: &mut Datagrams,
+) -> anyhow::Result<()> {
     let mut pairs = Vec::new();
     for index in 0..STREAMS {
-        let ground = grounds.any(index);
-        let family = draw_family(camera, ground);
-        pairs.push(stream::connect(camera, ground, family)?);
+        pairs.push(stream::connect(camera, grounds.any(index))?);
     }
     stream::ask(&pairs)?;
     for _ in 0..ANSWERS {
-        stream::round_trips(camera, &mut pairs, number)?;
+        stream::round_trips(camera, &mut pairs, number, &mut |camera| {
+            datagrams.send_next(camera, grounds)
+        })?;
     }
     for pair in &mut pairs {
         stream::sample_server(camera, pair)?;
@@ -131,14 +172,6 @@ fn streams(camera: &mut Camera<'_, '_>, grounds: &mut Grounds, number: u32) -> a
         stream::leave(grounds.any(index), pair);
     }
     Ok(())
-}
-
-fn draw_family(camera: &mut Camera<'_, '_>, ground: &Ground) -> Family {
-    if ground.has_inet6() && camera.random.between(0, 2) == 0 {
-        Family::Inet6
-    } else {
-        Family::Inet
-    }
 }
 
 fn is_open(camera: &Camera<'_, '_>, places: &[Place]) -> bool {
@@ -197,7 +230,6 @@ const SOCKETS: &[Place] = &[
     Place::SocketIno,
 ];
 const FAMILY: &[Place] = &[Place::Field(Field::SockFamily)];
-const UNTRACKED: &[Place] = &[Place::Field(Field::SkBuffNfct)];
 const STREAM: &[Place] = &[
     Place::Field(Field::TcpSockSrttUs),
     Place::Field(Field::TcpSockMdevUs),

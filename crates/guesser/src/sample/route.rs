@@ -70,6 +70,7 @@ pub fn lookup4(
     camera.take(Act {
         name: format!("IPv4 route, {cause:?}"),
         event: Event::Route4,
+        unknown: &[],
         prepare: &mut |mark| sender.borrow().mark(mark),
         perform: &mut || {
             // Nobody is there, which only matters behind the lookup.
@@ -105,6 +106,7 @@ pub fn lookup6(
     camera.take(Act {
         name: format!("IPv6 route, {cause:?}"),
         event: Event::Route6,
+        unknown: &[],
         prepare: &mut |mark| {
             setsockopt(&fd, sockopt::Mark, &mark).context("set SO_MARK")?;
             Ok(mark)

@@ -54,31 +54,27 @@ const AWAKE: Duration = Duration::from_micros(200);
 /// A connection and both its ends.
 #[derive(Debug)]
 pub struct Pair {
-    /// Whether its family was one of several.
+    /// Whether its families were drawn from several.
     draws_family: bool,
     client: Socket,
     server: Socket,
 }
 
-/// Listens, connects and accepts.
+/// Listens, connects and accepts. Either end has the family that is drawn for it.
 ///
 /// # Errors
 /// If any of that fails.
-pub fn connect(
-    camera: &mut Camera<'_, '_>,
-    ground: &mut Ground,
-    family: Family,
-) -> anyhow::Result<Pair> {
-    let kind = Kind {
-        family,
+pub fn connect(camera: &mut Camera<'_, '_>, ground: &mut Ground) -> anyhow::Result<Pair> {
+    let [here, there] = [(); 2].map(|()| Kind {
+        family: ground.draw_family(camera.random),
         manner: Manner::Stream,
-    };
+    });
     let at = somewhere(camera.random);
-    let listener = Socket::bound(ground, kind, at, camera.random)?;
+    let listener = Socket::bound(ground, there, at, camera.random)?;
     watch_listen(camera, &listener)?;
-    let mut client = Socket::bound(ground, kind, somewhere(camera.random), camera.random)?;
+    let mut client = Socket::bound(ground, here, somewhere(camera.random), camera.random)?;
     client.connect(at).context("connect over loopback")?;
-    let mut server = Socket::of(accept(&listener)?, family, ground, at, camera.random)?;
+    let mut server = Socket::of(accept(&listener)?, there.family, ground, at, camera.random)?;
     server.facts.peer = Some(client.address());
     if !ground.has_inet6() {
         // The kernel mirrors addresses of connections if it was built with IPv6, in force or not.
@@ -116,6 +112,7 @@ fn watch_listen(camera: &mut Camera<'_, '_>, listener: &Socket) -> anyhow::Resul
     let seen = camera.take(Act {
         name: format!("{:?} stream, listening", listener.facts.family),
         event: Event::SockState,
+        unknown: &[],
         prepare: &mut |mark| listener.mark(mark),
         perform: &mut || {
             listening.set(true);
@@ -150,14 +147,16 @@ pub fn ask(pairs: &[Pair]) -> anyhow::Result<()> {
 }
 
 /// Answers each client after a random time of its own, in later rounds a longer one, and takes a sample
-/// of each then, whose byte asks anew.
+/// of each then, whose byte asks anew. Instead of waiting it does something else `meanwhile`, until that
+/// says that there is nothing more to do.
 ///
 /// # Errors
-/// If a connection fails.
-pub fn round_trips(
-    camera: &mut Camera<'_, '_>,
+/// If a connection fails, or what is done meanwhile.
+pub fn round_trips<'a, 'obj>(
+    camera: &mut Camera<'a, 'obj>,
     pairs: &mut [Pair],
     round: u32,
+    meanwhile: &mut dyn FnMut(&mut Camera<'a, 'obj>) -> anyhow::Result<bool>,
 ) -> anyhow::Result<()> {
     let began = Instant::now();
     let longest_us = ANSWER_US.end.saturating_mul(LONGER.saturating_pow(round));
@@ -171,6 +170,7 @@ pub fn round_trips(
         .collect();
     due.sort_unstable();
     for (wait, index) in due {
+        while began.elapsed() < wait && meanwhile(camera)? {}
         let left = wait.saturating_sub(began.elapsed());
         if left > 2 * AWAKE {
             thread::sleep(left - AWAKE);
@@ -203,6 +203,7 @@ fn sample_client(camera: &mut Camera<'_, '_>, pair: &mut Pair) -> anyhow::Result
     camera.take(Act {
         name: format!("{:?} stream, connected", client.facts.family),
         event: Event::Packet,
+        unknown: packet::UNTRACKED,
         prepare: &mut |mark| client.mark(mark),
         perform: &mut || {
             let before = round_trip_us(&client.fd).context("get TCP_INFO")?;
@@ -227,6 +228,7 @@ fn sample_client(camera: &mut Camera<'_, '_>, pair: &mut Pair) -> anyhow::Result
 /// If it cannot send.
 pub fn sample_server(camera: &mut Camera<'_, '_>, pair: &mut Pair) -> anyhow::Result<bool> {
     pair.server.draw_options(camera.random);
+    let is_drawn = pair.draws_family && pair.server.is_new();
     let server = &pair.server;
     let wire = Ends {
         src: server.address(),
@@ -235,10 +237,11 @@ pub fn sample_server(camera: &mut Camera<'_, '_>, pair: &mut Pair) -> anyhow::Re
     camera.take(Act {
         name: format!("{:?} stream, accepted", server.facts.family),
         event: Event::Packet,
+        unknown: packet::UNTRACKED,
         prepare: &mut |mark| server.mark(mark),
         perform: &mut || server.send(b"!", None).context("send a byte"),
         expect: &mut |_| {
-            let mut all = socket::expected(&server.facts, false);
+            let mut all = socket::expected(&server.facts, is_drawn);
             all.extend(packet::expected(wire, server.option_words()));
             Some(all)
         },

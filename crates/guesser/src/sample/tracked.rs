@@ -30,7 +30,6 @@ use crate::expected::connection::Packet;
 use crate::expected::connection::Turn;
 use crate::expected::packet;
 use crate::expected::socket;
-use crate::expected::socket::Family;
 use crate::fields::Event;
 use crate::random::Random;
 
@@ -38,10 +37,6 @@ use crate::random::Random;
 const SHELF_LIFE: Duration = Duration::from_secs(1);
 /// Twenty bits of seconds; times the fastest clock they are still less than 2^31 jiffies.
 pub const TIMEOUTS_S: std::ops::Range<u32> = 1000..1_000_000;
-const UDP: Kind = Kind {
-    family: Family::Inet,
-    manner: Manner::Datagrams,
-};
 
 /// A connection that we make.
 #[derive(Debug)]
@@ -53,6 +48,8 @@ struct Flow {
     marks: Option<(u32, u32)>,
     client: Socket,
     server: Socket,
+    /// Whether their families were drawn from several.
+    draws_family: bool,
     opened: Instant,
 }
 
@@ -146,7 +143,11 @@ impl Flow {
         // number these are.
         let priority = (u32::from(zone) << 16 | u32::from(zone)) as i32;
         let mut open = |at| -> anyhow::Result<Socket> {
-            let socket = Socket::bound(ground, UDP, at, random)?;
+            let kind = Kind {
+                family: ground.draw_family(random),
+                manner: Manner::Datagrams,
+            };
+            let socket = Socket::bound(ground, kind, at, random)?;
             if marks.is_none() {
                 setsockopt(&socket.fd, sockopt::Priority, &priority).context("set SO_PRIORITY")?;
             }
@@ -158,6 +159,7 @@ impl Flow {
             marks,
             client: open(caller)?,
             server: open(callee)?,
+            draws_family: ground.has_inet6(),
             opened: Instant::now(),
         })
     }
@@ -176,11 +178,13 @@ impl Flow {
             Turn::First | Turn::Later => (&self.client, facts.orig.dst, facts.reply.back()),
             Turn::Reply => (&self.server, facts.reply.dst, facts.orig.back()),
         };
+        let is_drawn = self.draws_family && turn != Turn::Later;
         let between = Cell::new((Duration::ZERO, Duration::ZERO));
         let now = || started.elapsed();
         camera.take(Act {
             name: format!("{facts}, {turn:?}"),
             event: Event::Packet,
+            unknown: &[],
             prepare: &mut |mark| sender.mark(marks.map_or(mark, |(packets, _)| packets)),
             perform: &mut || {
                 let before = now();
@@ -194,7 +198,7 @@ impl Flow {
                 if let Some(ahead_s) = timed {
                     all.extend(connection::deadline(ahead_s, between.get()));
                 }
-                all.extend(socket::expected(&sender.facts, false));
+                all.extend(socket::expected(&sender.facts, is_drawn));
                 all.extend(packet::expected(wire, 0));
                 (opened.elapsed() < SHELF_LIFE).then_some(all)
             },

@@ -1,7 +1,7 @@
 //! How much the matches of a place prove: bits of surprise, a value that may have been there before
 //! counted once, less what the number of searched places gives away.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use super::sample::Worth;
 
@@ -11,7 +11,7 @@ pub const ENOUGH_BITS: u32 = 40;
 /// What the samples of one place are worth.
 #[derive(Debug, Clone, Default)]
 pub struct Evidence {
-    given: HashMap<Vec<u8>, u32>,
+    given: BTreeMap<Vec<u8>, u32>,
     given_bits: u32,
     drawn_bits: u32,
     places: usize,

@@ -5,6 +5,8 @@
 //! what is proven.
 
 pub mod addresses;
+pub mod bytes;
+pub mod candidates;
 pub mod clock;
 pub mod evidence;
 pub mod sample;
@@ -31,6 +33,7 @@ use crate::way::Step;
 use crate::way::Way;
 
 use sample::Sample;
+use sample::View;
 use track::Sight;
 use track::Track;
 
@@ -40,7 +43,7 @@ const MAX_BRANCHES: usize = 12;
 /// Values that a pointer must have shown before it is followed, and before more samples of it are no
 /// longer waited for.
 const MIN_VALUES: usize = 2;
-const ENOUGH_VALUES: usize = 24;
+const ENOUGH_VALUES: usize = 12;
 
 /// The searches for a set of fields.
 #[derive(Debug, Clone)]
@@ -92,12 +95,18 @@ impl Solver {
     /// Drops what a sample contradicts. A struct that was not captured is not touched.
     pub fn observe(&mut self, sample: &Sample) {
         self.samples += 1;
+        // Searches along one way stand side by side.
+        let mut last: Option<&View> = None;
         for track in &mut self.tracks {
-            let expected = sample
-                .expected
-                .iter()
-                .find(|(place, _)| *place == track.spec.place);
-            if let (Some((_, expected)), Some(sight)) = (expected, sight(track, sample)) {
+            let mut expected = sample.expected.iter();
+            let Some((_, expected)) = expected.find(|(place, _)| *place == track.spec.place) else {
+                continue;
+            };
+            if last.is_none_or(|view| view.way != track.way) {
+                let own = sample.view(&track.way);
+                last = own.filter(|_| sample.leads_along(&track.way));
+            }
+            if let Some(sight) = last.and_then(|own| sight(track, sample, own)) {
                 track.observe(self.samples, expected, sight);
             }
         }
@@ -105,38 +114,34 @@ impl Solver {
 
     /// Gives up pointers that lead to nothing, and goes on behind those that may lead somewhere.
     pub fn advance(&mut self) {
-        for index in 0..self.tracks.len() {
-            let track = &self.tracks[index];
-            let (Some(to), Some(alive)) = (track.spec.leads_to(), track.alive()) else {
+        let any_news = |any: bool, track: &mut Track| track.take_news() | any;
+        if self.tracks.iter_mut().fold(false, any_news) {
+            self.refute_pointers();
+            self.leave_dead_ways();
+        }
+        let mut ahead = Vec::new();
+        for track in &mut self.tracks {
+            let (Some(to), Some(left)) = (track.spec.leads_to(), track.candidates.left()) else {
                 continue;
             };
-            let dead: Vec<u32> = alive
-                .iter()
-                .copied()
-                .filter(|&offset| self.is_refuted(track, offset))
-                .collect();
             let values = track.evidence.distinct();
-            let few = alive.len() - dead.len() <= MAX_BRANCHES;
-            let follow = values >= MIN_VALUES && few || values >= ENOUGH_VALUES;
-            let (way, pointer) = (track.way.clone(), track.spec.place);
-            self.tracks[index].refute(self.samples, |offset| dead.contains(&offset));
-            let left = alive.into_iter().filter(|offset| !dead.contains(offset));
-            for offset in left.take(MAX_BRANCHES) {
-                let behind = way.then(pointer, offset);
-                if follow && !self.tracks.iter().any(|track| track.way == behind) {
-                    self.enter(to, &behind);
-                }
+            if values >= MIN_VALUES && left <= MAX_BRANCHES || values >= ENOUGH_VALUES {
+                let ways = track.follow(MAX_BRANCHES);
+                ahead.extend(ways.map(|way| (to, way)));
             }
         }
-        self.leave_dead_ways();
+        for (to, way) in ahead {
+            self.enter(to, &way);
+        }
     }
 
-    /// What to capture next at such an event: what the hook shows, which tells whose event it is,
-    /// and as many of the structs behind it as fit, those that were seen least first. None if
-    /// nothing is searched there.
+    /// What to capture next at such an event, in which nothing is known behind some pointers: what the
+    /// hook shows, which tells whose event it is, and as many of the undecided structs behind it as
+    /// fit, those that were seen least first. None if nothing is searched there.
     #[must_use]
-    pub fn order(&self, event: Event) -> Option<Order> {
-        let ways = self.ways(event);
+    pub fn order(&self, event: Event, unknown: &[Place]) -> Option<Order> {
+        let mut ways = self.ways(event);
+        ways.retain(|(way, _)| !way.steps.iter().any(|step| unknown.contains(&step.pointer)));
         if ways.is_empty() {
             return None;
         }
@@ -151,11 +156,11 @@ impl Solver {
         Some(order)
     }
 
-    /// What is shown first, then what is undecided, each time what was seen least first.
+    /// What is shown first, then what is undecided, that was seen least first.
     fn ways(&self, event: Event) -> Vec<(Way, Struct)> {
-        let mut ways: Vec<(bool, usize, Way, Struct)> = Vec::new();
+        let mut ways: Vec<(bool, u32, Way, Struct)> = Vec::new();
         for track in self.tracks.iter().filter(|track| track.way.event == event) {
-            let (decided, seen) = (track.is_decided(), track.evidence.distinct());
+            let (decided, seen) = (track.is_decided(), track.samples);
             match ways.iter_mut().find(|(_, _, way, _)| *way == track.way) {
                 Some((all_decided, most, _, _)) => {
                     *all_decided &= decided;
@@ -164,7 +169,9 @@ impl Solver {
                 None => ways.push((decided, seen, track.way.clone(), track.spec.searched_at())),
             }
         }
-        ways.sort_by_key(|(decided, seen, way, _)| (!way.steps.is_empty(), *decided, *seen));
+        ways.retain(|(decided, _, way, _)| !decided || way.steps.is_empty());
+        ways.retain(|(decided, _, way, _)| way.steps.is_empty() || !decided);
+        ways.sort_by_key(|(_, seen, way, _)| (!way.steps.is_empty(), *seen));
         ways.into_iter()
             .map(|(_, _, way, end)| (way, end))
             .collect()
@@ -202,7 +209,7 @@ impl Solver {
         let ways = self.proven_ways(spec.searched_at());
         let tracks: Vec<&Track> = self.tracks_along(spec, &ways);
         if !tracks.is_empty() {
-            return tracks.iter().any(|track| track.is_empty());
+            return tracks.iter().any(|track| track.candidates.is_empty());
         }
         let mut pointers = spec.searched_at().reached_by();
         let wanted = |pointer: &&Spec| self.needed.contains(&pointer.place);
@@ -225,60 +232,66 @@ impl Solver {
             .extend(specs.map(|spec: &'static Spec| Track::new(spec, way.clone())));
     }
 
-    /// Whether something that must lie behind a candidate of a pointer was searched in vain.
-    fn is_refuted(&self, pointer: &Track, offset: u32) -> bool {
-        let behind = pointer.way.then(pointer.spec.place, offset);
-        let proof = pointer.spec.proof();
-        self.tracks.iter().any(|track| {
-            track.way == behind && proof.contains(&track.spec.place) && track.is_empty()
-        })
+    /// Drops the candidates of pointers behind which something that must lie there was searched in vain.
+    fn refute_pointers(&mut self) {
+        for index in 0..self.tracks.len() {
+            let dead = self.refuted(&self.tracks[index]);
+            self.tracks[index].candidates.refute(self.samples, &dead);
+        }
+    }
+
+    fn refuted(&self, pointer: &Track) -> Vec<u32> {
+        let in_vain = |track: &&Track| {
+            pointer.spec.proof().contains(&track.spec.place) && track.candidates.is_empty()
+        };
+        let behind = |track: &Track| {
+            let (step, before) = track.way.steps.split_last()?;
+            let here = track.way.event == pointer.way.event && before == pointer.way.steps;
+            (here && step.pointer == pointer.spec.place).then_some(step.offset)
+        };
+        let tracks = self.tracks.iter();
+        tracks.filter(in_vain).filter_map(behind).collect()
     }
 
     /// Ends the searches along ways one of whose pointers has been given up.
     fn leave_dead_ways(&mut self) {
-        let is_alive = |way: &Way, step: &Step| {
-            self.tracks.iter().any(|track| {
-                let here = match track.spec.kind {
-                    Kind::Index { .. } => return false,
-                    _ => &track.way,
-                };
-                here == way
-                    && track.spec.place == step.pointer
-                    && track
-                        .alive()
-                        .is_some_and(|alive| alive.contains(&step.offset))
-            })
-        };
-        let open: Vec<bool> = self
+        let pointers = self
             .tracks
             .iter()
-            .map(|track| {
-                let mut way = track.way.clone();
-                while let (Some(parent), Some(step)) = (way.parent(), way.steps.last()) {
-                    if !is_alive(&parent, step) {
-                        return false;
-                    }
-                    way = parent;
-                }
-                true
+            .filter(|track| track.spec.leads_to().is_some());
+        let pointers: Vec<&Track> = pointers.collect();
+        let is_alive = |event: Event, before: &[Step], step: &Step| {
+            pointers.iter().any(|track| {
+                track.spec.place == step.pointer
+                    && track.way.event == event
+                    && track.way.steps == before
+                    && track.candidates.is_alive(step.offset)
             })
-            .collect();
+        };
+        let is_open = |track: &Track| {
+            let steps = &track.way.steps;
+            let mut all = steps.iter().enumerate();
+            all.all(|(index, step)| is_alive(track.way.event, &steps[..index], step))
+        };
+        let open: Vec<bool> = self.tracks.iter().map(is_open).collect();
         let mut open = open.into_iter();
         self.tracks.retain(|_| open.next().unwrap_or(false));
     }
 }
 
-/// What a sample shows to a search; none if its struct was not captured.
-fn sight<'a>(track: &Track, sample: &'a Sample) -> Option<Sight<'a>> {
-    let own = sample
-        .view(&track.way)
-        .filter(|_| sample.leads_along(&track.way))?;
-    let parent = track.way.parent().and_then(|way| sample.view(&way));
-    let counts = matches!(track.spec.kind, Kind::Index { .. });
+/// What a sample shows to a search, of which its own view is given; none if too little was captured.
+fn sight<'a>(track: &Track, sample: &'a Sample, own: &'a View) -> Option<Sight<'a>> {
+    let (bytes, buffer) = match track.spec.kind {
+        Kind::Index { .. } => {
+            let parent = sample.view(&track.way.parent()?)?;
+            (&parent.bytes[..], &own.bytes[..])
+        }
+        _ => (&own.bytes[..], &[][..]),
+    };
     Some(Sight {
-        bytes: if counts { &parent?.bytes } else { &own.bytes },
+        bytes,
         address: own.address,
         parent_address: own.parent_address,
-        buffer: if counts { &own.bytes } else { &[] },
+        buffer,
     })
 }

@@ -1,8 +1,13 @@
 //! One place along one way: which offsets no sample has contradicted, and what the samples prove.
 
-use super::addresses::Addresses;
 use super::addresses::is_kernel_address;
-use super::clock::Clock;
+use super::bytes::holds;
+use super::bytes::index_at;
+use super::bytes::indices_of;
+use super::bytes::number_at;
+use super::bytes::word_at;
+use super::candidates::Candidate;
+use super::candidates::Candidates;
 use super::evidence::ENOUGH_BITS;
 use super::evidence::Evidence;
 use super::sample::Expected;
@@ -17,34 +22,11 @@ const DEADLINE_BITS: u32 = 12;
 /// An address of an object that nobody else has; far below its entropy.
 const BACK_BITS: u32 = 16;
 
+/// What the search for a pointer gives away at most: it may lie in 512 places of a socket.
+const POINTER_BITS: u32 = 9;
+
 /// The head of a list and what lies beside it.
 const LIST_BYTES: u64 = 32;
-
-/// An offset that is still possible.
-#[derive(Debug, Clone, Default)]
-struct Candidate {
-    offset: u32,
-    /// Of a pointer: what stood there.
-    addresses: Addresses,
-    /// Of a deadline: what stood there.
-    clock: Clock,
-}
-
-/// So many of those that fell at once are remembered.
-const FALLEN: usize = 4;
-
-/// When the number of candidates changed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Change {
-    /// Number of the sample, from 1.
-    pub sample: u32,
-    /// How many candidates were left after it.
-    pub left: usize,
-    /// Which it dropped; none if these were too many to be told.
-    pub fallen: Vec<u32>,
-    /// Whether a search behind the pointer decided, rather than the value itself.
-    pub by_search_behind: bool,
-}
 
 /// What a sample shows to one search.
 #[derive(Debug, Clone, Copy)]
@@ -66,12 +48,12 @@ pub struct Track {
     pub spec: &'static Spec,
     /// How its struct is reached; of an index, how the buffer is.
     pub way: Way,
-    /// None before the first sample: every offset is possible.
-    candidates: Option<Vec<Candidate>>,
+    /// Samples that it was shown.
+    pub samples: u32,
+    /// Where it may still be.
+    pub candidates: Candidates,
     /// What the matches prove; of a pointer, nothing by itself.
     pub evidence: Evidence,
-    /// How the candidates died.
-    pub trail: Vec<Change>,
     /// The index in the sample before.
     last_index: Option<u16>,
 }
@@ -83,15 +65,16 @@ impl Track {
         Self {
             spec,
             way,
-            candidates: None,
+            samples: 0,
+            candidates: Candidates::default(),
             evidence: Evidence::default(),
-            trail: Vec::new(),
             last_index: None,
         }
     }
 
     /// Drops every candidate that disagrees with a sample. A place that cannot be read is no field.
     pub fn observe(&mut self, sample: u32, expected: &Expected, sight: Sight<'_>) {
+        self.samples += 1;
         let tag_mask = self.spec.tag_mask();
         let bytes = sight.bytes;
         // An empty list points to itself. What lies further away may be another object: the window
@@ -107,8 +90,7 @@ impl Track {
             } => {
                 let right_size = value.len() == self.spec.place.size_bytes() as usize;
                 self.retain(sample, bytes, |candidate| {
-                    let at = candidate.offset as usize;
-                    right_size && bytes.get(at..at + value.len()) == Some(value)
+                    right_size && holds(bytes, candidate.offset, value)
                 });
                 self.evidence.add(value, *worth);
             }
@@ -128,7 +110,7 @@ impl Track {
                     word_at(bytes, candidate.offset).is_some_and(|word| {
                         word & tag_mask == *tag
                             && !is_list(candidate.offset, word)
-                            && candidate.addresses.agree(*id, word & !tag_mask)
+                            && candidate.seen().addresses.agree(*id, word & !tag_mask)
                     })
                 });
                 self.evidence.add(&id.to_ne_bytes(), Worth::Given(0));
@@ -173,8 +155,9 @@ impl Track {
             }
             Expected::Deadline { ahead_s, between } => {
                 self.retain(sample, bytes, |candidate| {
-                    number_at(bytes, candidate.offset)
-                        .is_some_and(|found| candidate.clock.agree(*ahead_s, *between, found))
+                    number_at(bytes, candidate.offset).is_some_and(|found| {
+                        candidate.seen().clock.agree(*ahead_s, *between, found)
+                    })
                 });
                 self.evidence
                     .add(&ahead_s.to_ne_bytes(), Worth::Given(DEADLINE_BITS));
@@ -183,147 +166,40 @@ impl Track {
     }
 
     /// Keeps the candidates that agree; before the first sample these are all offsets.
-    fn retain(
-        &mut self,
-        sample: u32,
-        bytes: &[u8],
-        mut agrees: impl FnMut(&mut Candidate) -> bool,
-    ) {
-        let before = self.candidates.as_ref().map(Vec::len);
-        let mut fallen = Vec::new();
-        match &mut self.candidates {
-            Some(candidates) => candidates.retain_mut(|candidate| {
-                let stays = agrees(candidate);
-                if !stays {
-                    remember(&mut fallen, candidate.offset);
-                }
-                stays
-            }),
-            none => {
-                let size = self.spec.place.size_bytes() as usize;
-                let places = (bytes.len() + 1).saturating_sub(size);
-                let every = (0..places).step_by(self.spec.align_bytes as usize);
-                self.evidence.searched(every.len());
-                let candidates = every.filter_map(|offset| {
-                    let mut candidate = Candidate {
-                        offset: offset as u32,
-                        ..Candidate::default()
-                    };
-                    agrees(&mut candidate).then_some(candidate)
-                });
-                *none = Some(candidates.collect());
-            }
-        }
-        self.note(sample, before, fallen, false);
+    fn retain(&mut self, sample: u32, bytes: &[u8], agrees: impl FnMut(&mut Candidate) -> bool) {
+        let (size, align) = (self.spec.place.size_bytes(), self.spec.align_bytes);
+        let last = bytes.len().checked_sub(size as usize);
+        let every = (0..last.map_or(0, |last| last + 1)).step_by(align as usize);
+        self.evidence.searched(every.len());
+        self.candidates
+            .retain(sample, every.map(|offset| offset as u32), agrees);
     }
 
-    fn note(
-        &mut self,
-        sample: u32,
-        before: Option<usize>,
-        fallen: Vec<u32>,
-        by_search_behind: bool,
-    ) {
-        let left = self.candidates.as_ref().map_or(0, Vec::len);
-        if before != Some(left) {
-            let is_told = fallen.len() <= FALLEN;
-            self.trail.push(Change {
-                sample,
-                left,
-                fallen: if is_told { fallen } else { Vec::new() },
-                by_search_behind,
-            });
-        }
+    /// The ways behind the first so many candidates of a pointer, as far as they were not asked for
+    /// before.
+    pub fn follow(&mut self, most: usize) -> impl Iterator<Item = Way> {
+        let (way, pointer) = (&self.way, self.spec.place);
+        let fresh = self.candidates.follow(most);
+        fresh.map(move |offset| way.then(pointer, offset))
     }
 
-    /// Drops candidates of a pointer behind which the search found nothing.
-    pub fn refute(&mut self, sample: u32, refuted: impl Fn(u32) -> bool) {
-        let before = self.candidates.as_ref().map(Vec::len);
-        if let Some(candidates) = &mut self.candidates {
-            let mut fallen = Vec::new();
-            candidates.retain(|candidate| {
-                let stays = !refuted(candidate.offset);
-                if !stays {
-                    remember(&mut fallen, candidate.offset);
-                }
-                stays
-            });
-            self.note(sample, before, fallen, true);
-        }
+    /// Whether other searches may be affected by what changed in this one since that was asked last.
+    pub fn take_news(&mut self) -> bool {
+        let is_pointer = self.spec.leads_to().is_some();
+        self.candidates.take_change() && (is_pointer || self.candidates.is_empty())
     }
 
-    /// The offsets that are left; none before the first sample.
-    #[must_use]
-    pub fn alive(&self) -> Option<Vec<u32>> {
-        let candidates = self.candidates.as_ref()?;
-        Some(candidates.iter().map(|left| left.offset).collect())
-    }
-
-    /// The offset, if exactly one is left.
-    #[must_use]
-    pub fn only(&self) -> Option<u32> {
-        match self.candidates.as_deref() {
-            Some([only]) => Some(only.offset),
-            _ => None,
-        }
-    }
-
-    /// Whether one offset is left and enough is known to be sure of it, by its own samples.
+    /// Whether further samples of it are useless: it is not there, or one offset is left, and enough is
+    /// known to be sure of it, and of a pointer that it proves.
     #[must_use]
     pub fn is_decided(&self) -> bool {
         let is_sure = match self.spec.kind {
+            // What it is worth is found behind it.
             Kind::Pointer { .. } => true,
-            _ => self.evidence.net_bits() >= ENOUGH_BITS,
+            _ => self.evidence.net_bits() >= ENOUGH_BITS + POINTER_BITS,
         };
-        self.is_empty() || self.only().is_some() && is_sure
+        self.candidates.is_empty() || self.candidates.only().is_some() && is_sure
     }
-
-    /// Whether samples were seen and none of the offsets outlived them.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.candidates.as_ref().is_some_and(Vec::is_empty)
-    }
-}
-
-/// One more than can be told says that there were too many.
-fn remember(fallen: &mut Vec<u32>, offset: u32) {
-    if fallen.len() <= FALLEN {
-        fallen.push(offset);
-    }
-}
-
-/// Where a landmark begins, and so many bytes further. Mostly one place; but an earlier packet of the
-/// same socket may still be in memory behind this one.
-pub fn indices_of(buffer: &[u8], landmark: &[u8], further_bytes: i32) -> Vec<u16> {
-    // Almost every place is ruled out by its first byte.
-    let first = landmark.first();
-    let begins = buffer
-        .iter()
-        .enumerate()
-        .filter(|(at, byte)| Some(*byte) == first && buffer[*at..].starts_with(landmark));
-    begins
-        .map(|(at, _)| at)
-        .filter_map(|at| i32::try_from(at).ok()?.checked_add(further_bytes))
-        .filter_map(|index| u16::try_from(index).ok())
-        .collect()
-}
-
-fn index_at(bytes: &[u8], offset: u32) -> Option<u16> {
-    let at = offset as usize;
-    let index = bytes.get(at..at + 2)?;
-    Some(u16::from_ne_bytes(index.try_into().ok()?))
-}
-
-fn word_at(bytes: &[u8], offset: u32) -> Option<u64> {
-    let at = offset as usize;
-    let word = bytes.get(at..at + 8)?;
-    Some(u64::from_ne_bytes(word.try_into().ok()?))
-}
-
-fn number_at(bytes: &[u8], offset: u32) -> Option<u32> {
-    let at = offset as usize;
-    let number = bytes.get(at..at + 4)?;
-    Some(u32::from_ne_bytes(number.try_into().ok()?))
 }
 
 #[cfg(test)]
@@ -333,19 +209,6 @@ mod tests {
     use super::*;
     use crate::fields::Event;
     use crate::fields::Place;
-
-    #[test]
-    fn a_landmark_is_found_wherever_it_is() {
-        for (buffer, landmark, further, indices) in [
-            (&b"..abc."[..], &b"abc"[..], 4, &[6][..]),
-            (b"..abc.", b"abc", -2, &[0]),
-            (b"..abc.", b"abc", -3, &[]),
-            (b"abcabc", b"abc", 0, &[0, 3]),
-            (b"ab", b"abc", 0, &[]),
-        ] {
-            assert_eq!(indices_of(buffer, landmark, further), indices);
-        }
-    }
 
     #[test]
     fn a_list_is_no_object_but_a_neighbour_may_be_one() {
@@ -363,6 +226,6 @@ mod tests {
             buffer: &[],
         };
         track.observe(1, &Expected::Object { id: 1, tag: 0 }, sight);
-        assert_eq!(track.alive().as_deref(), Some(&[104][..]));
+        assert_eq!(track.candidates.alive().as_deref(), Some(&[104][..]));
     }
 }

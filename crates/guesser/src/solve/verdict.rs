@@ -63,9 +63,10 @@ impl Solver {
     /// The offset of a place, if it is proven.
     #[must_use]
     pub fn proven(&self, place: Place) -> Option<u32> {
-        let along = self.along_proven_ways(place.spec());
+        let spec = place.spec();
+        let along = self.along_proven_ways(spec);
         match along.alive.as_deref() {
-            Some([only]) if along.bits >= ENOUGH_BITS => Some(*only),
+            Some([only]) if self.bits(spec, &along.tracks) >= ENOUGH_BITS => Some(*only),
             _ => None,
         }
     }
@@ -94,24 +95,24 @@ impl Solver {
             .iter()
             .filter(|track| {
                 track.spec.place == spec.place
-                    && track.alive().is_some()
+                    && track.candidates.alive().is_some()
                     && ways.contains(&track.way)
             })
             .collect()
     }
 
     /// The searches for a place along all proven ways to it, taken together.
-    fn along_proven_ways(&self, spec: &Spec) -> Together {
+    fn along_proven_ways(&self, spec: &Spec) -> Together<'_> {
         let ways = self.proven_ways(spec.searched_at());
         let tracks = self.tracks_along(spec, &ways);
         let mut together = Together {
             reached: !ways.is_empty(),
             alive: None,
             contradictory: false,
-            bits: 0,
+            tracks,
         };
-        for track in &tracks {
-            let alive = track.alive().unwrap_or_default();
+        for track in &together.tracks {
+            let alive = track.candidates.alive().unwrap_or_default();
             let before = together.alive.take();
             let left = match &before {
                 None => alive,
@@ -124,27 +125,31 @@ impl Solver {
             together.contradictory |= left.is_empty() && before.is_some_and(|all| !all.is_empty());
             together.alive = Some(left);
         }
-        together.bits = match spec.kind {
-            // A pointer's own value is random to us, so it is worth what was found behind it.
-            Kind::Pointer { .. } => {
-                let behind = tracks.iter().map(|track| self.bits_behind(track));
-                behind.max().unwrap_or(0)
-            }
-            _ => bits_of(&tracks),
-        };
+        together
+    }
+
+    /// What the searches for a place prove together.
+    fn bits(&self, spec: &Spec, tracks: &[&Track]) -> u32 {
         // A listener has neither peer nor packets: what is right for it alone may be a copy.
         if tracks
             .iter()
             .all(|track| track.way.event == Event::SockState)
         {
-            together.bits = 0;
+            return 0;
         }
-        together
+        match spec.kind {
+            // A pointer's own value is random to us, so it is worth what was found behind it.
+            Kind::Pointer { .. } => {
+                let behind = tracks.iter().map(|track| self.bits_behind(track));
+                behind.max().unwrap_or(0)
+            }
+            _ => bits_of(tracks),
+        }
     }
 
     /// What was found behind the only candidate of a pointer: the weakest of what must be there.
     fn bits_behind(&self, pointer: &Track) -> u32 {
-        let Some(offset) = pointer.only() else {
+        let Some(offset) = pointer.candidates.only() else {
             return 0;
         };
         let behind = pointer.way.then(pointer.spec.place, offset);
@@ -152,7 +157,7 @@ impl Solver {
             self.tracks
                 .iter()
                 .find(|found| found.way == behind && found.spec.place == *place)
-                .filter(|found| found.only().is_some())
+                .filter(|found| found.candidates.only().is_some())
                 .map_or(0, |found| found.evidence.net_bits())
         };
         let weakest = pointer.spec.proof().iter().map(worth).min().unwrap_or(0);
@@ -177,7 +182,7 @@ impl Solver {
             };
             return finding(Status::Missing, Vec::new(), None, Some(why));
         };
-        let bits = together.bits;
+        let bits = self.bits(spec, &together.tracks);
         let (status, why) = match alive.len() {
             0 if together.contradictory => {
                 let why = "the ways that lead to it contradict each other".to_owned();
@@ -228,14 +233,15 @@ fn bits_of(tracks: &[&Track]) -> u32 {
 }
 
 /// What all searches for one place say.
-struct Together {
+struct Together<'a> {
     /// Whether a proven way leads there.
     reached: bool,
     /// What none of them contradicts; none if no sample was seen.
     alive: Option<Vec<u32>>,
     /// Whether each of them found something, but nothing that all agree on.
     contradictory: bool,
-    bits: u32,
+    /// The searches.
+    tracks: Vec<&'a Track>,
 }
 
 /// Two fields cannot share a byte: if they seem to, neither is proven.

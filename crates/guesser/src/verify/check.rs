@@ -8,11 +8,11 @@ use shared::offsets::Field;
 use crate::fields::Place;
 use crate::solve::addresses::Addresses;
 use crate::solve::addresses::is_kernel_address;
+use crate::solve::bytes::indices_of;
 use crate::solve::clock::Clock;
 use crate::solve::sample::Expectations;
 use crate::solve::sample::Expected;
 use crate::solve::sample::leads_along;
-use crate::solve::track::indices_of;
 use crate::way::Reading;
 use crate::way::Way;
 

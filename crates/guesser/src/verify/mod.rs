@@ -114,7 +114,7 @@ fn add(
 }
 
 impl Witness for Verification {
-    fn order(&self, event: Event) -> Option<Rc<Order>> {
+    fn order(&self, event: Event, _unknown: &[Place]) -> Option<Rc<Order>> {
         let mut orders = self.orders.iter();
         let (order, _) = orders.find(|(order, _)| order.event() == event)?;
         Some(Rc::clone(order))

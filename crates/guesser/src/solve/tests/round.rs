@@ -26,9 +26,9 @@ use crate::sample::route::Cause;
 use crate::sample::socket::Manner;
 use crate::solve::sample::Expected;
 
-const FLOWS: [(usize, usize); 6] = [(0, 0), (0, 1), (0, 2), (0, 3), (1, 1), (2, 2)];
+const FLOWS: usize = 6;
 const DATAGRAMS: [(State, usize); 4] = [
-    (State::Bound, 10),
+    (State::Bound, 6),
     (State::Connected, 4),
     (State::Dissolved, 4),
     (State::Group, 3),
@@ -50,10 +50,10 @@ impl World {
         let mut sockets = of(&[Struct::SkBuff, Struct::Sock, Struct::Socket]);
         sockets.retain(|place| *place != Field::SkBuffNfct.into() && !stream.contains(place));
         if self.tracking() > 0 && !witness.is_done(&tracked) {
-            let mut flows = FLOWS;
-            self.random.shuffle(&mut flows);
-            for (ground, kind) in flows {
-                self.connection(witness, ground, Nat::KINDS[kind]);
+            let mut kinds = Nat::KINDS;
+            self.random.shuffle(&mut kinds);
+            for (index, nat) in kinds.into_iter().cycle().take(FLOWS).enumerate() {
+                self.connection(witness, index % self.tracking(), nat);
             }
         }
         if !witness.is_done(&sockets) {
@@ -122,7 +122,8 @@ impl World {
             reply: ends(callee, if nat.snat { shown } else { caller }),
         };
         let mut open = |at| {
-            let mut socket = self.socket(ground, Manner::Datagrams, Family::Inet, at);
+            let family = self.draw_family();
+            let mut socket = self.socket(ground, Manner::Datagrams, family, at);
             socket.option_words = 0;
             socket
         };
@@ -132,10 +133,11 @@ impl World {
                 Turn::Reply => (&server, facts.orig.back()),
                 _ => (&client, facts.reply.back()),
             };
+            let is_drawn = self.has_inet6 && turn != Turn::Later;
             let ahead_s = self.random.between(1000, 1_000_000);
-            self.show(witness, Event::Packet, |world, mark| {
+            self.show(witness, Event::Packet, &[], |world, mark| {
                 let between = world.meanwhile();
-                let mut scene = world.packet(sender, false, wire);
+                let mut scene = world.packet(sender, is_drawn, wire);
                 scene.name = format!("{facts}, {turn:?}");
                 scene
                     .told
@@ -189,7 +191,7 @@ impl World {
             src: SocketAddrV4::new(sender.facts.sends, at.port()),
             dst: to,
         };
-        self.show(witness, Event::Packet, |world, _| {
+        self.show(witness, Event::Packet, packet::UNTRACKED, |world, _| {
             let mut scene = world.packet(&sender, !is_group && world.has_inet6, wire);
             scene.name = format!("{family:?} datagram, {state:?}");
             if tracks {
@@ -208,8 +210,7 @@ impl World {
         let mut pairs: Vec<(Sock, Sock)> = (0..STREAMS)
             .map(|index| {
                 let (ground, _) = self.ground(index);
-                let family = self.draw_family();
-                self.connect(witness, ground, family)
+                self.connect(witness, ground)
             })
             .collect();
         for _ in 0..ANSWERS {
@@ -223,15 +224,11 @@ impl World {
         }
     }
 
-    fn connect(
-        &mut self,
-        witness: &mut dyn Witness,
-        ground: usize,
-        family: Family,
-    ) -> (Sock, Sock) {
+    fn connect(&mut self, witness: &mut dyn Witness, ground: usize) -> (Sock, Sock) {
         let [at, from] = [(); 2].map(|()| self.somewhere());
+        let [here, family] = [(); 2].map(|()| self.draw_family());
         let listener = self.socket(ground, Manner::Stream, family, at);
-        self.show(witness, Event::SockState, |_, _| Scene {
+        self.show(witness, Event::SockState, &[], |_, _| Scene {
             name: format!("{family:?} stream, listening"),
             event: Event::SockState,
             shown: listener.facts.id,
@@ -240,7 +237,7 @@ impl World {
             extras: listener.extras(),
             frame: None,
         });
-        let mut client = self.socket(ground, Manner::Stream, family, from);
+        let mut client = self.socket(ground, Manner::Stream, here, from);
         let mut server = self.socket(ground, Manner::Stream, family, at);
         client.connect(at);
         server.connect(from);
@@ -260,14 +257,14 @@ impl World {
     ) {
         sender.option_words = self.random.between(0, packet::OPTION_WORDS);
         let is_new = !std::mem::replace(&mut sender.seen, true);
-        let is_drawn = is_new && self.has_inet6 && round_trip.is_some();
+        let is_drawn = is_new && self.has_inet6;
         let end = |socket: &Sock| SocketAddrV4::new(socket.facts.sends, socket.facts.port);
         let wire = Ends {
             src: end(sender),
             dst: end(peer),
         };
         let sender = &*sender;
-        self.show(witness, Event::Packet, |world, _| {
+        self.show(witness, Event::Packet, packet::UNTRACKED, |world, _| {
             let mut scene = world.packet(sender, is_drawn, wire);
             scene.name = format!("{:?} stream", sender.facts.family);
             if let Some((rtt_us, rttvar_us)) = round_trip {

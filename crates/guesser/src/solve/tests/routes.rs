@@ -21,7 +21,7 @@ impl World {
         };
         let src6 = nowhere(self, src.port());
         let dst6 = nowhere(self, dst.port());
-        self.show(witness, event, |world, _| {
+        self.show(witness, event, &[], |world, _| {
             let told = match event {
                 Event::Route4 => route::expected4(Ends { src, dst }),
                 _ => route::expected6(src6, dst6),

@@ -150,9 +150,10 @@ impl World {
         &mut self,
         witness: &mut dyn Witness,
         event: Event,
+        unknown: &[Place],
         mut scene: impl FnMut(&mut Self, u32) -> Scene,
     ) -> bool {
-        let Some(order) = witness.order(event) else {
+        let Some(order) = witness.order(event, unknown) else {
             return false;
         };
         (0..TRIES).any(|_| {
