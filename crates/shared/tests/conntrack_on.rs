@@ -2,6 +2,8 @@
 //! conntrack-tools. Needs root and `/usr/sbin/conntrack`; leaves nothing behind.
 #![expect(clippy::unwrap_used, reason = "a test proves what it unwraps")]
 
+mod conntrack_tools;
+
 use std::fmt::Display;
 use std::io::Read as _;
 use std::io::Write as _;
@@ -20,6 +22,8 @@ use std::thread;
 use std::time::Duration;
 use std::time::Instant;
 
+use conntrack_tools::assert_has;
+use conntrack_tools::listed;
 use nix::errno::Errno;
 use nix::sys::socket::AddressFamily;
 use nix::sys::socket::SockFlag;
@@ -58,31 +62,6 @@ fn lab<A: Address>(rules: &Rules<A>) -> Visit {
     let mut socket = Socket::open(Protocol::Netfilter).unwrap();
     assert_eq!(conntrack_on(&mut socket, rules).unwrap(), []);
     inside
-}
-
-/// What conntrack-tools list of a protocol in the thread's namespace.
-fn listed(family: &str, proto: &str) -> Vec<String> {
-    let output = Command::new("conntrack")
-        .args(["-L", "-f", family, "-p", proto])
-        .output()
-        .unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    let stdout = String::from_utf8(output.stdout).unwrap();
-    stdout.lines().map(ToOwned::to_owned).collect()
-}
-
-fn assert_has(entry: &str, words: &[&dyn Display]) {
-    for word in words {
-        let word = word.to_string();
-        assert!(
-            entry.split_whitespace().any(|other| other == word),
-            "no {word} in: {entry}"
-        );
-    }
 }
 
 fn udp(address: IpAddr, port: u16) -> UdpSocket {
@@ -159,7 +138,7 @@ fn everything_at_once<A: Address + Into<IpAddr> + Display>(
     let (_, from) = sender.recv_from(&mut [0; 16]).unwrap();
     assert_eq!(from, SocketAddr::new(called.into(), 53));
 
-    let entries = listed(family, "udp");
+    let entries = listed(&["-f", family, "-p", "udp"]);
     assert_eq!(
         entries.len(),
         1,
@@ -263,7 +242,7 @@ fn a_tcp_connection_passes_zone_and_nat() {
     accepted.read_exact(&mut [0; 3]).unwrap();
     accepted.write_all(b"answer").unwrap();
     client.read_exact(&mut [0; 6]).unwrap();
-    let entries = listed("ipv4", "tcp");
+    let entries = listed(&["-f", "ipv4", "-p", "tcp"]);
     assert_eq!(entries.len(), 1, "{entries:#?}");
     assert_has(
         &entries[0],
@@ -287,7 +266,7 @@ fn without_rules_connections_are_tracked_and_left_alone() {
     sender
         .send_to(b"x", receiver.local_addr().unwrap())
         .unwrap();
-    let entries = listed("ipv4", "udp");
+    let entries = listed(&["-f", "ipv4", "-p", "udp"]);
     assert_eq!(entries.len(), 1, "{entries:#?}");
     assert_has(&entries[0], &[&"[UNREPLIED]", &"mark=0"]);
     assert!(!entries[0].contains("zone"), "{}", entries[0]);
@@ -305,7 +284,7 @@ fn without_the_rules_nothing_is_tracked() {
     sender
         .send_to(b"x", receiver.local_addr().unwrap())
         .unwrap();
-    assert!(listed("ipv4", "udp").is_empty());
+    assert!(listed(&["-f", "ipv4", "-p", "udp"]).is_empty());
 }
 
 #[test]

@@ -2,6 +2,8 @@
 //! and the namespaces where there are any. Needs root and `/usr/sbin/conntrack`.
 #![expect(clippy::unwrap_used, reason = "a test proves what it unwraps")]
 
+mod conntrack_tools;
+
 use std::net::Ipv4Addr;
 use std::net::Ipv6Addr;
 use std::net::SocketAddr;
@@ -10,6 +12,8 @@ use std::process::Child;
 use std::process::Command;
 use std::process::Stdio;
 
+use conntrack_tools::assert_has;
+use conntrack_tools::listed;
 use nix::errno::Errno;
 use nix::unistd::geteuid;
 use shared::ctnetlink;
@@ -23,6 +27,8 @@ use shared::netns;
 use shared::netns::Namespace;
 use shared::netns::Rules;
 use shared::netns::Visit;
+
+const UDP: &[&str] = &["-p", "udp"];
 
 /// A new namespace, in which connections are tracked or not.
 fn namespace(tracked: bool) -> Namespace {
@@ -46,20 +52,6 @@ fn inside() -> (Visit, Socket) {
     (visit, Socket::open(Protocol::Netfilter).unwrap())
 }
 
-fn listed() -> Vec<String> {
-    let output = Command::new("conntrack")
-        .args(["-L", "-p", "udp"])
-        .output()
-        .unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    let stdout = String::from_utf8(output.stdout).unwrap();
-    stdout.lines().map(ToOwned::to_owned).collect()
-}
-
 /// Two sockets of one family, and the flow from the first to the second.
 fn pair(address: &str) -> (UdpSocket, UdpSocket, Tuple) {
     let [sender, receiver] = [0, 1].map(|_| UdpSocket::bind(address).unwrap());
@@ -81,7 +73,7 @@ fn status_mark_and_timeout_of_a_flow_are_changed() {
         assert_eq!(ctnetlink::find(&mut socket, &tuple).unwrap(), None);
         sender.send(b"x").unwrap();
         let before = ctnetlink::find(&mut socket, &tuple).unwrap();
-        let before = before.unwrap_or_else(|| panic!("{tuple:?} is not among {:#?}", listed()));
+        let before = before.unwrap_or_else(|| panic!("{tuple:?} is not among {:#?}", listed(UDP)));
         let before_status = before.status.unwrap();
         assert_eq!(before_status & (status::SEEN_REPLY | status::ASSURED), 0);
 
@@ -110,12 +102,10 @@ fn status_mark_and_timeout_of_a_flow_are_changed() {
             "{refused:?}"
         );
     }
-    let entries = listed();
+    let entries = listed(UDP);
     assert_eq!(entries.len(), 2, "{entries:#?}");
     for entry in entries {
-        for word in ["mark=3735928559", "[ASSURED]"] {
-            assert!(entry.contains(word), "no {word} in: {entry}");
-        }
+        assert_has(&entry, &[&"mark=3735928559", &"[ASSURED]"]);
         assert!(!entry.contains("[UNREPLIED]"), "{entry}");
     }
 }
@@ -137,13 +127,13 @@ fn an_entry_is_made_before_its_flow_and_serves_it() {
         Errno::EEXIST
     );
     sender.send(b"x").unwrap();
-    let entries = listed();
+    let entries = listed(UDP);
     assert_eq!(entries.len(), 1, "the flow has that entry: {entries:#?}");
     let (_, reply) = entries[0].split_at(entries[0].rfind("src=").unwrap());
     let expected = "src=127.9.8.7 dst=127.9.8.6 sport=1234 dport=4321 [ASSURED] mark=77";
     assert!(reply.starts_with(expected), "{}", entries[0]);
     ctnetlink::delete(&mut socket, &tuple).unwrap();
-    assert!(listed().is_empty());
+    assert!(listed(UDP).is_empty());
     assert_eq!(errno(ctnetlink::delete(&mut socket, &tuple)), Errno::ENOENT);
     assert_eq!(
         errno(ctnetlink::change(&mut socket, &tuple, &state)),
@@ -157,7 +147,7 @@ fn a_namespace_that_tracks_is_told_from_one_that_does_not() {
     assert!(netns::tracks(&tracked).unwrap());
     assert!(!netns::tracks(&untracked).unwrap());
     let _inside = tracked.visit().unwrap();
-    assert!(listed().is_empty(), "the probe's entry is deleted");
+    assert!(listed(UDP).is_empty(), "the probe's entry is deleted");
     assert!(netns::tracks(&tracked).unwrap(), "also in one's own");
     assert!(!netns::tracks(&untracked).unwrap());
 }

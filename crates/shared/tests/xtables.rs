@@ -2,7 +2,8 @@
 //! conntrack-tools. Needs root and `/usr/sbin/conntrack`; leaves nothing behind.
 #![expect(clippy::unwrap_used, reason = "a test proves what it unwraps")]
 
-use std::fmt::Display;
+mod conntrack_tools;
+
 use std::net::Ipv4Addr;
 use std::net::SocketAddr;
 use std::net::SocketAddrV4;
@@ -10,6 +11,8 @@ use std::net::UdpSocket;
 use std::process::Command;
 use std::time::Duration;
 
+use conntrack_tools::assert_has;
+use conntrack_tools::listed;
 use nix::errno::Errno;
 use nix::sys::socket::setsockopt;
 use nix::sys::socket::sockopt;
@@ -23,6 +26,7 @@ use shared::xtables::Refusal;
 use shared::xtables::Rules;
 use shared::xtables::conntrack_on;
 
+const IPV4_UDP: &[&str] = &["-f", "ipv4", "-p", "udp"];
 const PATIENCE: Duration = Duration::from_secs(5);
 const KEY: u32 = 0x1357_9bdf;
 const CALLED: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(127, 12, 0, 1), 53);
@@ -49,31 +53,6 @@ fn rules() -> Rules {
         mark: Some(KEY),
         dnat: (1..5).map(|last| end(20, last)).collect(),
         snat: (1..5).map(|last| end(40, last)).collect(),
-    }
-}
-
-/// What conntrack-tools list in the thread's namespace.
-fn listed() -> Vec<String> {
-    let output = Command::new("conntrack")
-        .args(["-L", "-f", "ipv4", "-p", "udp"])
-        .output()
-        .unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    let stdout = String::from_utf8(output.stdout).unwrap();
-    stdout.lines().map(ToOwned::to_owned).collect()
-}
-
-fn assert_has(entry: &str, words: &[&dyn Display]) {
-    for word in words {
-        let word = word.to_string();
-        assert!(
-            entry.split_whitespace().any(|other| other == word),
-            "no {word} in: {entry}"
-        );
     }
 }
 
@@ -119,7 +98,7 @@ fn every_kind_of_nat_with_and_without_a_zone() {
         let ends = exchange(client, server, choice.so_mark());
         assert_eq!(ends, [seen.into(), CALLED.into()], "{choice:?}");
 
-        let entries = listed();
+        let entries = listed(IPV4_UDP);
         let sport = format!("sport={port}");
         let mut of_flow = entries.iter().filter(|entry| entry.contains(&sport));
         let entry = of_flow.next().unwrap();
@@ -163,10 +142,13 @@ fn without_rules_connections_are_tracked_and_left_alone() {
     let _inside = namespace();
     let client = SocketAddrV4::new(Ipv4Addr::new(127, 11, 0, 1), 4001);
     exchange(client, CALLED, 0xdead_beef);
-    assert!(listed().is_empty(), "nothing is tracked to begin with");
+    assert!(
+        listed(IPV4_UDP).is_empty(),
+        "nothing is tracked to begin with"
+    );
     assert_eq!(conntrack_on(&Rules::default(), &[]).unwrap(), []);
     exchange(client, CALLED, 0xdead_beef);
-    let entries = listed();
+    let entries = listed(IPV4_UDP);
     assert_eq!(entries.len(), 1, "{entries:#?}");
     assert_has(&entries[0], &[&"mark=0"]);
     assert!(!entries[0].contains("zone"), "{}", entries[0]);
@@ -191,7 +173,7 @@ fn what_would_load_a_module_is_not_tried_and_the_rest_is_done() {
         snat: Some(0),
     };
     exchange(client, CALLED, choice.so_mark());
-    let entries = listed();
+    let entries = listed(IPV4_UDP);
     assert_eq!(entries.len(), 1, "{entries:#?}");
     assert_has(&entries[0], &[&format!("mark={}", rules.connmark(&choice))]);
     assert!(!entries[0].contains("zone"), "{}", entries[0]);
@@ -213,7 +195,7 @@ fn if_everything_would_load_a_module_nothing_is_tracked() {
         ]
     );
     exchange(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 4001), CALLED, 1);
-    assert!(listed().is_empty());
+    assert!(listed(IPV4_UDP).is_empty());
 }
 
 #[test]
@@ -229,7 +211,7 @@ fn tables_with_rules_are_left_alone() {
     assert_eq!(again, [(Part::Mark, Refusal::Kernel(Errno::EAGAIN))]);
     let client = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 4001);
     exchange(client, CALLED, 7);
-    assert_has(&listed()[0], &[&format!("mark={}", 7 ^ KEY)]);
+    assert_has(&listed(IPV4_UDP)[0], &[&format!("mark={}", 7 ^ KEY)]);
 }
 
 #[test]
@@ -251,7 +233,7 @@ fn each_part_alone_makes_the_kernel_track() {
         let _inside = namespace();
         assert_eq!(conntrack_on(&rules, &[]).unwrap(), []);
         exchange(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 4001), CALLED, 0);
-        let entries = listed();
+        let entries = listed(IPV4_UDP);
         assert_eq!(entries.len(), 1, "{rules:?}: {entries:#?}");
     }
 }

@@ -75,10 +75,10 @@ pub fn judge_condition(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::matrix::kernels::FieldSet;
     use crate::matrix::kernels::Reasons;
     use crate::matrix::truth::Truths;
     use shared::offsets::Field;
+    use shared::offsets::FieldSet;
 
     fn unexpected(exit: i32, run: &Testimony) -> Vec<String> {
         let condition = Condition {

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde::Deserializer;
 use serde::de::Error as _;
 use shared::offsets::Field;
+use shared::offsets::FieldSet;
 
 /// All of it.
 #[derive(Debug, Deserialize)]
@@ -26,40 +27,6 @@ pub struct Matrix {
     /// In the order in which they are shown.
     #[serde(rename = "kernel")]
     pub kernels: Vec<Kernel>,
-}
-
-/// A set of fields, by the name that guesser has for it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum FieldSet {
-    /// Those of a tracked connection.
-    Conntrack,
-    /// Those of a socket.
-    Socket,
-    /// Every one.
-    All,
-}
-
-impl FieldSet {
-    /// For `--fields`.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Conntrack => "conntrack",
-            Self::Socket => "socket",
-            Self::All => "all",
-        }
-    }
-
-    /// The fields.
-    #[must_use]
-    pub fn fields(self) -> &'static [Field] {
-        match self {
-            Self::Conntrack => Field::CONNTRACK,
-            Self::Socket => Field::SOCKET,
-            Self::All => Field::ALL,
-        }
-    }
 }
 
 /// One kernel.

@@ -23,9 +23,9 @@ use crate::solve::Solver;
 
 /// Tracked flows. The first few tell where a connection is, the others what is in it: every kind of
 /// NAT, in three namespaces.
-const FLOWS: usize = 6;
+pub const FLOWS: usize = 6;
 /// How often a datagram is sent in each state.
-const DATAGRAMS: [(State, usize); 4] = [
+pub const DATAGRAMS: [(State, usize); 4] = [
     (State::Bound, 6),
     (State::Connected, 4),
     (State::Dissolved, 4),
@@ -35,11 +35,12 @@ const DATAGRAMS: [(State, usize); 4] = [
 const FAMILIES: usize = 40;
 /// Packets that must show no connection, if nothing but connections is open.
 const STRANGERS: usize = 2;
-/// TCP connections, and how often each is answered.
-const STREAMS: usize = 8;
-const ANSWERS: usize = 2;
+/// TCP connections.
+pub const STREAMS: usize = 8;
+/// How often each of them is answered.
+pub const ANSWERS: usize = 2;
 /// Lookups per cause.
-const LOOKUPS: usize = 2;
+pub const LOOKUPS: usize = 2;
 
 /// Runs one round; `number` counts them from 0. A later round ends each part as soon as enough is known.
 ///

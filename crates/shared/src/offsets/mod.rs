@@ -1,9 +1,10 @@
 //! The offsets document: what `guesser` measured, for which kernel, and how sure it is.
-//! [`field`] names what can be measured, [`document`] holds the result, [`codec`] moves it.
+//! [`field`] names what can be measured, [`field_set`] what can be asked for, [`document`] holds the result, [`codec`] moves it.
 
 pub mod codec;
 pub mod document;
 pub mod field;
+pub mod field_set;
 
 pub use codec::DecodeError;
 pub use codec::MAX_DOCUMENT_BYTES;
@@ -12,3 +13,4 @@ pub use document::FieldResult;
 pub use document::Method;
 pub use document::Status;
 pub use field::Field;
+pub use field_set::FieldSet;

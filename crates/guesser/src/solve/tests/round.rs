@@ -22,20 +22,14 @@ use crate::fields::SPECS;
 use crate::fields::Struct;
 use crate::sample::camera::Witness;
 use crate::sample::datagram::State;
+use crate::sample::plan::ANSWERS;
+use crate::sample::plan::DATAGRAMS;
+use crate::sample::plan::FLOWS;
+use crate::sample::plan::LOOKUPS;
+use crate::sample::plan::STREAMS;
 use crate::sample::route::Cause;
 use crate::sample::socket::Manner;
 use crate::solve::sample::Expected;
-
-const FLOWS: usize = 6;
-const DATAGRAMS: [(State, usize); 4] = [
-    (State::Bound, 6),
-    (State::Connected, 4),
-    (State::Dissolved, 4),
-    (State::Group, 3),
-];
-const STREAMS: usize = 8;
-const ANSWERS: usize = 2;
-const LOOKUPS: usize = 2;
 
 impl World {
     /// Runs one round.
