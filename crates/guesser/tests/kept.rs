@@ -59,7 +59,11 @@ fn a_capture_replays_as_the_run_went_and_without_privilege() {
     assert!(explained.err.contains("sk_buff._nfct"));
 
     let copy = dir.path().join("guesser");
-    fs::copy(GUESSER, &copy).unwrap();
+    // By another process: what this one still had open for writing when another test forks could
+    // not be run (ETXTBSY).
+    let mut install = Command::new("install");
+    let installed = install.args(["-m", "755", GUESSER]).arg(&copy).status();
+    assert!(installed.unwrap().success());
     fs::set_permissions(&capture, fs::Permissions::from_mode(0o644)).unwrap();
     let mut nobody = Command::new("setpriv");
     nobody.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]);

@@ -65,6 +65,8 @@ pub enum Name {
     CtMark,
     /// nf_tables rules rewrite a connection's destination
     NftNat,
+    /// Legacy iptables rules switch connection tracking on
+    IptablesCt,
     /// Connection tracking answers netlink requests
     Ctnetlink,
     /// A new connection is announced
@@ -106,6 +108,7 @@ impl Name {
             Self::CtZones => "ct_zones",
             Self::CtMark => "ct_mark",
             Self::NftNat => "nft_nat",
+            Self::IptablesCt => "iptables_ct",
             Self::Ctnetlink => "ctnetlink",
             Self::CtnetlinkEvents => "ctnetlink_events",
             Self::Bpffs => "bpffs",
@@ -134,6 +137,7 @@ impl Name {
             | Self::CtZones
             | Self::CtMark
             | Self::NftNat
+            | Self::IptablesCt
             | Self::Ctnetlink
             | Self::CtnetlinkEvents => &[CAP_NET_ADMIN],
             Self::CapSysAdmin | Self::Netns | Self::Setns => &[CAP_SYS_ADMIN],

@@ -87,20 +87,20 @@ const SOURCES: [(Source, &[Name]); 2] = [
     (Source::Tracepoint, &[Name::RawTracepointNetDevQueue]),
 ];
 
-const OFFSETS: [(Offsets, &[Name]); 2] = [
-    (
-        Offsets::Guess,
-        &[
-            Name::RawTracepointNetDevQueue,
-            Name::ProbeReadKernel,
-            Name::ProgTestRun,
-            Name::MapArrayMmapable,
-            Name::Netns,
-            Name::NftCt,
-            Name::NfConntrack,
-        ],
-    ),
-    (Offsets::Btf, &[Name::BtfVmlinux]),
+/// Needed to measure, whatever switches connection tracking on.
+const GUESS: &[Name] = &[
+    Name::RawTracepointNetDevQueue,
+    Name::ProbeReadKernel,
+    Name::ProgTestRun,
+    Name::MapArrayMmapable,
+    Name::Netns,
+    Name::NfConntrack,
+];
+
+const OFFSETS: [(Offsets, &[&[Name]]); 3] = [
+    (Offsets::Guess, &[GUESS, &[Name::NftCt]]),
+    (Offsets::Guess, &[GUESS, &[Name::IptablesCt]]),
+    (Offsets::Btf, &[&[Name::BtfVmlinux]]),
 ];
 
 const NETLINK: &[Name] = &[Name::Ctnetlink, Name::CtnetlinkEvents];
@@ -111,7 +111,8 @@ pub fn decide(probes: &[Probe]) -> Outcome {
     let mut nearest: Option<Vec<Name>> = None;
     for (source, by_source) in SOURCES {
         for (offsets, by_offsets) in OFFSETS {
-            let missing = missing(probes, &[ANY, BPF, by_source, by_offsets]);
+            let needed = [&[ANY, BPF, by_source], by_offsets].concat();
+            let missing = missing(probes, &needed);
             if missing.is_empty() {
                 return Outcome::Ready(source, offsets);
             }
@@ -154,7 +155,7 @@ fn missing(probes: &[Probe], needed: &[&[Name]]) -> Vec<Name> {
 /// The privileges that any source or way to offsets lacks, each once.
 fn lacks(probes: &[Probe]) -> Vec<String> {
     let sources = SOURCES.iter().map(|(_, needs)| *needs);
-    let offsets = OFFSETS.iter().map(|(_, needs)| *needs);
+    let offsets = OFFSETS.iter().flat_map(|(_, needs)| *needs).copied();
     let needed: Vec<Name> = [ANY, BPF, NETLINK]
         .into_iter()
         .chain(sources)
@@ -220,14 +221,17 @@ mod tests {
                 &Outcome::Ready(Source::Tracepoint, Offsets::Guess),
             );
         }
+        for either in [NftCt, IptablesCt] {
+            check(&[either], &Outcome::Ready(Source::Kprobe, Offsets::Guess));
+        }
         for no_guess in [
-            Netns,
-            NftCt,
-            NfConntrack,
-            MapArrayMmapable,
-            RawTracepointNetDevQueue,
+            &[Netns][..],
+            &[NftCt, IptablesCt],
+            &[NfConntrack],
+            &[MapArrayMmapable],
+            &[RawTracepointNetDevQueue],
         ] {
-            check(&[no_guess], &Outcome::Ready(Source::Kprobe, Offsets::Btf));
+            check(no_guess, &Outcome::Ready(Source::Kprobe, Offsets::Btf));
         }
         check(
             &[KprobeNfConntrackConfirm, Netns],
@@ -271,8 +275,8 @@ mod tests {
         );
         check(&[Netns, BtfVmlinux], &Outcome::Degraded(vec![Netns]));
         check(
-            &[NftCt, Netns, BtfVmlinux],
-            &Outcome::Degraded(vec![BtfVmlinux]),
+            &[NftCt, IptablesCt, BtfVmlinux],
+            &Outcome::Degraded(vec![NftCt]),
         );
     }
 

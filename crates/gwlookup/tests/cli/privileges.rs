@@ -19,10 +19,13 @@ const NOBODY: u32 = 65_534;
 /// A copy of the program that anyone may run.
 fn as_nobody(directory: &TempDir, args: &[&str]) -> Finished {
     let program = directory.path().join("gwlookup");
-    fs::copy(env!("CARGO_BIN_EXE_gwlookup"), &program).unwrap();
+    // By another process: what this one still had open for writing when another test forks could
+    // not be run (ETXTBSY).
+    let mut install = Command::new("install");
+    install.args(["-m", "755", env!("CARGO_BIN_EXE_gwlookup")]);
+    assert!(install.arg(&program).status().unwrap().success());
     let everyone = fs::Permissions::from_mode(0o755);
-    fs::set_permissions(directory.path(), everyone.clone()).unwrap();
-    fs::set_permissions(&program, everyone).unwrap();
+    fs::set_permissions(directory.path(), everyone).unwrap();
     let mut command = Command::new(program);
     command
         .args(args)

@@ -128,6 +128,7 @@ impl Answers {
         self.put(Name::CtZones, tracking.part(Part::Zone));
         self.put(Name::CtMark, tracking.part(Part::Mark));
         self.put(Name::NftNat, tracking.rewrites());
+        self.put(Name::IptablesCt, tracking.by_iptables());
         self.put(Name::NfConntrack, tracking.tracks());
         self.put(
             Name::Ctnetlink,

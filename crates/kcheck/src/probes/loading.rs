@@ -1,7 +1,8 @@
 //! What may be asked of the kernel without making it load a module.
 
 use shared::modules::Modules;
-use shared::netns::MODULES;
+use shared::netns;
+use shared::xtables;
 
 use crate::probe::Obstacle;
 
@@ -11,19 +12,30 @@ const CTNETLINK: &str = "nf_conntrack_netlink";
 /// Modules that are not there and would be loaded by asking for what is in them.
 pub struct Loading {
     would_load: Vec<&'static str>,
+    /// Those of the legacy iptables interface.
+    legacy: Vec<&'static str>,
 }
 
 impl Loading {
     /// As things are, or none if loading is allowed.
     pub fn now(allowed: bool) -> Self {
-        let needed: Vec<&'static str> = MODULES.iter().copied().chain([CTNETLINK]).collect();
-        Self {
-            would_load: if allowed {
-                Vec::new()
-            } else {
-                Modules::running().would_load(&needed)
-            },
+        if allowed {
+            return Self {
+                would_load: Vec::new(),
+                legacy: Vec::new(),
+            };
         }
+        let modules = Modules::running();
+        let needed = [netns::MODULES, &[CTNETLINK]].concat();
+        Self {
+            would_load: modules.would_load(&needed),
+            legacy: modules.would_load(xtables::MODULES),
+        }
+    }
+
+    /// Modules that the legacy iptables interface may not be asked for.
+    pub fn legacy(&self) -> &[&'static str] {
+        &self.legacy
     }
 
     /// May nf_tables be asked to switch connection tracking on?
@@ -47,11 +59,16 @@ impl Loading {
         if would_load.is_empty() {
             return Ok(());
         }
-        Err(Obstacle::Undecided(format!(
-            "not tried: it would make the kernel load {} (--allow-system-changes lets it)",
-            would_load.join(", ")
-        )))
+        Err(not_tried(&would_load))
     }
+}
+
+/// What is said of something that would load these.
+pub fn not_tried(would_load: &[&str]) -> Obstacle {
+    Obstacle::Undecided(format!(
+        "not tried: it would make the kernel load {} (--allow-system-changes lets it)",
+        would_load.join(", ")
+    ))
 }
 
 fn is_nat(module: &str) -> bool {
@@ -65,6 +82,7 @@ mod tests {
     fn check(would_load: &[&'static str], allowed: [bool; 3]) {
         let loading = Loading {
             would_load: would_load.to_vec(),
+            legacy: Vec::new(),
         };
         let answers = [
             loading.allows_tracking(),

@@ -1,5 +1,5 @@
-//! Connection tracking, switched on by nf_tables rules in a network namespace of our own: the
-//! same rules as `guesser` samples with.
+//! Connection tracking, switched on in a network namespace of our own by the rules that `guesser`
+//! samples with: those of nf_tables, and those of the legacy iptables interface.
 
 use std::fs;
 use std::net::Ipv4Addr;
@@ -13,11 +13,13 @@ use shared::netns::Rewrite;
 use shared::netns::Rules;
 use shared::netns::conntrack_on;
 use shared::nft;
+use shared::xtables;
 
 use crate::probe::Attempt;
 use crate::probe::Obstacle;
 
 use super::loading::Loading;
+use super::loading::not_tried;
 use super::loopback;
 
 /// The address that the NAT rule rewrites to 127.0.0.1.
@@ -28,19 +30,44 @@ const SYSCTLS: &str = "/proc/sys/net/netfilter";
 pub struct Tracking {
     rules: Result<Vec<(Part, Refusal)>, Obstacle>,
     nat: Result<(), Obstacle>,
+    legacy: Result<(), Obstacle>,
 }
 
 impl Tracking {
     /// Switches it on in the namespace that the calling thread is in, if that is our own.
     pub fn switch_on(own_namespace: bool, loading: &Loading) -> Self {
         let nat = loading.allows_nat();
-        let rules = switch_on(own_namespace, loading, nat.is_ok());
-        Self { rules, nat }
+        if !own_namespace {
+            let why = "not tried: there is no network namespace of our own to try it in";
+            let untried = Obstacle::Undecided(why.into());
+            return Self {
+                rules: Err(untried.clone()),
+                nat,
+                legacy: Err(untried),
+            };
+        }
+        Self {
+            rules: by_nft(loading, nat.is_ok()),
+            nat,
+            legacy: by_iptables(loading),
+        }
     }
 
     /// Are connections tracked?
     pub fn is_on(&self) -> bool {
-        self.part(Part::Tracking).is_ok()
+        self.switched().is_ok()
+    }
+
+    /// Did the kernel accept any rules? If not, what is in the way of the usual ones?
+    fn switched(&self) -> Attempt {
+        self.part(Part::Tracking)
+            .or_else(|obstacle| self.by_iptables().map_err(|_| obstacle))
+    }
+
+    /// Did the kernel accept the legacy rules?
+    pub fn by_iptables(&self) -> Attempt {
+        self.legacy.clone()?;
+        Ok("legacy iptables rules accepted".into())
     }
 
     /// Did the kernel accept these rules?
@@ -67,7 +94,7 @@ impl Tracking {
     /// Is our own connection tracked, and by what?
     pub fn tracks(&self) -> Attempt {
         let form = form();
-        match (self.part(Part::Tracking), form) {
+        match (self.switched(), form) {
             (Err(Obstacle::Refused { .. }), None) => {
                 return Err(Obstacle::absent("neither built in nor loaded"));
             }
@@ -88,15 +115,7 @@ impl Tracking {
     }
 }
 
-fn switch_on(
-    own_namespace: bool,
-    loading: &Loading,
-    nat: bool,
-) -> Result<Vec<(Part, Refusal)>, Obstacle> {
-    if !own_namespace {
-        let why = "not tried: there is no network namespace of our own to try it in";
-        return Err(Obstacle::Undecided(why.into()));
-    }
+fn by_nft(loading: &Loading, nat: bool) -> Result<Vec<(Part, Refusal)>, Obstacle> {
     loading.allows_tracking()?;
     let mut rules = Rules {
         zone: true,
@@ -120,6 +139,21 @@ fn switch_on(
         };
         Obstacle::refused("nf_tables rules", errno)
     })
+}
+
+fn by_iptables(loading: &Loading) -> Result<(), Obstacle> {
+    let refused = xtables::conntrack_on(&xtables::Rules::default(), loading.legacy())
+        .map_err(|errno| Obstacle::refused("socket(SOCK_RAW)", Some(errno)))?;
+    match refused
+        .into_iter()
+        .find(|(part, _)| *part == Part::Tracking)
+    {
+        None => Ok(()),
+        Some((_, xtables::Refusal::WouldLoad(modules))) => Err(not_tried(&modules)),
+        Some((_, xtables::Refusal::Kernel(errno))) => {
+            Err(Obstacle::refused("legacy iptables rules", Some(errno)))
+        }
+    }
 }
 
 /// How nf_conntrack is in the kernel, if it is.
