@@ -206,6 +206,7 @@ fn confirm(
         }));
     }
     let doubtful = doubtful.join(", ");
+    laboratory.watch.progress.clear();
     log::warn!("fresh connections do not confirm the cached {doubtful}; measuring anew");
     laboratory.grounds.release();
     Ok(None)

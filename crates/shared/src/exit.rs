@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::io;
+use std::io::Write as _;
 use std::process::ExitCode;
 
 /// How a program ends when nothing failed: it is done, or the answer to its question is no.
@@ -94,10 +95,10 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
     })
 }
 
-#[expect(clippy::print_stderr, reason = "the one door for errors")]
+/// The one door for errors. If nobody reads them, the exit code still tells.
 fn complain(tool: &str, error: &anyhow::Error) {
     let text = crate::escape::one_line(&format!("{error:#}")).into_owned();
-    eprintln!("{tool}: {text}");
+    let _ = writeln!(io::stderr(), "{tool}: {text}");
 }
 
 #[cfg(test)]

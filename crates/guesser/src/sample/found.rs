@@ -2,6 +2,7 @@
 //! itself, and believe what the kernel says of it if it says the same before and after the packet.
 
 use std::cell::RefCell;
+use std::ops::Range;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -19,7 +20,6 @@ use super::socket::Kind;
 use super::socket::Manner;
 use super::socket::Socket;
 use super::socket::somewhere;
-use super::tracked::TIMEOUTS_S;
 use super::tracking::Found;
 use crate::expected::Ends;
 use crate::expected::connection;
@@ -28,6 +28,8 @@ use crate::expected::socket;
 use crate::expected::socket::Family;
 use crate::fields::Event;
 
+/// How long such an entry lasts, if this process ends before it can delete it: in hours, not in days.
+const TIMEOUTS_S: Range<u32> = 20_000..120_000;
 /// Bits that may be set by anyone, in random order; the last one keeps the timeout as it is.
 const BITS: [u32; 3] = [status::SEEN_REPLY, status::ASSURED, status::FIXED_TIMEOUT];
 

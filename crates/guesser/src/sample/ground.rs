@@ -8,6 +8,7 @@ use std::os::fd::OwnedFd;
 use std::sync::mpsc;
 use std::sync::mpsc::Receiver;
 use std::sync::mpsc::Sender;
+use std::thread;
 use std::thread::Scope;
 
 use anyhow::Context as _;
@@ -114,7 +115,8 @@ impl Ground {
         let (made, made_there) = mpsc::channel();
         let (wants, wanted) = mpsc::channel();
         let (opened, opened_there) = mpsc::channel();
-        scope.spawn(move || {
+        let failed = made.clone();
+        let lives_there = move || {
             let (namespace, found) = match make(place, stock) {
                 Ok(made) => made,
                 Err(error) => {
@@ -126,7 +128,10 @@ impl Ground {
             let _ = made.send(Ok(found));
             serve(&wanted, &opened);
             drop(namespace);
-        });
+        };
+        if let Err(error) = thread::Builder::new().spawn_scoped(scope, lives_there) {
+            let _ = failed.send(Err(error).context("start a thread"));
+        }
         Preparing {
             made: made_there,
             wants,

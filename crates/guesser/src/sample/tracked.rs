@@ -36,7 +36,7 @@ use crate::random::Random;
 /// A connection two seconds old may get a status bit more (`IPS_ASSURED`).
 const SHELF_LIFE: Duration = Duration::from_secs(1);
 /// Twenty bits of seconds; times the fastest clock they are still less than 2^31 jiffies.
-pub const TIMEOUTS_S: std::ops::Range<u32> = 1000..1_000_000;
+const TIMEOUTS_S: std::ops::Range<u32> = 1000..1_000_000;
 
 /// A connection that we make.
 #[derive(Debug)]

@@ -36,46 +36,36 @@ const TIMEOUTS: [&str; 2] = [
 /// What may be used without making the kernel load a module.
 #[derive(Debug, Clone)]
 pub struct Access {
+    allow_system_changes: bool,
     /// Modules that nf_tables lacks.
     nft: Vec<&'static str>,
-    /// Modules that the legacy interface lacks.
-    xtables: Vec<&'static str>,
-    /// Modules that ctnetlink lacks.
-    ctnetlink: Vec<&'static str>,
 }
 
 impl Access {
     /// To the running kernel.
     #[must_use]
     pub fn to_running(allow_system_changes: bool) -> Self {
-        let modules = Modules::running();
-        let lacks = |needed| {
-            if allow_system_changes {
-                Vec::new()
-            } else {
-                modules.would_load(needed)
-            }
+        let mut access = Self {
+            allow_system_changes,
+            nft: Vec::new(),
         };
-        let nft = lacks(netns::MODULES);
-        // The others are of interest only without it.
-        let others = |needed| {
-            if nft.is_empty() {
-                Vec::new()
-            } else {
-                lacks(needed)
-            }
-        };
-        Self {
-            xtables: others(xtables::MODULES),
-            ctnetlink: others(ctnetlink::MODULES),
-            nft,
-        }
+        access.nft = access.lacks(netns::MODULES);
+        access
     }
 
     /// Whether connections can be looked up and changed one by one.
     #[must_use]
     pub fn has_ctnetlink(&self) -> bool {
-        self.ctnetlink.is_empty()
+        self.lacks(ctnetlink::MODULES).is_empty()
+    }
+
+    /// Modules that would be loaded by asking for what is in these.
+    fn lacks(&self, needed: &[&'static str]) -> Vec<&'static str> {
+        if self.allow_system_changes {
+            Vec::new()
+        } else {
+            Modules::running().would_load(needed)
+        }
     }
 }
 
@@ -104,8 +94,11 @@ pub struct Found {
 impl Drop for Found {
     fn drop(&mut self) {
         for tuple in &self.made {
-            if let Err(error) = ctnetlink::delete(&mut self.netlink, tuple) {
-                log::debug!("a connection of our own is left behind: {error}");
+            match ctnetlink::delete(&mut self.netlink, tuple) {
+                // It has ended by itself.
+                Err(error) if error.errno() == Some(Errno::ENOENT) => {}
+                Err(error) => log::warn!("an entry of our own is left behind, {tuple:?}: {error}"),
+                Ok(()) => {}
             }
         }
     }
@@ -159,7 +152,7 @@ impl Tracking {
             Err(error) => error,
         };
         log::info!("no nf_tables: {error:#}");
-        Self::by_xtables(&access.xtables).map_err(|legacy| {
+        Self::by_xtables(&access.lacks(xtables::MODULES)).map_err(|legacy| {
             let why = format!(
                 "connections cannot be tracked: nf_tables: {error:#}; iptables: {legacy:#}; load \
                  the modules with modprobe, pass --allow-system-changes, or trust the kernel's \

@@ -16,8 +16,8 @@ use crate::fields::Kind;
 use crate::fields::Spec;
 use crate::way::Way;
 
-/// Each deadline is a number of seconds out of a million, times the clock's frequency; a tick or two
-/// of tolerance and the choice of the frequency are given back.
+/// Each deadline is a number of seconds out of a hundred thousand at least, times the clock's frequency;
+/// the seconds of tolerance and the choice of the frequency are given back.
 const DEADLINE_BITS: u32 = 12;
 /// An address of an object that nobody else has; far below its entropy.
 const BACK_BITS: u32 = 16;

@@ -39,7 +39,9 @@ pub fn all(allow_system_changes: bool) -> anyhow::Result<Vec<Probe>> {
     // it must be one that nobody else uses.
     let mut probes = thread::scope(|scope| {
         // Megabytes of BTF take as long to parse as most of the rest takes to try.
-        let btf = scope.spawn(btf::vmlinux);
+        let btf = thread::Builder::new()
+            .spawn_scoped(scope, btf::vmlinux)
+            .context("start a thread")?;
         thread::Builder::new()
             .name(token.thread_name())
             .spawn_scoped(scope, || examine(&token, allow_system_changes, btf))
