@@ -67,7 +67,7 @@ pub struct Cli {
     #[arg(long)]
     pub partial: bool,
     /// Say on stderr how the candidates of each field died
-    #[arg(long)]
+    #[arg(long, conflicts_with = "quiet")]
     pub explain: bool,
     /// Keep all that was read, to be replayed. It is kernel memory: the file has mode 0600
     #[arg(long, value_name = "FILE", conflicts_with_all = ["replay", "cache"])]

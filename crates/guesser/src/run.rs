@@ -16,6 +16,7 @@ use shared::offsets::Field;
 use shared::offsets::FieldResult;
 use shared::offsets::Method;
 use shared::offsets::Status;
+use shared::stop::Stop;
 
 use crate::bpf::hook::Means;
 use crate::btf::TypeInfo;
@@ -35,6 +36,7 @@ use crate::solve::verdict::Finding;
 use crate::terminal::Page;
 use crate::timing::Timing;
 use crate::watch::Watch;
+use crate::watch::stopped;
 
 /// Runs the tool.
 ///
@@ -43,6 +45,7 @@ use crate::watch::Watch;
 pub fn run(cli: Cli) -> anyhow::Result<Answer> {
     let mut timing = Timing::start();
     cli.check()?;
+    let stop = Stop::on_signals().context("install signal handlers")?;
     let destination = Destination::new(&cli)?;
     let fields = cli.fields.fields();
     let running = || KernelIdentity::running().context("identify the kernel");
@@ -55,13 +58,16 @@ pub fn run(cli: Cli) -> anyhow::Result<Answer> {
                 (None, None) => destination.needs(),
                 _ => destination.needs_files(),
             };
-            let results = measure(&cli, &kernel, later, &mut timing)?;
+            let results = measure(&cli, &kernel, later, &stop, &mut timing)?;
             (kernel, results)
         }
     };
     let document = document(kernel, results, &timing);
     let unproven = complain(&document);
-    destination.deliver(&document, cli.partial)?;
+    if stop.asked() {
+        return Err(stopped().into());
+    }
+    destination.deliver(&document, cli.partial, &stop)?;
     timing.lap("emit");
     log::info!("{timing}");
     log::info!(
@@ -101,15 +107,14 @@ fn replayed(
     let capture = replay::read(path)?;
     timing.lap("read");
     let kernel = capture.kernel.clone();
-    let search = capture.search();
-    let findings = search.solver.findings();
+    let (search, findings) = capture.search();
     timing.lap("solve");
     if cli.explain {
         explain(&search, &findings);
     }
     let findings = findings.into_iter();
     let results = findings.map(|finding| compare(finding, None)).collect();
-    log::warn!("replayed, not verified: no fresh connection confirmed these offsets");
+    log::warn!("replayed, not verified: no fresh connection confirms these offsets anew");
     Ok((kernel, results))
 }
 
@@ -118,6 +123,7 @@ fn measure(
     cli: &Cli,
     kernel: &KernelIdentity,
     later: &'static [Capability],
+    stop: &Stop,
     timing: &mut Timing,
 ) -> anyhow::Result<Vec<FieldResult>> {
     let fields = cli.fields.fields();
@@ -138,14 +144,13 @@ fn measure(
         later,
     };
     let ask = cli.method == cli::Method::Auto;
-    let type_info = ask.then(|| {
-        thread::spawn(|| {
-            privilege::keep_only(privilege::NOTHING, &[])?;
-            TypeInfo::of_running(fields)
-        })
-    });
+    let beside = || {
+        privilege::keep_only(privilege::NOTHING, &[])?;
+        TypeInfo::of_running(fields)
+    };
+    let type_info = ask.then(|| thread::Builder::new().spawn(beside));
     let known = cache.as_ref().and_then(|cache| cache.load(kernel));
-    let mut watch = Watch::new(cli.common())?;
+    let mut watch = Watch::new(cli.common(), stop.clone());
     let outcome = experiment::run(question, known, &mut watch, timing);
     let outcome = watch.outcome(outcome)?;
     drop(watch);
@@ -158,16 +163,15 @@ fn measure(
         }
         _ => {}
     }
-    let type_info = type_info.map(|thread| {
-        thread
-            .join()
-            .unwrap_or_else(|payload| panic::resume_unwind(payload))
+    let type_info = type_info.map(|started| {
+        let ended = started.context("start a thread")?.join();
+        ended.unwrap_or_else(|payload| panic::resume_unwind(payload))
     });
     timing.lap("wait for BTF");
     let silent = |error: &anyhow::Error| log::info!("nothing to compare with: {error:#}");
     let type_info = type_info.and_then(|read| read.inspect_err(silent).ok());
     let type_info = type_info.as_ref();
-    let findings = outcome.findings.into_iter();
+    let findings = outcome.findings.iter().cloned();
     let results: Vec<FieldResult> = findings
         .map(|finding| compare(finding, type_info))
         .collect();
@@ -177,7 +181,8 @@ fn measure(
             cache.store(&document, &search.solver.all_proven());
         }
         if let Some(file) = &cli.record {
-            replay::record(file, &Capture::of(kernel, fields, search))?;
+            let capture = Capture::of(kernel, search, &outcome.findings);
+            replay::record(file, &capture)?;
         }
         timing.lap("keep");
     }

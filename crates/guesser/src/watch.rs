@@ -2,7 +2,6 @@
 
 use std::rc::Rc;
 
-use anyhow::Context as _;
 use shared::cli::Common;
 use shared::exit::Failure;
 use shared::stop::Stop;
@@ -22,17 +21,14 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Begins to listen for signals.
-    ///
-    /// # Errors
-    /// If their handlers cannot be installed.
-    pub fn new(common: &Common) -> anyhow::Result<Self> {
-        let stop = Stop::on_signals().context("install signal handlers")?;
+    /// Looks on from now, until `stop` is asked for.
+    #[must_use]
+    pub fn new(common: &Common, stop: Stop) -> Self {
         let is_wanted = !common.quiet && common.verbose == 0;
-        Ok(Self {
+        Self {
             progress: Progress::new(is_wanted),
             stop,
-        })
+        }
     }
 
     /// The witness, for as long as no stop is asked for.
@@ -50,11 +46,16 @@ impl Watch {
     /// Exit 3 after SIGINT or SIGTERM, or the error that was given.
     pub fn outcome<T>(&self, outcome: anyhow::Result<T>) -> anyhow::Result<T> {
         if self.stop.asked() {
-            let why = "stopped by a signal before the end; nothing is emitted";
-            return Err(Failure::Failed(why.into()).into());
+            return Err(stopped().into());
         }
         outcome
     }
+}
+
+/// The one line that is said after SIGINT or SIGTERM.
+#[must_use]
+pub fn stopped() -> Failure {
+    Failure::Failed("stopped by a signal before the end; nothing is emitted".into())
 }
 
 /// A witness that somebody looks over the shoulder of. Once a stop is asked for it wants nothing more,

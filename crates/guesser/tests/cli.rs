@@ -6,6 +6,8 @@ mod said;
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::fs::File;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
 use std::thread;
@@ -217,6 +219,23 @@ fn what_is_no_file_is_written_to_and_stays() {
     let said = guesser(&["-q", "-o", "/dev/null"]);
     assert_eq!(said.code, 0, "{}", said.err);
     assert!(!Path::new("/dev/null").metadata().unwrap().is_file());
+}
+
+#[test]
+fn a_name_of_stdout_is_stdout_and_stays() {
+    let dir = tempfile::tempdir().unwrap();
+    let (link, redirected) = (dir.path().join("stdout"), dir.path().join("redirected"));
+    symlink("/proc/self/fd/1", &link).unwrap();
+    let status = Command::new(GUESSER)
+        .args(["-q", "--method", "btf", "-o"])
+        .arg(&link)
+        .stdout(File::create(&redirected).unwrap())
+        .status()
+        .unwrap();
+    assert!(status.success());
+    assert!(link.symlink_metadata().unwrap().is_symlink());
+    codec::decode(&fs::read(&redirected).unwrap()).unwrap();
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
 }
 
 #[test]

@@ -25,8 +25,10 @@ use caps::CapsHashSet;
 use nix::pty::openpty;
 use nix::sys::signal::Signal;
 use nix::sys::signal::kill;
+use nix::sys::stat::Mode;
 use nix::unistd::Pid;
 use nix::unistd::geteuid;
+use nix::unistd::mkfifo;
 use shared::offsets::Field;
 use tempfile::TempDir;
 
@@ -303,6 +305,39 @@ fn a_signal_ends_it_with_one_line_and_nothing_half_written() {
         assert_eq!(said.concat().matches(last).count(), 1);
         assert_eq!(entries(dir.path()), 0);
     }
+}
+
+#[test]
+fn a_signal_ends_it_while_nobody_reads() {
+    let dir = tempfile::tempdir().unwrap();
+    let pipe = dir.path().join("pipe");
+    mkfifo(&pipe, Mode::S_IRWXU).unwrap();
+    let mut guesser = Command::new(GUESSER)
+        .args(["-v", "--method", "btf", "-o"])
+        .arg(&pipe)
+        .stdin(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let pid = Pid::from_raw(guesser.id() as i32);
+    // From then on a signal is caught.
+    let caught = || {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+        let mask = u64::from_str_radix(mask.unwrap().trim(), 16).unwrap();
+        mask >> (Signal::SIGTERM as u64 - 1) & 1 == 1
+    };
+    let deadline = Instant::now() + PATIENCE;
+    while !caught() {
+        assert!(Instant::now() < deadline && guesser.try_wait().unwrap().is_none());
+        thread::yield_now();
+    }
+    kill(pid, Signal::SIGTERM).unwrap();
+    let said = guesser.wait_with_output().unwrap();
+    let err = String::from_utf8(said.stderr).unwrap();
+    assert_eq!(said.status.code(), Some(3), "{err}");
+    let last = "stopped by a signal before the end; nothing is emitted\n";
+    assert!(err.ends_with(last), "{err}");
 }
 
 /// What a run shows on a terminal that is made to take longer than anyone waits without a sign.

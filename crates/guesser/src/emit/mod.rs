@@ -1,36 +1,34 @@
 //! Hands the document over: to stdout or a file, as bincode, JSON or a table, and to a pinned map.
-//! What a reader sees is always whole: files and pins are made aside and then renamed. [`table`] and
-//! [`pin`] are two of the forms.
+//! What a reader sees is always whole: files and pins are made aside and then renamed. [`target`] is
+//! where it goes; [`table`] and [`pin`] are two of the forms.
 
 mod pin;
 mod table;
+mod target;
 
-use std::fs::File;
-use std::io;
-use std::io::Write as _;
 use std::path::Path;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
 use caps::Capability;
 use shared::exit::Failure;
-use shared::line;
 use shared::line::Lines;
 use shared::offsets::Document;
 use shared::offsets::FieldResult;
 use shared::offsets::Status;
 use shared::offsets::codec;
+use shared::stop::Stop;
 
 use crate::cli::Cli;
 use crate::cli::Format;
-use crate::file;
+use crate::file::Aside;
 use crate::privilege;
+use target::Target;
 
 /// Where the document shall go, and how.
 #[derive(Debug)]
 pub struct Destination {
-    /// None: stdout.
-    file: Option<PathBuf>,
+    target: Target,
     format: Format,
     pin: Option<PathBuf>,
 }
@@ -39,11 +37,9 @@ impl Destination {
     /// What the command line says, checked before any work is done.
     ///
     /// # Errors
-    /// Exit 2 if bytes would go to a terminal, 3 if a pin has no place.
+    /// Exit 2 if bytes would go to a terminal, 3 if the file or the pin has no place.
     pub fn new(cli: &Cli) -> anyhow::Result<Self> {
-        let dash = Path::new("-");
-        let file = cli.output.clone().filter(|path| path != dash);
-        let terminal = cli.output.is_none() && line::stdout_is_terminal();
+        let (target, terminal) = Target::of(cli.output.as_deref())?;
         let format = match cli.format {
             Some(Format::Bincode) if terminal => {
                 let why = "bincode is not for a terminal; -o - insists";
@@ -58,16 +54,20 @@ impl Destination {
         if let Some(pin) = &pin {
             pin::check(pin)?;
         }
-        Ok(Self { file, format, pin })
+        Ok(Self {
+            target,
+            format,
+            pin,
+        })
     }
 
     /// What capabilities it takes to hand the document over.
     #[must_use]
     pub fn needs(&self) -> &'static [Capability] {
-        match (&self.pin, &self.file) {
+        match (&self.pin, &self.target) {
             (Some(_), _) => privilege::PINS,
-            (None, Some(_)) => privilege::FILES,
-            (None, None) => privilege::NOTHING,
+            (None, Target::File(_) | Target::Special(_)) => privilege::FILES,
+            (None, Target::Stdout) => privilege::NOTHING,
         }
     }
 
@@ -83,45 +83,46 @@ impl Destination {
     /// Hands the document over if all of it is proven, or if a part will do.
     ///
     /// # Errors
-    /// If a place cannot be written.
-    pub fn deliver(&self, document: &Document, partial: bool) -> anyhow::Result<()> {
+    /// If a place cannot be written, or a stop is asked for before somebody reads there.
+    pub fn deliver(&self, document: &Document, partial: bool, stop: &Stop) -> anyhow::Result<()> {
         let proven = |field: &FieldResult| field.status == Status::Proven;
         if partial || document.fields.iter().all(proven) {
-            self.emit(document)?;
+            self.emit(document, stop)?;
         }
         Ok(())
     }
 
-    /// To the pin first: who waits for the end of stdout may look there.
-    fn emit(&self, document: &Document) -> anyhow::Result<()> {
-        if let Some(path) = &self.pin {
-            pin::pin(path, &codec::encode(document)?)?;
-        }
+    /// Whatever can fail comes before the first of the places shows anything. The pin is first: who
+    /// waits for the end of stdout may look there.
+    fn emit(&self, document: &Document, stop: &Stop) -> anyhow::Result<()> {
         let bytes = match self.format {
             Format::Bincode => codec::encode(document)?,
             Format::Json => [serde_json::to_vec(document)?, b"\n".to_vec()].concat(),
             Format::Text => table::table(document).into_bytes(),
         };
-        match &self.file {
-            None => {
+        let what = |path: &Path| format!("write the document to {}", path.display());
+        let aside = match &self.target {
+            Target::File(path) => {
+                Some(Aside::write(path, &bytes, 0o666).with_context(|| what(path))?)
+            }
+            Target::Stdout | Target::Special(_) => None,
+        };
+        if let Some(path) = &self.pin {
+            pin::pin(path, &codec::encode(document)?)?;
+        }
+        match (&self.target, aside) {
+            (Target::File(path), Some(aside)) => aside.commit().with_context(|| what(path)),
+            (Target::Special(path), _) => {
+                target::write_special(path, &bytes, stop).with_context(|| what(path))
+            }
+            _ => {
                 let mut out = Lines::stdout();
                 out.bytes(&bytes)?;
                 out.flush()?;
                 Ok(())
             }
-            Some(path) => write_file(path, &bytes)
-                .with_context(|| format!("write the document to {}", path.display())),
         }
     }
-}
-
-/// Replaces a regular file whole; writes to anything else as it is.
-fn write_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let special = path.metadata().is_ok_and(|inode| !inode.is_file());
-    if special {
-        return File::options().write(true).open(path)?.write_all(bytes);
-    }
-    file::replace(path, bytes, 0o666)
 }
 
 #[cfg(test)]
@@ -166,17 +167,18 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("offsets");
         let destination = Destination {
-            file: Some(file.clone()),
+            target: Target::File(file.clone()),
             format: Format::Bincode,
             pin: None,
         };
         let part = document(&[Status::Proven, Status::Ambiguous]);
-        destination.deliver(&part, false).unwrap();
+        let stop = Stop::on_signals().unwrap();
+        destination.deliver(&part, false, &stop).unwrap();
         assert!(!file.exists());
-        destination.deliver(&part, true).unwrap();
+        destination.deliver(&part, true, &stop).unwrap();
         assert_eq!(codec::decode(&fs::read(&file).unwrap()), Ok(part));
         let whole = document(&[Status::Proven]);
-        destination.deliver(&whole, false).unwrap();
+        destination.deliver(&whole, false, &stop).unwrap();
         assert_eq!(codec::decode(&fs::read(&file).unwrap()), Ok(whole));
     }
 

@@ -54,7 +54,7 @@ pub fn pin(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
         .map_err(|error| bpf::refused("create the map to be pinned", error))?;
     map.update(&0u32.to_ne_bytes(), bytes, MapFlags::ANY)
         .with_context(what)?;
-    let aside = aside(path);
+    let aside = aside(path).with_context(what)?;
     let pinned = map
         .pin(&aside)
         .map_err(anyhow::Error::new)

@@ -1,5 +1,6 @@
 //! The document as a table for people. Pure.
 
+use shared::escape;
 use shared::offsets::Document;
 use shared::offsets::Method;
 use shared::offsets::Status;
@@ -38,12 +39,10 @@ pub fn table(document: &Document) -> String {
     }
     let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..7).map(width).collect();
-    let mut text = format!(
-        "{} {} build-id {}\n",
-        kernel.release,
-        kernel.machine,
-        kernel.build_id.as_deref().unwrap_or("none")
-    );
+    let build_id = kernel.build_id.as_deref().unwrap_or("none");
+    let of = format!("{} {} build-id {build_id}", kernel.release, kernel.machine);
+    // A capture may say anything of its kernel.
+    let mut text = format!("{}\n", escape::one_line(&of));
     for row in &rows {
         let cells: Vec<String> = row
             .iter()

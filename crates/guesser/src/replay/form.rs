@@ -23,7 +23,7 @@ use crate::way::MAX_PIECES;
 use crate::way::PIECE_BYTES;
 use crate::way::Way;
 
-/// Largest capture that is written or read. Of all fields, one takes 1 to 3 MiB.
+/// Largest capture that is written or read. Of all fields, one takes less than 1 MiB.
 pub const MAX_CAPTURE_BYTES: usize = 32 << 20;
 
 const SEAL: Seal<MAX_CAPTURE_BYTES> = Seal {
@@ -43,6 +43,8 @@ const MAX_VALUE_BYTES: usize = 64;
 const MAX_SEEN_BYTES: usize = MAX_PIECES * PIECE_BYTES as usize;
 /// Of the largest field; a sum over all samples of all searches then fits into 32 bits.
 const MAX_WORTH_BITS: u32 = 40 * u8::BITS;
+/// Of what a kernel says of itself, and of a reason.
+const MAX_TEXT_BYTES: usize = 1024;
 const MAX_RUN: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The capture as bytes.
@@ -70,6 +72,21 @@ fn check(capture: &Capture) -> Result<(), String> {
     let is_new = |at: usize| !fields[..at].contains(&fields[at]);
     if !(0..fields.len()).all(is_new) || !fields.iter().all(is_field) {
         return Err("the list of fields makes no sense".into());
+    }
+    let kernel = &capture.kernel;
+    let build_id = kernel.build_id.as_deref().unwrap_or_default();
+    let said = [&kernel.release, &kernel.version, &kernel.machine, build_id];
+    let reasons = capture.withdrawn.iter().map(|(_, why)| why.as_str());
+    let is_text = |text: &str| text.len() <= MAX_TEXT_BYTES && !text.chars().any(char::is_control);
+    if !said.into_iter().chain(reasons).all(is_text) {
+        return Err("a text in it is none".into());
+    }
+    if !capture
+        .withdrawn
+        .iter()
+        .all(|(place, _)| fields.contains(place))
+    {
+        return Err("it takes back what was not asked for".into());
     }
     if capture.rounds.len() > MAX_ROUNDS || capture.samples() > MAX_SAMPLES {
         return Err("more samples than a run takes".into());

@@ -21,6 +21,7 @@ use crate::file;
 use crate::guess::Marks;
 use crate::guess::Search;
 use crate::solve::sample::Sample;
+use crate::solve::verdict::Finding;
 
 pub use form::MAX_CAPTURE_BYTES;
 pub use form::decode;
@@ -37,6 +38,8 @@ pub struct Capture {
     fields: Vec<Place>,
     /// The samples of each round, in the order in which the solver saw them.
     rounds: Vec<Vec<Sample>>,
+    /// What the solver proved and fresh connections did not confirm, and why.
+    withdrawn: Vec<(Place, String)>,
 }
 
 /// What decides what bytes of memory mean. Samples of another kind of machine are not solved.
@@ -54,9 +57,18 @@ impl Machine {
 }
 
 impl Capture {
-    /// What a search was given that kept its samples.
+    /// What a search was given that kept its samples, and what became of it in the end.
     #[must_use]
-    pub fn of(kernel: &KernelIdentity, fields: &[Field], search: Search) -> Self {
+    pub fn of(kernel: &KernelIdentity, search: Search, findings: &[Finding]) -> Self {
+        let solver = &search.solver;
+        let lost = |finding: &&Finding| {
+            finding.offset().is_none() && solver.proven(finding.field.into()).is_some()
+        };
+        let why = |finding: &Finding| finding.reason.clone().unwrap_or_default();
+        let withdrawn = findings.iter().filter(lost);
+        let withdrawn = withdrawn.map(|finding| (finding.field.into(), why(finding)));
+        let withdrawn = withdrawn.collect();
+        let fields = solver.fields().iter().copied().map(Place::Field).collect();
         let mut samples = search.samples.into_iter();
         let mut seen = 0;
         let round = |end: &usize| {
@@ -67,8 +79,9 @@ impl Capture {
         Self {
             kernel: kernel.clone(),
             machine: Machine::HERE,
-            fields: fields.iter().copied().map(Place::Field).collect(),
+            fields,
             rounds: search.rounds.iter().map(round).collect(),
+            withdrawn,
         }
     }
 
@@ -86,9 +99,9 @@ impl Capture {
         self.rounds.iter().map(Vec::len).sum()
     }
 
-    /// Searches again, as the run did that was recorded.
+    /// Searches again, as the run did that was recorded, and takes back what it took back.
     #[must_use]
-    pub fn search(self) -> Search {
+    pub fn search(self) -> (Search, Vec<Finding>) {
         let fields: Vec<Field> = self.fields().collect();
         let mut search = Search::new(&fields, false, Marks::new());
         for round in self.rounds {
@@ -97,7 +110,14 @@ impl Capture {
             }
             search.end_round();
         }
-        search
+        let mut findings = search.solver.findings();
+        for (place, why) in self.withdrawn {
+            let mut all = findings.iter_mut();
+            if let Some(finding) = all.find(|finding| place == finding.field.into()) {
+                finding.withdraw(why);
+            }
+        }
+        (search, findings)
     }
 }
 

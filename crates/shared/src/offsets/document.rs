@@ -55,7 +55,8 @@ pub struct FieldResult {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
-    /// One candidate is left, with enough evidence, and fresh connections confirmed it.
+    /// One candidate is left, with enough evidence, and fresh connections confirmed it; or the kernel's
+    /// type information says so.
     Proven,
     /// Several candidates agree with every sample, or one is left with too little evidence.
     Ambiguous,

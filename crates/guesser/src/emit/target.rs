@@ -1,0 +1,161 @@
+//! Where the document goes: to stdout, to a file that is replaced whole, or into something that is
+//! there already and is written to as it is. What cannot be is refused before any work is done.
+
+use std::fs;
+use std::fs::File;
+use std::fs::Metadata;
+use std::io;
+use std::io::IsTerminal as _;
+use std::io::Write as _;
+use std::os::fd::AsFd;
+use std::os::unix::fs::FileTypeExt as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use anyhow::bail;
+use nix::errno::Errno;
+use nix::fcntl::FcntlArg;
+use nix::fcntl::OFlag;
+use nix::fcntl::fcntl;
+use nix::poll::PollFd;
+use nix::poll::PollFlags;
+use nix::poll::PollTimeout;
+use nix::poll::poll;
+use nix::sys::stat::fstat;
+use shared::line;
+use shared::stop::Stop;
+
+use crate::file::parent;
+use crate::watch::stopped;
+
+/// How long a pipe without a reader is left alone between two looks.
+const PAUSE_MS: u16 = 50;
+
+/// Where the document goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// Standard output.
+    Stdout,
+    /// A regular file, or none yet.
+    File(PathBuf),
+    /// Something else: a pipe or a device.
+    Special(PathBuf),
+}
+
+impl Target {
+    /// What `-o` says, and whether a person would read it there without having asked for it.
+    ///
+    /// # Errors
+    /// If nothing can be written there.
+    pub fn of(output: Option<&Path>) -> anyhow::Result<(Self, bool)> {
+        let Some(path) = output else {
+            return Ok((Self::Stdout, line::stdout_is_terminal()));
+        };
+        if path == Path::new("-") {
+            return Ok((Self::Stdout, false));
+        }
+        let what = || format!("write the document to {}", path.display());
+        match path.metadata() {
+            // As /dev/stdout, which is a link that must not be replaced.
+            Ok(there) if is_open_at(&there, &io::stdout()) => {
+                Ok((Self::Stdout, line::stdout_is_terminal()))
+            }
+            Ok(there) if there.is_dir() => Err(io::Error::from(Errno::EISDIR)).with_context(what),
+            Ok(there) if there.is_file() && !is_open_at(&there, &io::stderr()) => {
+                Ok((Self::File(path.to_owned()), false))
+            }
+            Ok(there) => {
+                let terminal = there.file_type().is_char_device() && is_terminal(path);
+                Ok((Self::Special(path.to_owned()), terminal))
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let directory = parent(path);
+                let is_there = fs::metadata(directory).with_context(what)?.is_dir();
+                if !is_there || path.file_name().is_none() {
+                    bail!("{}: no file can be there", what());
+                }
+                Ok((Self::File(path.to_owned()), false))
+            }
+            Err(error) => Err(error).with_context(what),
+        }
+    }
+}
+
+fn is_open_at(there: &Metadata, stream: &impl AsFd) -> bool {
+    fstat(stream).is_ok_and(|open| (open.st_dev, open.st_ino) == (there.dev(), there.ino()))
+}
+
+fn is_terminal(path: &Path) -> bool {
+    let flags = OFlag::O_NOCTTY | OFlag::O_NONBLOCK;
+    let mut options = File::options();
+    let device = options.write(true).custom_flags(flags.bits()).open(path);
+    device.is_ok_and(|device| device.is_terminal())
+}
+
+/// Writes to what is there as it is; waits for the reader of a pipe, unless a stop is asked for.
+///
+/// # Errors
+/// If it cannot be written, or nobody reads it until then.
+pub fn write_special(path: &Path, bytes: &[u8], stop: &Stop) -> anyhow::Result<()> {
+    let mut options = File::options();
+    let waiting = options.append(true).custom_flags(libc::O_NONBLOCK);
+    let mut file = loop {
+        match waiting.open(path) {
+            Ok(file) => break file,
+            Err(error) if error.raw_os_error() == Some(Errno::ENXIO as i32) => {
+                let mut wanted = [PollFd::new(stop.as_fd(), PollFlags::POLLIN)];
+                let _ = poll(&mut wanted, PollTimeout::from(PAUSE_MS));
+                if stop.asked() {
+                    return Err(stopped().into());
+                }
+            }
+            Err(error) => return Err(error.into()),
+        }
+    };
+    let flags = OFlag::from_bits_retain(fcntl(&file, FcntlArg::F_GETFL)?);
+    fcntl(&file, FcntlArg::F_SETFL(flags - OFlag::O_NONBLOCK))?;
+    Ok(file.write_all(bytes)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_there_decides_how_it_is_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, fresh) = (dir.path().join("file"), dir.path().join("fresh"));
+        fs::write(&file, "old").unwrap();
+        for path in [&file, &fresh] {
+            let target = Target::of(Some(path)).unwrap();
+            assert_eq!(target, (Target::File(path.clone()), false));
+        }
+        let null = Path::new("/dev/null");
+        assert_eq!(
+            Target::of(Some(null)).unwrap(),
+            (Target::Special(null.to_owned()), false)
+        );
+        assert_eq!(
+            Target::of(Some(Path::new("-"))).unwrap(),
+            (Target::Stdout, false)
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_refused_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("file");
+        fs::write(&file, "").unwrap();
+        for path in [
+            dir.path().to_owned(),
+            dir.path().join("none/offsets"),
+            file.join("offsets"),
+        ] {
+            let error = Target::of(Some(&path)).unwrap_err().to_string();
+            assert!(error.contains(&path.display().to_string()), "{error}");
+        }
+    }
+}
