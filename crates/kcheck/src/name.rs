@@ -65,7 +65,7 @@ pub enum Name {
     CtMark,
     /// nf_tables rules rewrite a connection's destination
     NftNat,
-    /// Legacy iptables rules switch connection tracking on
+    /// Legacy iptables rules switch connection tracking and NAT on
     IptablesCt,
     /// Connection tracking answers netlink requests
     Ctnetlink,

@@ -98,7 +98,8 @@ const GUESS: &[Name] = &[
 ];
 
 const OFFSETS: [(Offsets, &[&[Name]]); 3] = [
-    (Offsets::Guess, &[GUESS, &[Name::NftCt]]),
+    // Without NAT a status takes too few values to be proven.
+    (Offsets::Guess, &[GUESS, &[Name::NftCt, Name::NftNat]]),
     (Offsets::Guess, &[GUESS, &[Name::IptablesCt]]),
     (Offsets::Btf, &[&[Name::BtfVmlinux]]),
 ];
@@ -221,12 +222,13 @@ mod tests {
                 &Outcome::Ready(Source::Tracepoint, Offsets::Guess),
             );
         }
-        for either in [NftCt, IptablesCt] {
-            check(&[either], &Outcome::Ready(Source::Kprobe, Offsets::Guess));
+        for either in [&[NftCt][..], &[NftNat], &[NftCt, NftNat], &[IptablesCt]] {
+            check(either, &Outcome::Ready(Source::Kprobe, Offsets::Guess));
         }
         for no_guess in [
             &[Netns][..],
             &[NftCt, IptablesCt],
+            &[NftNat, IptablesCt],
             &[NfConntrack],
             &[MapArrayMmapable],
             &[RawTracepointNetDevQueue],

@@ -58,6 +58,15 @@ fn answer(outcome: &Outcome, probes: &[Probe], allow_degraded: bool) -> anyhow::
             if *offsets == Offsets::Btf {
                 log::warn!("offsets cannot be measured here, only read: use guesser --method btf");
             }
+            let is_lacking = |name| {
+                let mut probes = probes.iter();
+                probes.any(|probe| probe.name == name && probe.verdict == Verdict::No)
+            };
+            for (name, what) in [(Name::CtZones, "zones"), (Name::CtMark, "marks")] {
+                if is_lacking(name) {
+                    log::warn!("this kernel has no {what}: use guesser --partial");
+                }
+            }
             Ok(Answer::Done)
         }
         Outcome::Degraded(missing) => {

@@ -190,7 +190,7 @@ const fn number(event: Event) -> guess_event {
 }
 
 impl Drop for Exchange {
-    /// Nothing of what was read from the kernel outlives the experiment.
+    /// What the kernel wrote does not lie in the map longer than anybody needs it.
     fn drop(&mut self) {
         let start = self.map.as_mut_ptr();
         // SAFETY: the mapping is MAP_BYTES long and writable, and nothing refers into it.

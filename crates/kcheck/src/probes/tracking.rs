@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::net::Ipv4Addr;
+use std::net::SocketAddrV4;
 use std::path::Path;
 
 use shared::netlink::Protocol;
@@ -142,12 +143,18 @@ fn by_nft(loading: &Loading, nat: bool) -> Result<Vec<(Part, Refusal)>, Obstacle
 }
 
 fn by_iptables(loading: &Loading) -> Result<(), Obstacle> {
-    let refused = xtables::conntrack_on(&xtables::Rules::default(), loading.legacy())
-        .map_err(|errno| Obstacle::refused("socket(SOCK_RAW)", Some(errno)))?;
-    match refused
-        .into_iter()
-        .find(|(part, _)| *part == Part::Tracking)
-    {
+    let end = SocketAddrV4::new(REWRITTEN, 7);
+    let rules = xtables::Rules {
+        zone: true,
+        mark: Some(1),
+        dnat: vec![end],
+        snat: vec![end],
+    };
+    let refused = xtables::conntrack_on(&rules, loading.legacy())
+        .map_err(|errno| Obstacle::refused("socket(SOCK_DGRAM)", Some(errno)))?;
+    // What conntrack can do without is not asked for.
+    let is_needed = |part| !matches!(part, Part::Zone | Part::Mark);
+    match refused.into_iter().find(|(part, _)| is_needed(*part)) {
         None => Ok(()),
         Some((_, xtables::Refusal::WouldLoad(modules))) => Err(not_tried(&modules)),
         Some((_, xtables::Refusal::Kernel(errno))) => {
