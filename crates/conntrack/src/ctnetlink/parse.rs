@@ -3,6 +3,7 @@
 
 use shared::ctnetlink::DELETE;
 use shared::ctnetlink::NEW;
+use shared::ctnetlink::cta;
 use shared::netlink::Attr;
 use shared::netlink::Attrs;
 use shared::netlink::Malformed;
@@ -14,19 +15,6 @@ use shared::record::wire::kind;
 use shared::record::wire::known;
 
 use super::tuple::Tuple;
-
-/// `enum ctattr_type`.
-mod cta {
-    pub(super) const TUPLE_ORIG: u16 = 1;
-    pub(super) const TUPLE_REPLY: u16 = 2;
-    pub(super) const STATUS: u16 = 3;
-    pub(super) const MARK: u16 = 8;
-    pub(super) const COUNTERS_ORIG: u16 = 9;
-    pub(super) const COUNTERS_REPLY: u16 = 10;
-    pub(super) const ID: u16 = 12;
-    pub(super) const ZONE: u16 = 18;
-    pub(super) const TIMESTAMP: u16 = 20;
-}
 
 /// Turns a message into a record without time and namespace, which the message does not tell.
 ///

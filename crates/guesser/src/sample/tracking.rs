@@ -266,12 +266,8 @@ pub fn is_inability(error: &anyhow::Error) -> bool {
 }
 
 fn no_nft(error: &nft::Error) -> anyhow::Error {
-    let errno = match error {
-        nft::Error::Batch(error) => error.errno(),
-        nft::Error::Refused(objects) => objects.first().map(|object| object.refusal.errno),
-    };
     let why = format!("switch connection tracking on in a namespace of our own: {error}");
-    match errno {
+    match error.errno() {
         Some(Errno::EPERM | Errno::EACCES) => Failure::Privilege(why).into(),
         Some(Errno::ENOMEM | Errno::ENOBUFS) => anyhow::anyhow!(why),
         _ => Failure::Kernel(why).into(),

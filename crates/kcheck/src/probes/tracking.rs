@@ -13,7 +13,6 @@ use shared::netns::Part;
 use shared::netns::Rewrite;
 use shared::netns::Rules;
 use shared::netns::conntrack_on;
-use shared::nft;
 use shared::xtables;
 
 use crate::probe::Attempt;
@@ -133,13 +132,8 @@ fn by_nft(loading: &Loading, nat: bool) -> Result<Vec<(Part, Refusal)>, Obstacle
     }
     let mut socket = Socket::open(Protocol::Netfilter)
         .map_err(|error| Obstacle::refused("socket(NETLINK_NETFILTER)", error.errno()))?;
-    conntrack_on(&mut socket, &rules).map_err(|error| {
-        let errno = match &error {
-            nft::Error::Refused(objects) => objects.first().map(|object| object.refusal.errno),
-            nft::Error::Batch(error) => error.errno(),
-        };
-        Obstacle::refused("nf_tables rules", errno)
-    })
+    conntrack_on(&mut socket, &rules)
+        .map_err(|error| Obstacle::refused("nf_tables rules", error.errno()))
 }
 
 fn by_iptables(loading: &Loading) -> Result<(), Obstacle> {

@@ -1,4 +1,4 @@
-//! Single entries of the kernel's connection table, found, made, changed and deleted through
+//! Single entries of the kernel's connection table, found, changed and deleted through
 //! conntrack's netlink family (`linux/netfilter/nfnetlink_conntrack.h`). Knows no dumps and no
 //! events.
 
@@ -9,7 +9,6 @@ mod tuple;
 pub use entry::Entry;
 pub use request::Change;
 pub use request::change;
-pub use request::create;
 pub use request::delete;
 pub use request::find;
 pub use tuple::Tuple;
@@ -26,14 +25,19 @@ pub const GET: u16 = SUBSYSTEM | 1;
 /// `IPCTNL_MSG_CT_DELETE`.
 pub const DELETE: u16 = SUBSYSTEM | 2;
 
-/// `enum ctattr_type`.
-mod cta {
-    pub(super) const TUPLE_ORIG: u16 = 1;
-    pub(super) const TUPLE_REPLY: u16 = 2;
-    pub(super) const STATUS: u16 = 3;
-    pub(super) const TIMEOUT: u16 = 7;
-    pub(super) const MARK: u16 = 8;
-    pub(super) const ID: u16 = 12;
+/// `enum ctattr_type`: the attributes of a message.
+#[expect(missing_docs, reason = "the kernel's names say it")]
+pub mod cta {
+    pub const TUPLE_ORIG: u16 = 1;
+    pub const TUPLE_REPLY: u16 = 2;
+    pub const STATUS: u16 = 3;
+    pub const TIMEOUT: u16 = 7;
+    pub const MARK: u16 = 8;
+    pub const COUNTERS_ORIG: u16 = 9;
+    pub const COUNTERS_REPLY: u16 = 10;
+    pub const ID: u16 = 12;
+    pub const ZONE: u16 = 18;
+    pub const TIMESTAMP: u16 = 20;
 }
 
 /// Bits of [`Entry::status`] and [`Change::set_status`] (`enum ip_conntrack_status`): those that a

@@ -4,8 +4,6 @@
 use nix::errno::Errno;
 
 use crate::netlink::Error;
-use crate::netlink::NLM_F_CREATE;
-use crate::netlink::NLM_F_EXCL;
 use crate::netlink::Request;
 use crate::netlink::Socket;
 
@@ -70,27 +68,6 @@ pub fn change(socket: &mut Socket, original: &Tuple, change: &Change) -> Result<
     change.write(status, &mut request);
     socket.request(&mut request)
 }
-
-/// Makes an entry before the connection has sent a packet. Its reply direction need not be the
-/// reverse of the original one, but nothing is rewritten: NAT is not set up.
-///
-/// # Errors
-/// `EEXIST` if a connection has one of these tuples, `EINVAL` without a timeout.
-pub fn create(
-    socket: &mut Socket,
-    original: &Tuple,
-    reply: &Tuple,
-    state: &Change,
-) -> Result<(), Error> {
-    let mut request = request(NEW, NLM_F_CREATE | NLM_F_EXCL, original);
-    reply.write(cta::TUPLE_REPLY, request.attrs());
-    let confirmed = (state.set_status != 0).then_some(state.set_status | IPS_CONFIRMED);
-    state.write(confirmed, &mut request);
-    socket.request(&mut request)
-}
-
-/// Every entry in the table has this bit, so a status without it is refused.
-const IPS_CONFIRMED: u32 = 1 << 3;
 
 /// Deletes the entry whose original direction this is.
 ///

@@ -18,7 +18,6 @@ use nix::sched::CloneFlags;
 use nix::sched::setns;
 use nix::sched::unshare;
 
-use crate::netlink::Listener;
 use crate::netlink::Protocol;
 use crate::netlink::Request;
 use crate::netlink::Socket;
@@ -142,14 +141,6 @@ impl Namespace {
     /// As [`run`](Self::run), or if the socket cannot be opened.
     pub fn socket(&self, protocol: Protocol) -> Result<Socket, Error> {
         Ok(self.run(|| Socket::open(protocol))??)
-    }
-
-    /// Opens an event listener in this namespace; it stays there, whoever uses it.
-    ///
-    /// # Errors
-    /// As [`run`](Self::run), or if the socket cannot be opened.
-    pub fn listener(&self, protocol: Protocol) -> Result<Listener, Error> {
-        Ok(self.run(|| Listener::open(protocol))??)
     }
 
     fn enter(&self) -> Result<(), Error> {

@@ -1,5 +1,7 @@
 //! The batch: its objects, how each is written as a message, and what the kernel said to it.
 
+use nix::errno::Errno;
+
 use crate::netlink;
 use crate::netlink::NLM_F_ACK;
 use crate::netlink::NLM_F_APPEND;
@@ -110,6 +112,17 @@ pub enum Error {
     /// privilege (`EPERM`), or the exchange failed.
     #[error("nftables: {0}")]
     Batch(#[from] netlink::Error),
+}
+
+impl Error {
+    /// What the kernel refused it with, if it did.
+    #[must_use]
+    pub fn errno(&self) -> Option<Errno> {
+        match self {
+            Self::Refused(objects) => objects.first().map(|object| object.refusal.errno),
+            Self::Batch(error) => error.errno(),
+        }
+    }
 }
 
 /// Objects to create at once, in this order.
