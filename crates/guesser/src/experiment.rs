@@ -1,6 +1,7 @@
 //! The whole experiment: makes the ground while the capture programs load, finds hooks, guesses,
 //! verifies on fresh connections, and starts over once if they contradict.
 
+use std::collections::BTreeSet;
 use std::mem::MaybeUninit;
 use std::thread;
 use std::time::Instant;
@@ -15,6 +16,7 @@ use crate::bpf::Rooms;
 use crate::bpf::hook::Means;
 use crate::cache::Known;
 use crate::fields::Event;
+use crate::fields::Place;
 use crate::fields::Struct;
 use crate::guess::Marks;
 use crate::guess::Search;
@@ -22,6 +24,7 @@ use crate::guess::guess;
 use crate::ladder::Ladder;
 use crate::linear_map;
 use crate::privilege;
+use crate::proven::Proven;
 use crate::random::Random;
 use crate::sample::camera::Camera;
 use crate::sample::camera::Tally;
@@ -35,6 +38,7 @@ use crate::solve::Solver;
 use crate::solve::verdict::Finding;
 use crate::timing::Timing;
 use crate::verify::Verification;
+use crate::verify::consequences;
 use crate::watch::Watch;
 
 /// What is asked for.
@@ -188,15 +192,11 @@ fn confirm(
 ) -> anyhow::Result<Option<Outcome>> {
     laboratory.watch.progress.phase(|| "verifying the cache");
     let findings = known.findings;
-    let fields: Vec<Field> = findings.iter().map(|finding| finding.field).collect();
-    let mut verification = Verification::new(&known.proven, &fields, &laboratory.marks)?;
+    let mut verification = Verification::new(&known.proven, &laboratory.marks)?;
     laboratory.round(&mut verification, 0)?;
     timing.lap("verify");
-    let contradicted = verification.contradicted();
-    let doubtful: Vec<&str> = fields
-        .iter()
-        .filter(|field| contradicted.contains(field) || !verification.has_seen(**field))
-        .map(|field| field.path())
+    let doubtful: Vec<&str> = doubtful(&known.proven, &verification)
+        .map(Place::path)
         .collect();
     if doubtful.is_empty() {
         log::info!("served from the cache, confirmed on fresh connections");
@@ -235,14 +235,9 @@ fn attempt(
         })?;
         let mut findings = search.solver.findings();
         timing.lap("sample and solve");
-        let proven: Vec<Field> = findings
-            .iter()
-            .filter(|finding| finding.offset().is_some())
-            .map(|finding| finding.field)
-            .collect();
+        let proven = search.solver.all_proven();
         laboratory.watch.progress.phase(|| "verifying");
-        let mut verification =
-            Verification::new(&search.solver.all_proven(), &proven, &laboratory.marks)?;
+        let mut verification = Verification::new(&proven, &laboratory.marks)?;
         laboratory.round(&mut verification, 0)?;
         timing.lap("verify");
         let contradicted = verification.contradicted();
@@ -253,16 +248,43 @@ fn attempt(
             laboratory.grounds.release();
             continue;
         }
-        for finding in &mut findings {
-            if contradicted.contains(&finding.field) {
-                finding.withdraw("fresh connections contradict it".into());
-            } else if finding.offset().is_some() && !verification.has_seen(finding.field) {
-                finding.withdraw("no fresh connection confirmed it".into());
-            }
-        }
+        withdraw(&mut findings, &proven, &verification);
         return Ok(Outcome {
             findings,
             search: Some(search),
         });
+    }
+}
+
+/// What is not confirmed.
+fn doubtful(proven: &Proven, verification: &Verification) -> impl Iterator<Item = Place> {
+    let places = proven.iter().map(|(place, _)| place);
+    places.filter(|place| {
+        verification.contradicted().contains(place) || !verification.has_seen(*place)
+    })
+}
+
+/// Takes back what is not confirmed, and what stands on it.
+fn withdraw(findings: &mut [Finding], proven: &Proven, verification: &Verification) {
+    let is_lost = |finding: &&Finding| finding.offset().is_none();
+    let lost = findings.iter().filter(is_lost);
+    let mut refused: BTreeSet<Place> = lost.map(|finding| finding.field.into()).collect();
+    refused.extend(doubtful(proven, verification));
+    let refused = consequences(proven, refused);
+    for finding in findings
+        .iter_mut()
+        .filter(|finding| finding.offset().is_some())
+    {
+        let place = finding.field.into();
+        let why = if verification.contradicted().contains(&place) {
+            "fresh connections contradict it"
+        } else if !verification.has_seen(place) {
+            "no fresh connection confirmed it"
+        } else {
+            "what proves it, or leads to it, is not confirmed"
+        };
+        if refused.contains(&place) {
+            finding.withdraw(why.into());
+        }
     }
 }

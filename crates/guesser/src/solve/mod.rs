@@ -160,7 +160,8 @@ impl Solver {
     fn ways(&self, event: Event) -> Vec<(Way, Struct)> {
         let mut ways: Vec<(bool, u32, Way, Struct)> = Vec::new();
         for track in self.tracks.iter().filter(|track| track.way.event == event) {
-            let (decided, seen) = (track.is_decided(), track.samples);
+            let decided = track.is_decided() || self.is_given_up(track.spec.place);
+            let seen = track.samples;
             match ways.iter_mut().find(|(_, _, way, _)| *way == track.way) {
                 Some((all_decided, most, _, _)) => {
                     *all_decided &= decided;
@@ -169,7 +170,6 @@ impl Solver {
                 None => ways.push((decided, seen, track.way.clone(), track.spec.searched_at())),
             }
         }
-        ways.retain(|(decided, _, way, _)| !decided || way.steps.is_empty());
         ways.retain(|(decided, _, way, _)| way.steps.is_empty() || !decided);
         ways.sort_by_key(|(_, seen, way, _)| (!way.steps.is_empty(), *seen));
         ways.into_iter()
@@ -180,31 +180,24 @@ impl Solver {
     /// Whether each field is proven or cannot be found any more: further samples are useless.
     #[must_use]
     pub fn is_settled(&self) -> bool {
-        self.unsettled().next().is_none()
-    }
-
-    /// The fields of which further samples could tell more.
-    pub fn unsettled(&self) -> impl Iterator<Item = Field> {
-        let open = |field: &Field| {
-            let place = Place::Field(*field);
-            !self.given_up.contains(field)
-                && self.proven(place).is_none()
-                && !self.is_hopeless(place)
-        };
-        self.fields.iter().copied().filter(open)
+        let mut fields = self.fields.iter();
+        !fields.any(|field| self.is_open(Place::Field(*field)))
     }
 
     /// Whether samples of a place are still useful: for itself, or for a pointer that it proves.
     #[must_use]
     pub fn is_open(&self, place: Place) -> bool {
-        let given_up = matches!(place, Place::Field(field) if self.given_up.contains(&field));
-        self.needed.contains(&place)
-            && !given_up
-            && self.proven(place).is_none()
-            && !self.is_hopeless(place)
+        self.needed.contains(&place) && self.proven(place).is_none() && !self.is_hopeless(place)
+    }
+
+    fn is_given_up(&self, place: Place) -> bool {
+        matches!(place, Place::Field(field) if self.given_up.contains(&field))
     }
 
     fn is_hopeless(&self, place: Place) -> bool {
+        if self.is_given_up(place) {
+            return true;
+        }
         let spec = place.spec();
         let ways = self.proven_ways(spec.searched_at());
         let tracks: Vec<&Track> = self.tracks_along(spec, &ways);

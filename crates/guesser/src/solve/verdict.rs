@@ -95,7 +95,7 @@ impl Solver {
             .iter()
             .filter(|track| {
                 track.spec.place == spec.place
-                    && track.candidates.alive().is_some()
+                    && track.candidates.left().is_some()
                     && ways.contains(&track.way)
             })
             .collect()
@@ -131,16 +131,17 @@ impl Solver {
     /// What the searches for a place prove together.
     fn bits(&self, spec: &Spec, tracks: &[&Track]) -> u32 {
         // A listener has neither peer nor packets: what is right for it alone may be a copy.
-        if tracks
+        let mut of_packets = tracks
             .iter()
-            .all(|track| track.way.event == Event::SockState)
-        {
+            .filter(|track| track.way.event != Event::SockState)
+            .peekable();
+        if of_packets.peek().is_none() {
             return 0;
         }
         match spec.kind {
             // A pointer's own value is random to us, so it is worth what was found behind it.
             Kind::Pointer { .. } => {
-                let behind = tracks.iter().map(|track| self.bits_behind(track));
+                let behind = of_packets.map(|track| self.bits_behind(track));
                 behind.max().unwrap_or(0)
             }
             _ => bits_of(tracks),

@@ -3,8 +3,6 @@
 use std::collections::BTreeSet;
 use std::collections::HashMap;
 
-use shared::offsets::Field;
-
 use crate::fields::Place;
 use crate::solve::addresses::Addresses;
 use crate::solve::addresses::is_kernel_address;
@@ -34,7 +32,8 @@ pub struct Point {
 pub struct Check {
     addresses: HashMap<Place, Addresses>,
     clocks: HashMap<Place, Clock>,
-    seen: BTreeSet<Place>,
+    /// How often each place held along each way what it must, and that was not nothing.
+    confirmed: HashMap<(Place, Way), u32>,
     contradicted: BTreeSet<Place>,
 }
 
@@ -56,7 +55,10 @@ impl Check {
         };
         self.contradicted.extend(wrong);
         for (point, expected) in with_expectation(points, expected) {
-            self.seen.insert(point.place);
+            if tells(expected) {
+                let along = (point.place, point.way.clone());
+                *self.confirmed.entry(along).or_default() += 1;
+            }
             if !self.remembers(point.place, expected, &readings[point.read].bytes) {
                 self.contradicted.insert(point.place);
             }
@@ -80,20 +82,26 @@ impl Check {
         }
     }
 
-    /// Whether a place was looked at.
+    /// How often a point held what it must, and that was not nothing.
     #[must_use]
-    pub fn has_seen(&self, place: Place) -> bool {
-        self.seen.contains(&place)
+    pub fn confirmations(&self, point: &Point) -> u32 {
+        let along = (point.place, point.way.clone());
+        self.confirmed.get(&along).copied().unwrap_or(0)
     }
 
-    /// The fields that did not pass.
+    /// The places that did not pass.
     #[must_use]
-    pub fn contradicted(&self) -> BTreeSet<Field> {
-        let fields = self.contradicted.iter().filter_map(|place| match place {
-            Place::Field(field) => Some(*field),
-            _ => None,
-        });
-        fields.collect()
+    pub const fn contradicted(&self) -> &BTreeSet<Place> {
+        &self.contradicted
+    }
+}
+
+/// Whether it says something that a place holds: zeros are everywhere.
+fn tells(expected: &Expected) -> bool {
+    match expected {
+        Expected::Bytes { bytes, .. } => bytes.iter().any(|byte| *byte != 0),
+        Expected::Shifted { value, .. } => *value != 0,
+        _ => true,
     }
 }
 
@@ -156,6 +164,8 @@ fn number(bytes: &[u8]) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
+    use shared::offsets::Field;
+
     use super::*;
     use crate::fields::Event;
     use crate::solve::sample::Worth;
@@ -196,12 +206,12 @@ mod tests {
         vec![reading(&nfct.to_ne_bytes()), reading(&mark.to_ne_bytes())]
     }
 
-    fn contradicted(flows: &[(u64, &[Vec<Reading>])]) -> Vec<Field> {
+    fn contradicted(flows: &[(u64, &[Vec<Reading>])]) -> Vec<Place> {
         let mut check = Check::default();
         for (flow, events) in flows {
             check.judge(&POINTS, &expected(*flow), events);
         }
-        check.contradicted().into_iter().collect()
+        check.contradicted().iter().copied().collect()
     }
 
     #[test]
@@ -216,7 +226,7 @@ mod tests {
 
     #[test]
     fn each_way_to_be_wrong_is_noticed() {
-        let (nfct, mark) = (Field::SkBuffNfct, Field::NfConnMark);
+        let (nfct, mark) = (NFCT_PLACE, MARK_PLACE);
         let unread = vec![event(CT | 2, 0)[0].clone(), reading(&[])];
         for (events, wrong) in [
             (vec![event(CT | 2, MARK + 1)], vec![mark]),
@@ -234,11 +244,8 @@ mod tests {
         let at = |address: u64| [event(address | 2, MARK)];
         let (here, there) = (at(CT), at(CT + 0x400));
         assert_eq!(contradicted(&[(1, &here), (1, &here), (2, &there)]), []);
-        assert_eq!(
-            contradicted(&[(1, &here), (1, &there)]),
-            [Field::SkBuffNfct]
-        );
-        assert_eq!(contradicted(&[(1, &here), (2, &here)]), [Field::SkBuffNfct]);
+        assert_eq!(contradicted(&[(1, &here), (1, &there)]), [NFCT_PLACE]);
+        assert_eq!(contradicted(&[(1, &here), (2, &here)]), [NFCT_PLACE]);
     }
 
     #[test]

@@ -1,14 +1,14 @@
 //! The proof on held-out data: fresh connections and sockets, of which nothing but the found offsets
 //! is read, as a consumer would read them. Everything must be there; in a packet that is not tracked
-//! there must be no connection. [`check`] judges what was read.
+//! there must be no connection. [`check`] judges what was read, [`consequences`] what follows from that.
 
 mod check;
+mod consequences;
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use anyhow::bail;
-use shared::offsets::Field;
 
 use crate::fields::Event;
 use crate::fields::Kind;
@@ -24,6 +24,11 @@ use crate::way::Way;
 use check::Check;
 use check::Point;
 
+pub use consequences::consequences;
+
+/// So often a place must have held what it must, and that was not nothing.
+const CONFIRMATIONS: u32 = 3;
+
 /// A check that looks at the shots.
 #[derive(Debug)]
 pub struct Verification {
@@ -32,11 +37,11 @@ pub struct Verification {
 }
 
 impl Verification {
-    /// A check of these fields that has seen nothing.
+    /// A check of these offsets that has seen nothing.
     ///
     /// # Errors
     /// If they do not fit into one request.
-    pub fn new(proven: &Proven, fields: &[Field], marks: &Marks) -> anyhow::Result<Self> {
+    pub fn new(proven: &Proven, marks: &Marks) -> anyhow::Result<Self> {
         let mut orders = Vec::new();
         for (event, mark_at) in marks {
             let mut order = Order::new(*event);
@@ -47,8 +52,8 @@ impl Verification {
                 offset: 4 * *mark_at as u32,
                 bytes: 4,
             });
-            for field in fields {
-                add(&mut order, &mut points, proven, Place::Field(*field))?;
+            for (place, offset) in proven.iter() {
+                add(&mut order, &mut points, proven, (place, offset))?;
             }
             if !points.is_empty() {
                 orders.push((Rc::new(order), points));
@@ -60,16 +65,28 @@ impl Verification {
         })
     }
 
-    /// The fields that did not pass.
+    /// The places that did not pass.
     #[must_use]
-    pub fn contradicted(&self) -> BTreeSet<Field> {
+    pub const fn contradicted(&self) -> &BTreeSet<Place> {
         self.check.contradicted()
     }
 
-    /// Whether a field was looked at.
+    /// Whether a place was seen often enough, along each way to it that packets and lookups show.
     #[must_use]
-    pub fn has_seen(&self, field: Field) -> bool {
-        self.check.has_seen(Place::Field(field))
+    pub fn has_seen(&self, place: Place) -> bool {
+        let all = self.orders.iter().flat_map(|(_, points)| points);
+        // A listener has no peer, and nothing that moves.
+        let mut confirmations = all
+            .filter(|point| point.place == place && point.way.event != Event::SockState)
+            .map(|point| self.check.confirmations(point))
+            .peekable();
+        let mut sum = 0;
+        confirmations.peek().is_some()
+            && confirmations.all(|times| {
+                sum += times;
+                times > 0
+            })
+            && sum >= CONFIRMATIONS
     }
 }
 
@@ -78,15 +95,16 @@ fn add(
     order: &mut Order,
     points: &mut Vec<Point>,
     proven: &Proven,
-    place: Place,
+    (place, offset): (Place, u32),
 ) -> anyhow::Result<()> {
-    let Some(offset) = proven.offset(place) else {
-        return Ok(());
-    };
     let event = order.event();
     let mut read = |way: Way, offset, bytes| {
         let index = order.reads().len();
-        if order.add(Read { way, offset, bytes }) {
+        let wanted = Read { way, offset, bytes };
+        if let Some(known) = order.reads().position(|read| *read == wanted) {
+            return Ok(known);
+        }
+        if order.add(wanted) {
             return Ok(index);
         }
         bail!("{place} does not fit into one request");

@@ -62,13 +62,7 @@ fn check(mut world: World, unproven: &[(Field, Status)]) -> Vec<Finding> {
     for one in &findings {
         assert_eq!(search.solver.proven(one.field.into()), one.offset());
     }
-    let proven: Vec<Field> = findings
-        .iter()
-        .filter(|one| one.offset().is_some())
-        .map(|one| one.field)
-        .collect();
-    let mut verification =
-        Verification::new(&search.solver.all_proven(), &proven, &world.marks()).unwrap();
+    let mut verification = Verification::new(&search.solver.all_proven(), &world.marks()).unwrap();
     world.round(&mut verification);
     assert!(
         verification.contradicted().is_empty(),

@@ -1,4 +1,5 @@
-//! One round in a world: the states, the numbers and the order of `sample::plan`, without a kernel.
+//! A round in a world: the states and the numbers of the first one of `sample::plan`, without a kernel.
+//! Here later ones are like the first.
 
 use std::net::Ipv4Addr;
 use std::net::SocketAddrV4;
