@@ -13,6 +13,8 @@ use crate::ladder::Ladder;
 use crate::sample::ground::Ground;
 use crate::sample::grounds::Grounds;
 
+/// So many namespaces have to be seen behind a pointer before their numbers are evidence enough.
+const NAMESPACES: usize = 3;
 /// Fields that only a kernel with network namespaces has, or has a use for.
 const OF_NAMESPACES: [Field; 3] = [Field::NfConnCtNet, Field::SockNet, Field::NetNsInum];
 
@@ -28,6 +30,14 @@ pub fn hopeless(fields: &[Field], grounds: &Grounds, ladder: &Ladder) -> BTreeMa
 fn why(field: Field, grounds: &Grounds, ladder: &Ladder) -> Option<String> {
     if OF_NAMESPACES.contains(&field) && !grounds.are_namespaces() {
         return Some("this kernel has no network namespaces".into());
+    }
+    let tell = |ground: &&Ground| ground.inum().is_some();
+    let telling = grounds.tracked.iter().filter(tell).count();
+    let are_some = grounds.are_namespaces() && !grounds.tracked.is_empty();
+    if field == Field::NfConnCtNet && are_some && telling < NAMESPACES {
+        return Some(format!(
+            "connections are tracked in {telling} namespaces, {NAMESPACES} are needed"
+        ));
     }
     let inside = Place::Field(field).spec().inside;
     if let Some(error) = &grounds.untracked_because {

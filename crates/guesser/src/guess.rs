@@ -77,6 +77,8 @@ impl fmt::Display for Search {
 
 impl Witness for Search {
     fn order(&self, event: Event, unknown: &[Place]) -> Option<Rc<Order>> {
+        // Without a hook that works there is no mark, and nothing to be seen.
+        self.marks.get(&event)?;
         self.solver.order(event, unknown).map(Rc::new)
     }
 
@@ -85,7 +87,7 @@ impl Witness for Search {
         let place = self.marks.get(&event).copied();
         let is_ours = |readings: &Vec<Reading>| {
             let at = mark_at(shot.mark, readings);
-            at.is_some() && place.is_none_or(|place| at == Some(place))
+            at.is_some() && at == place
         };
         let (mut ours, _): (Vec<_>, Vec<_>) = shot.events.into_iter().partition(is_ours);
         // A packet is queued once; a route may be looked up in one table after the other.

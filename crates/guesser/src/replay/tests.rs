@@ -96,7 +96,7 @@ fn sample(order: &Order, id: u64) -> Sample {
 
 /// A run as the experiment makes it, its findings and its capture.
 fn run() -> (Vec<Finding>, Capture) {
-    let mut search = Search::new(FIELDS, true, Marks::new());
+    let mut search = Search::new(FIELDS, true, Marks::from([(Event::Packet, 0)]));
     let mut next = 1;
     guess(&mut search, |search| {
         for id in next..next + CONNECTIONS {

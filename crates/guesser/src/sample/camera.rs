@@ -94,6 +94,8 @@ pub struct Act<'a> {
     pub event: Event,
     /// Pointers behind which nothing is known in it.
     pub unknown: &'static [Place],
+    /// Whether it can be done again.
+    pub repeats: bool,
     /// Gives it a mark, the one that is proposed if it can, and returns it; not watched.
     pub prepare: &'a mut dyn FnMut(u32) -> anyhow::Result<u32>,
     /// Does it; watched.
@@ -111,7 +113,7 @@ impl Camera<'_, '_> {
         let Some(order) = self.witness.order(act.event, act.unknown) else {
             return Ok(false);
         };
-        for _ in 0..TRIES {
+        for _ in 0..if act.repeats { TRIES } else { 1 } {
             let mark = (act.prepare)(self.random.mark())?;
             self.hooks.arm(&order, self.random.number() | 1);
             let performed = (act.perform)();

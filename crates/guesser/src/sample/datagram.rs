@@ -55,21 +55,20 @@ pub fn packet(
         },
         manner: Manner::Datagrams,
     };
-    let at = somewhere(camera.random);
     let to = ground.sink(camera.random)?;
     let mut sender = match state {
         State::Group => {
-            let at = SocketAddrV4::new(some_group(camera.random), at.port());
-            Socket::bound(ground, kind, at, camera.random)?
+            let at = some_group(camera.random);
+            Socket::bound_at(ground, kind, at, camera.random)?
         }
-        _ => Socket::bound(ground, kind, at, camera.random)?,
+        _ => Socket::bound(ground, kind, camera.random)?,
     };
     if camera.random.between(0, 2) == 0 {
         sender.leave_checksums();
     }
     sender.draw_options(camera.random);
     let target = enter(&mut sender, state, to).with_context(|| format!("bring to {state:?}"))?;
-    let is_drawn = state != State::Group && ground.has_inet6() && sender.is_new();
+    let is_drawn = state != State::Group && ground.has_inet6();
     let tracks = ground.may_track();
     let wire = Ends {
         src: SocketAddrV4::new(sender.facts.sends, sender.facts.port),
@@ -79,6 +78,7 @@ pub fn packet(
         name: format!("{family:?} datagram, {state:?}"),
         event: Event::Packet,
         unknown: packet::UNTRACKED,
+        repeats: true,
         prepare: &mut |mark| sender.mark(mark),
         perform: &mut || sender.send(b"?", target).context("send a datagram"),
         expect: &mut |_| {
@@ -112,8 +112,9 @@ fn enter(sender: &mut Socket, state: State, to: SocketAddrV4) -> nix::Result<Opt
     Ok(None)
 }
 
-/// A group that only we have in mind.
-fn some_group(random: &mut Random) -> Ipv4Addr {
+/// A group that only we have in mind, and a port.
+fn some_group(random: &mut Random) -> SocketAddrV4 {
     // 239.0.0.0/8 is for private use.
-    Ipv4Addr::from(239 << 24 | random.between(1, 1 << 24))
+    let group = Ipv4Addr::from(239 << 24 | random.between(1, 1 << 24));
+    SocketAddrV4::new(group, somewhere(random).port())
 }

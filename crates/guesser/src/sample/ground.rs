@@ -3,8 +3,10 @@
 //! happens.
 
 use std::collections::HashMap;
+use std::fs;
 use std::net::SocketAddrV4;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt as _;
 use std::sync::mpsc;
 use std::sync::mpsc::Receiver;
 use std::sync::mpsc::Sender;
@@ -24,7 +26,6 @@ use shared::netns::Namespace;
 use super::socket::Kind;
 use super::socket::Manner;
 use super::socket::Socket;
-use super::socket::somewhere;
 use super::tracking::Access;
 use super::tracking::Tracking;
 use crate::expected::socket::Family;
@@ -139,7 +140,7 @@ impl Ground {
         }
     }
 
-    /// Its inode number; none if the kernel has no namespaces.
+    /// Its inode number; none if the kernel has no namespaces, or if its struct cannot be reached.
     #[must_use]
     pub fn inum(&self) -> Option<u32> {
         self.made.inum
@@ -191,7 +192,7 @@ impl Ground {
     pub fn sink(&mut self, random: &mut Random) -> anyhow::Result<SocketAddrV4> {
         let sink = match self.sink.take() {
             Some(sink) => sink,
-            None => Socket::bound(self, SINK, somewhere(random), random)?,
+            None => Socket::bound(self, SINK, random)?,
         };
         Ok(self.sink.insert(sink).address())
     }
@@ -201,7 +202,7 @@ impl Ground {
         self.kept.push(socket);
     }
 
-    /// Closes what was kept.
+    /// Closes what was kept, and the sink.
     pub fn release(&mut self) {
         self.sink = None;
         self.kept.clear();
@@ -246,7 +247,12 @@ fn open(kind: Kind) -> nix::Result<OwnedFd> {
         Manner::Datagrams => SockType::Datagram,
         Manner::Stream => SockType::Stream,
     };
-    socket(family, manner, SockFlag::SOCK_CLOEXEC, None)
+    // Who sends datagrams waits for room; a stream's call must not last longer than it is waited for.
+    let flags = match kind.manner {
+        Manner::Datagrams => SockFlag::SOCK_CLOEXEC,
+        Manner::Stream => SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK,
+    };
+    socket(family, manner, flags, None)
 }
 
 /// Moves the calling thread to a place for good.
@@ -264,20 +270,36 @@ fn make(place: Place, stock: &[Kind]) -> anyhow::Result<(Option<Namespace>, Made
         Place::Tracking(access) => Some(Tracking::switch_on(access)?),
         Place::Found(_) => Some(Tracking::found()?),
     };
+    let is_reachable = match &place {
+        Place::Found(Some(namespace)) => !may_be_initial(namespace),
+        _ => true,
+    };
+    let told = namespace.as_ref().filter(|_| is_reachable);
     let mut made = Made {
-        inum: namespace.as_ref().map(Namespace::inum),
+        inum: told.map(Namespace::inum),
         tracking,
         pools: HashMap::new(),
     };
     for kind in stock {
-        // Without IPv6 there are no such sockets; who wants one is told then.
-        if let Ok(sockets) = open_some(*kind) {
-            made.pools.insert(*kind, sockets);
+        match open_some(*kind) {
+            Ok(sockets) => {
+                made.pools.insert(*kind, sockets);
+            }
+            // IPv6 is not in force: nobody will want one.
+            Err(Errno::EAFNOSUPPORT) if kind.family == Family::Inet6 => {}
+            Err(error) => return Err(error).context("open a socket"),
         }
     }
     // From here on this thread opens sockets only.
     privilege::keep_only(privilege::NOTHING, &[])?;
     Ok((namespace, made))
+}
+
+/// Whether this may be the initial namespace, whose struct is no object of the slab but part of the
+/// kernel's image, where nothing is followed. Whoever has it mostly is in it, as the first process is.
+fn may_be_initial(namespace: &Namespace) -> bool {
+    let first = fs::metadata("/proc/1/ns/net");
+    first.map_or(true, |first| first.ino() == u64::from(namespace.inum()))
 }
 
 fn no_namespace(error: netns::Error) -> anyhow::Error {

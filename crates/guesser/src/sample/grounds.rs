@@ -80,7 +80,7 @@ impl Beginning {
                 plain
             }
             Err(error) if is_inability(&error) => {
-                log::info!("{error:#}; going on in the only namespace");
+                log::warn!("{error:#}; going on in the only namespace");
                 has_namespaces = false;
                 vec![Ground::prepare(scope, Place::Only, stock).ready()?]
             }
@@ -91,9 +91,13 @@ impl Beginning {
             Ok(tracked) => tracked,
             Err(error) if is_inability(&error) => {
                 let places = found(access, has_namespaces);
-                log::info!("{error:#}; {} namespaces track already", places.len());
                 if places.is_empty() {
                     untracked_because = Some(error);
+                } else {
+                    let count = places.len();
+                    log::warn!(
+                        "{error:#}; making connections where they are tracked already, in {count} places"
+                    );
                 }
                 let preparing = places
                     .into_iter()
@@ -151,6 +155,12 @@ impl Grounds {
             .iter()
             .filter_map(|ground| Some(&ground.tracking()?.switch));
         !self.tracked.is_empty() && switches.all(|switch| matches!(switch, Switch::Nftables))
+    }
+
+    /// One ground where nothing is tracked after the other.
+    pub fn untracked(&mut self, index: usize) -> &mut Ground {
+        let count = self.plain.len();
+        &mut self.plain[index % count]
     }
 
     /// One ground for sockets of any kind after the other.

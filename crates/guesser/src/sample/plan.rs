@@ -31,9 +31,9 @@ pub const DATAGRAMS: [(State, usize); 4] = [
     (State::Dissolved, 4),
     (State::Group, 3),
 ];
-/// Sockets of one of two families each, if nothing but the family is open.
+/// Sockets of one of two families each, if of all that a socket tells only the family is open.
 const FAMILIES: usize = 40;
-/// Packets that must show no connection, if nothing but connections is open.
+/// Packets that must show no connection, if no others are sent where nothing is tracked.
 const STRANGERS: usize = 2;
 /// TCP connections.
 pub const STREAMS: usize = 8;
@@ -60,12 +60,17 @@ pub fn round(
     } else if is_open(camera, FAMILY) {
         let until = ends_early.then_some(FAMILY);
         Datagrams::new(camera, &[(State::Bound, FAMILIES)], until)
-    } else if is_open(camera, packet::UNTRACKED) {
-        Datagrams::new(camera, &[(State::Bound, STRANGERS)], None)
     } else {
         Datagrams::default()
     };
     while ends_early && datagrams.send_next(camera, grounds)? {}
+    if !is_open(camera, SOCKETS) && is_open(camera, packet::UNTRACKED) {
+        for index in 0..STRANGERS {
+            let ground = grounds.untracked(index);
+            let family = ground.draw_family(camera.random);
+            datagram::packet(camera, ground, family, State::Bound)?;
+        }
+    }
     if is_open(camera, STREAM) || is_open(camera, SOCKETS) {
         streams(camera, grounds, number, &mut datagrams)?;
     }
@@ -80,6 +85,9 @@ pub fn round(
         let mut causes = [Cause::ALL; LOOKUPS].concat();
         camera.random.shuffle(&mut causes);
         for (index, cause) in causes.into_iter().enumerate() {
+            if ends_early && !is_open(camera, places) {
+                break;
+            }
             let ground = grounds.any(index);
             if places == ROUTES6 && !ground.has_inet6() {
                 break;
@@ -161,7 +169,13 @@ fn streams(
         pairs.push(stream::connect(camera, grounds.any(index))?);
     }
     stream::ask(&pairs)?;
+    let wants_more = |camera: &Camera<'_, '_>| {
+        number == 0 || is_open(camera, STREAM) || is_open(camera, SOCKETS)
+    };
     for _ in 0..ANSWERS {
+        if !wants_more(camera) {
+            break;
+        }
         stream::round_trips(camera, &mut pairs, number, &mut |camera| {
             datagrams.send_next(camera, grounds)
         })?;
@@ -192,8 +206,8 @@ pub fn stock(solver: &Solver) -> &'static [Kind] {
         kind(Family::Inet, Manner::Stream),
         kind(Family::Inet6, Manner::Stream),
     ];
-    let only_connections = [Struct::Sock, Struct::Buffer, Struct::Flowi4, Struct::Flowi6];
-    if only_connections.iter().any(|other| solver.needs(*other)) {
+    let beside_connections = [Struct::Sock, Struct::Buffer, Struct::Flowi4, Struct::Flowi6];
+    if beside_connections.iter().any(|other| solver.needs(*other)) {
         ALL
     } else {
         &ALL[..1]

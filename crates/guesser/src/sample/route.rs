@@ -2,7 +2,6 @@
 //! it does not. No IPv6 address or route is needed: a lookup that finds nothing is one as well.
 
 use std::net::Ipv6Addr;
-use std::net::SocketAddrV4;
 use std::net::SocketAddrV6;
 use std::os::fd::AsRawFd as _;
 
@@ -21,6 +20,7 @@ use super::socket::Kind;
 use super::socket::Manner;
 use super::socket::Socket;
 use super::socket::somewhere;
+use super::socket::until_free;
 use crate::expected::Ends;
 use crate::expected::route;
 use crate::expected::socket::Family;
@@ -63,14 +63,14 @@ pub fn lookup4(
         family: Family::Inet,
         manner: cause.manner(),
     };
-    let (src, dst): (SocketAddrV4, SocketAddrV4) =
-        (somewhere(camera.random), somewhere(camera.random));
-    let mut sender = Socket::bound(ground, kind, src, camera.random)?;
+    let mut sender = Socket::bound(ground, kind, camera.random)?;
+    let (src, dst) = (sender.address(), somewhere(camera.random));
     let sender = std::cell::RefCell::new(&mut sender);
     camera.take(Act {
         name: format!("IPv4 route, {cause:?}"),
         event: Event::Route4,
         unknown: &[],
+        repeats: true,
         prepare: &mut |mark| sender.borrow().mark(mark),
         perform: &mut || {
             // Nobody is there, which only matters behind the lookup.
@@ -98,15 +98,19 @@ pub fn lookup6(
         family: Family::Inet6,
         manner: cause.manner(),
     };
-    let (src, dst) = (nowhere(camera.random), nowhere(camera.random));
+    let (mut src, dst) = (nowhere(camera.random), nowhere(camera.random));
     let fd = ground.socket(kind)?;
     setsockopt(&fd, Ipv6Freebind, &true).context("set IPV6_FREEBIND")?;
-    socket::bind(fd.as_raw_fd(), &SockaddrIn6::from(src)).context("bind to an address")?;
+    until_free(|| {
+        src = nowhere(camera.random);
+        socket::bind(fd.as_raw_fd(), &SockaddrIn6::from(src))
+    })?;
     let to = SockaddrIn6::from(dst);
     camera.take(Act {
         name: format!("IPv6 route, {cause:?}"),
         event: Event::Route6,
         unknown: &[],
+        repeats: true,
         prepare: &mut |mark| {
             setsockopt(&fd, sockopt::Mark, &mark).context("set SO_MARK")?;
             Ok(mark)

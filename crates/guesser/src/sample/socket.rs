@@ -11,6 +11,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt as _;
 
 use anyhow::Context as _;
+use nix::errno::Errno;
 use nix::sys::socket;
 use nix::sys::socket::MsgFlags;
 use nix::sys::socket::SockaddrIn;
@@ -26,6 +27,9 @@ use crate::expected::packet;
 use crate::expected::socket::Facts;
 use crate::expected::socket::Family;
 use crate::random::Random;
+
+/// So often somebody is found at a random port at most.
+const PLACES: usize = 16;
 
 /// How a socket talks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -54,16 +58,31 @@ pub struct Socket {
     pub facts: Facts,
     /// Words of IP options in its packets.
     option_words: u32,
-    /// Whether a sample of it was taken.
-    seen: bool,
 }
 
 impl Socket {
-    /// Binds a socket of a ground.
+    /// Binds a socket of a ground to a random address. In a namespace of others its port may be taken;
+    /// then another one is drawn.
     ///
     /// # Errors
     /// If none can be had or bound.
-    pub fn bound(
+    pub fn bound(ground: &mut Ground, kind: Kind, random: &mut Random) -> anyhow::Result<Self> {
+        let fd = ground.socket(kind)?;
+        let mut socket = Self::of(fd, kind.family, ground, somewhere(random), random)?;
+        until_free(|| {
+            let at = somewhere(random);
+            (socket.facts.receives, socket.facts.sends) = (*at.ip(), *at.ip());
+            socket.facts.port = at.port();
+            socket.bind()
+        })?;
+        Ok(socket)
+    }
+
+    /// Binds a socket of a ground to this address.
+    ///
+    /// # Errors
+    /// If none can be had or bound.
+    pub fn bound_at(
         ground: &mut Ground,
         kind: Kind,
         at: SocketAddrV4,
@@ -71,7 +90,7 @@ impl Socket {
     ) -> anyhow::Result<Self> {
         let fd = ground.socket(kind)?;
         let socket = Self::of(fd, kind.family, ground, at, random)?;
-        socket.bind(at).context("bind to loopback")?;
+        socket.bind().context("bind to loopback")?;
         Ok(socket)
     }
 
@@ -102,12 +121,12 @@ impl Socket {
             fd,
             facts,
             option_words: 0,
-            seen: false,
         })
     }
 
-    fn bind(&self, at: SocketAddrV4) -> nix::Result<()> {
+    fn bind(&self) -> nix::Result<()> {
         let fd = self.fd.as_raw_fd();
+        let at = SocketAddrV4::new(self.facts.receives, self.facts.port);
         match self.facts.family {
             Family::Inet => socket::bind(fd, &SockaddrIn::from(at)),
             Family::Inet6 => {
@@ -195,11 +214,21 @@ impl Socket {
     pub const fn address(&self) -> SocketAddrV4 {
         SocketAddrV4::new(self.facts.sends, self.facts.port)
     }
+}
 
-    /// Whether no sample of it was taken, until now.
-    pub fn is_new(&mut self) -> bool {
-        !std::mem::replace(&mut self.seen, true)
+/// Binds until that succeeds: each time to somewhere else, as long as somebody is there already.
+///
+/// # Errors
+/// If it is refused, or somebody is everywhere.
+pub fn until_free(mut bind: impl FnMut() -> nix::Result<()>) -> anyhow::Result<()> {
+    let mut bound = Err(Errno::EADDRINUSE);
+    for _ in 0..PLACES {
+        bound = bind();
+        if bound != Err(Errno::EADDRINUSE) {
+            break;
+        }
     }
+    bound.context("bind to loopback")
 }
 
 fn mapped(address: SocketAddrV4) -> SockaddrIn6 {

@@ -4,6 +4,8 @@
 
 use std::cell::Cell;
 use std::hint;
+use std::mem;
+use std::net::SocketAddrV4;
 use std::ops::Range;
 use std::os::fd::AsFd as _;
 use std::os::fd::OwnedFd;
@@ -13,11 +15,13 @@ use std::time::Instant;
 
 use anyhow::Context as _;
 use anyhow::bail;
+use nix::errno::Errno;
 use nix::poll::PollFd;
 use nix::poll::PollFlags;
 use nix::poll::PollTimeout;
 use nix::poll::poll;
 use nix::sys::socket::Backlog;
+use nix::sys::socket::getsockopt;
 use nix::sys::socket::listen;
 use nix::sys::socket::setsockopt;
 use nix::sys::socket::sockopt;
@@ -32,7 +36,6 @@ use super::options::round_trip_us;
 use super::socket::Kind;
 use super::socket::Manner;
 use super::socket::Socket;
-use super::socket::somewhere;
 use crate::expected::Ends;
 use crate::expected::packet;
 use crate::expected::socket;
@@ -56,6 +59,8 @@ const AWAKE: Duration = Duration::from_micros(200);
 pub struct Pair {
     /// Whether its families were drawn from several.
     draws_family: bool,
+    /// Whether no sample of its client was taken yet.
+    is_new: bool,
     client: Socket,
     server: Socket,
 }
@@ -69,11 +74,11 @@ pub fn connect(camera: &mut Camera<'_, '_>, ground: &mut Ground) -> anyhow::Resu
         family: ground.draw_family(camera.random),
         manner: Manner::Stream,
     });
-    let at = somewhere(camera.random);
-    let listener = Socket::bound(ground, there, at, camera.random)?;
+    let listener = Socket::bound(ground, there, camera.random)?;
+    let at = listener.address();
     watch_listen(camera, &listener)?;
-    let mut client = Socket::bound(ground, here, somewhere(camera.random), camera.random)?;
-    client.connect(at).context("connect over loopback")?;
+    let mut client = Socket::bound(ground, here, camera.random)?;
+    meet(&mut client, at).context("connect over loopback")?;
     let mut server = Socket::of(accept(&listener)?, there.family, ground, at, camera.random)?;
     server.facts.peer = Some(client.address());
     if !ground.has_inet6() {
@@ -87,9 +92,29 @@ pub fn connect(camera: &mut Camera<'_, '_>, ground: &mut Ground) -> anyhow::Resu
     ground.keep(listener.fd);
     Ok(Pair {
         draws_family: ground.has_inet6(),
+        is_new: true,
         client,
         server,
     })
+}
+
+/// Connects; over loopback that is done at once, unless somebody drops the packets.
+fn meet(client: &mut Socket, at: SocketAddrV4) -> anyhow::Result<()> {
+    match client.connect(at) {
+        Err(Errno::EINPROGRESS) => {
+            let mut done = [PollFd::new(client.fd.as_fd(), PollFlags::POLLOUT)];
+            if poll(&mut done, PollTimeout::from(PATIENCE_MS))? == 0 {
+                bail!("no answer within two seconds");
+            }
+            let error = getsockopt(&client.fd, sockopt::SocketError)?;
+            if error != 0 {
+                return Err(Errno::from_raw(error).into());
+            }
+            client.facts.peer = Some(at);
+        }
+        connected => connected?,
+    }
+    Ok(())
 }
 
 /// Begins to listen; says whether that was seen.
@@ -101,8 +126,7 @@ pub fn listening(camera: &mut Camera<'_, '_>, ground: &mut Ground) -> anyhow::Re
         family: Family::Inet,
         manner: Manner::Stream,
     };
-    let at = somewhere(camera.random);
-    let listener = Socket::bound(ground, kind, at, camera.random)?;
+    let listener = Socket::bound(ground, kind, camera.random)?;
     watch_listen(camera, &listener)
 }
 
@@ -113,6 +137,7 @@ fn watch_listen(camera: &mut Camera<'_, '_>, listener: &Socket) -> anyhow::Resul
         name: format!("{:?} stream, listening", listener.facts.family),
         event: Event::SockState,
         unknown: &[],
+        repeats: false,
         prepare: &mut |mark| listener.mark(mark),
         perform: &mut || {
             listening.set(true);
@@ -146,7 +171,7 @@ pub fn ask(pairs: &[Pair]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Answers each client after a random time of its own, in later rounds a longer one, and takes a sample
+/// Answers each client when a random time of its own has passed, in later rounds a longer one, and takes a sample
 /// of each then, whose byte asks anew. Instead of waiting it does something else `meanwhile`, until that
 /// says that there is nothing more to do.
 ///
@@ -189,10 +214,10 @@ pub fn round_trips<'a, 'obj>(
     Ok(())
 }
 
-fn sample_client(camera: &mut Camera<'_, '_>, pair: &mut Pair) -> anyhow::Result<bool> {
+fn sample_client(camera: &mut Camera<'_, '_>, pair: &mut Pair) -> anyhow::Result<()> {
     let client = &mut pair.client;
     client.draw_options(camera.random);
-    let is_drawn = pair.draws_family && client.is_new();
+    let is_drawn = pair.draws_family && mem::take(&mut pair.is_new);
     let client = &*client;
     let wire = Ends {
         src: client.address(),
@@ -204,6 +229,7 @@ fn sample_client(camera: &mut Camera<'_, '_>, pair: &mut Pair) -> anyhow::Result
         name: format!("{:?} stream, connected", client.facts.family),
         event: Event::Packet,
         unknown: packet::UNTRACKED,
+        repeats: true,
         prepare: &mut |mark| client.mark(mark),
         perform: &mut || {
             let before = round_trip_us(&client.fd).context("get TCP_INFO")?;
@@ -219,16 +245,17 @@ fn sample_client(camera: &mut Camera<'_, '_>, pair: &mut Pair) -> anyhow::Result
             all.extend(packet::expected(wire, client.option_words()));
             Some(all)
         },
-    })
+    })?;
+    Ok(())
 }
 
 /// Takes a sample of the end that was accepted.
 ///
 /// # Errors
 /// If it cannot send.
-pub fn sample_server(camera: &mut Camera<'_, '_>, pair: &mut Pair) -> anyhow::Result<bool> {
+pub fn sample_server(camera: &mut Camera<'_, '_>, pair: &mut Pair) -> anyhow::Result<()> {
     pair.server.draw_options(camera.random);
-    let is_drawn = pair.draws_family && pair.server.is_new();
+    let is_drawn = pair.draws_family;
     let server = &pair.server;
     let wire = Ends {
         src: server.address(),
@@ -238,6 +265,7 @@ pub fn sample_server(camera: &mut Camera<'_, '_>, pair: &mut Pair) -> anyhow::Re
         name: format!("{:?} stream, accepted", server.facts.family),
         event: Event::Packet,
         unknown: packet::UNTRACKED,
+        repeats: true,
         prepare: &mut |mark| server.mark(mark),
         perform: &mut || server.send(b"!", None).context("send a byte"),
         expect: &mut |_| {
@@ -245,7 +273,8 @@ pub fn sample_server(camera: &mut Camera<'_, '_>, pair: &mut Pair) -> anyhow::Re
             all.extend(packet::expected(wire, server.option_words()));
             Some(all)
         },
-    })
+    })?;
+    Ok(())
 }
 
 /// Leaves a connection to the ground.

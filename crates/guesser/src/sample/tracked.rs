@@ -53,7 +53,7 @@ struct Flow {
     opened: Instant,
 }
 
-/// Sends the packets of a connection; says whether all were seen.
+/// Sends the packets of a connection, as long as they are seen.
 ///
 /// # Errors
 /// If it cannot be made.
@@ -61,16 +61,16 @@ pub fn connection(
     camera: &mut Camera<'_, '_>,
     ground: &mut Ground,
     nat: Nat,
-) -> anyhow::Result<bool> {
+) -> anyhow::Result<()> {
     let Some(mut tracking) = ground.take_tracking() else {
-        return Ok(false);
+        return Ok(());
     };
-    let seen = match &mut tracking.switch {
+    let sent = match &mut tracking.switch {
         Switch::Found(found) => found::connection(camera, ground, found),
         _ => three_packets(camera, ground, &mut tracking, nat),
     };
     ground.put_tracking(tracking);
-    seen
+    sent
 }
 
 fn three_packets(
@@ -78,15 +78,16 @@ fn three_packets(
     ground: &mut Ground,
     tracking: &mut Tracking,
     nat: Nat,
-) -> anyhow::Result<bool> {
+) -> anyhow::Result<()> {
     let flow = Flow::open(ground, tracking, nat, camera.random)?;
-    let mut all_seen = true;
     for turn in [Turn::First, Turn::Reply, Turn::Later] {
-        all_seen = all_seen && flow.send(camera, tracking, turn)?;
+        if !flow.send(camera, tracking, turn)? {
+            break;
+        }
     }
     ground.keep(flow.client.fd);
     ground.keep(flow.server.fd);
-    Ok(all_seen)
+    Ok(())
 }
 
 impl Flow {
@@ -147,7 +148,7 @@ impl Flow {
                 family: ground.draw_family(random),
                 manner: Manner::Datagrams,
             };
-            let socket = Socket::bound(ground, kind, at, random)?;
+            let socket = Socket::bound_at(ground, kind, at, random)?;
             if marks.is_none() {
                 setsockopt(&socket.fd, sockopt::Priority, &priority).context("set SO_PRIORITY")?;
             }
@@ -185,6 +186,7 @@ impl Flow {
             name: format!("{facts}, {turn:?}"),
             event: Event::Packet,
             unknown: &[],
+            repeats: true,
             prepare: &mut |mark| sender.mark(marks.map_or(mark, |(packets, _)| packets)),
             perform: &mut || {
                 let before = now();

@@ -169,9 +169,10 @@ impl Tracking {
             wishes: true,
             ..Rules::default()
         };
-        let mut netlink = Netlink::open(Protocol::Netfilter)
-            .map_err(|error| Failure::Kernel(format!("open a netfilter socket: {error}")))?;
-        let refused = netns::conntrack_on(&mut netlink, &rules).map_err(|error| no_nft(&error))?;
+        let refused = Netlink::open(Protocol::Netfilter)
+            .map_err(nft::Error::from)
+            .and_then(|mut netlink| netns::conntrack_on(&mut netlink, &rules))
+            .map_err(|error| no_nft(&error))?;
         let refused = refused
             .into_iter()
             .map(|(part, refusal)| (part, refusal.to_string()));
@@ -269,7 +270,9 @@ fn no_nft(error: &nft::Error) -> anyhow::Error {
     let why = format!("switch connection tracking on in a namespace of our own: {error}");
     match error.errno() {
         Some(Errno::EPERM | Errno::EACCES) => Failure::Privilege(why).into(),
-        Some(Errno::ENOMEM | Errno::ENOBUFS) => anyhow::anyhow!(why),
+        Some(Errno::ENOMEM | Errno::ENOBUFS | Errno::EMFILE | Errno::ENFILE) => {
+            anyhow::anyhow!(why)
+        }
         _ => Failure::Kernel(why).into(),
     }
 }
