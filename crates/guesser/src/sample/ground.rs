@@ -15,10 +15,6 @@ use std::thread::Scope;
 
 use anyhow::Context as _;
 use nix::errno::Errno;
-use nix::sys::socket::AddressFamily;
-use nix::sys::socket::SockFlag;
-use nix::sys::socket::SockType;
-use nix::sys::socket::socket;
 use shared::exit::Failure;
 use shared::netns;
 use shared::netns::Namespace;
@@ -26,6 +22,8 @@ use shared::netns::Namespace;
 use super::socket::Kind;
 use super::socket::Manner;
 use super::socket::Socket;
+use super::supply::open_some;
+use super::supply::serve;
 use super::tracking::Access;
 use super::tracking::Tracking;
 use crate::expected::socket::Family;
@@ -37,15 +35,6 @@ const SINK: Kind = Kind {
     family: Family::Inet,
     manner: Manner::Datagrams,
 };
-
-/// Sockets that are opened at once, since another thread has to do it. The first lot, opened while the
-/// programs load, mostly lasts for the whole experiment.
-const fn lot(kind: Kind) -> usize {
-    match kind.manner {
-        Manner::Datagrams => 16,
-        Manner::Stream => 8,
-    }
-}
 
 /// What a ground is.
 #[derive(Debug)]
@@ -223,36 +212,6 @@ impl Ground {
         let mut kinds = self.made.pools.keys();
         kinds.any(|kind| kind.family == Family::Inet6)
     }
-}
-
-/// Opens sockets until nobody wants any.
-fn serve(wanted: &Receiver<Kind>, opened: &Sender<nix::Result<Vec<OwnedFd>>>) {
-    for kind in wanted {
-        if opened.send(open_some(kind)).is_err() {
-            break;
-        }
-    }
-}
-
-fn open_some(kind: Kind) -> nix::Result<Vec<OwnedFd>> {
-    (0..lot(kind)).map(|_| open(kind)).collect()
-}
-
-fn open(kind: Kind) -> nix::Result<OwnedFd> {
-    let family = match kind.family {
-        Family::Inet => AddressFamily::Inet,
-        Family::Inet6 => AddressFamily::Inet6,
-    };
-    let manner = match kind.manner {
-        Manner::Datagrams => SockType::Datagram,
-        Manner::Stream => SockType::Stream,
-    };
-    // Who sends datagrams waits for room; a stream's call must not last longer than it is waited for.
-    let flags = match kind.manner {
-        Manner::Datagrams => SockFlag::SOCK_CLOEXEC,
-        Manner::Stream => SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK,
-    };
-    socket(family, manner, flags, None)
 }
 
 /// Moves the calling thread to a place for good.

@@ -1,6 +1,6 @@
-//! The experiments: the [`ground`]s they run on ([`grounds`]), [`socket`]s whose every property we know, what is
-//! done with them ([`tracked`], [`datagram`], [`stream`], [`route`]), in which order ([`plan`]), and the
-//! [`camera`] that takes what the kernel sees of it.
+//! The experiments: the [`ground`]s they run on ([`grounds`]), [`socket`]s whose every property we know
+//! (`supply` opens them), what is done with them ([`tracked`], [`datagram`], [`stream`], [`route`]), in
+//! which order ([`plan`]), and the [`camera`] that takes what the kernel sees of it.
 
 pub mod camera;
 pub mod datagram;
@@ -13,5 +13,6 @@ pub mod plan;
 pub mod route;
 pub mod socket;
 pub mod stream;
+mod supply;
 pub mod tracked;
 pub mod tracking;
