@@ -242,3 +242,25 @@ pub fn somewhere(random: &mut Random) -> SocketAddrV4 {
     let address = Ipv4Addr::from(127 << 24 | host);
     SocketAddrV4::new(address, random.between(1024, 1 << 16) as u16)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_that_is_taken_is_drawn_anew() {
+        for (taken, refusal, tries, is_bound) in [
+            (0, Errno::EADDRINUSE, 1, true),
+            (3, Errno::EADDRINUSE, 4, true),
+            (PLACES, Errno::EADDRINUSE, PLACES, false),
+            (3, Errno::EACCES, 1, false),
+        ] {
+            let mut tried = 0;
+            let bound = until_free(|| {
+                tried += 1;
+                if tried <= taken { Err(refusal) } else { Ok(()) }
+            });
+            assert_eq!((tried, bound.is_ok()), (tries, is_bound));
+        }
+    }
+}
