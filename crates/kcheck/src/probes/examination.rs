@@ -127,8 +127,8 @@ impl Answers {
         let loading = Loading::now(allow_system_changes);
         let tracking = Tracking::switch_on(visit.is_some(), &loading);
         self.put(Name::NftCt, tracking.part(Part::Tracking));
-        self.put(Name::CtZones, tracking.part(Part::Zone));
-        self.put(Name::CtMark, tracking.part(Part::Mark));
+        self.put(Name::CtZones, tracking.either(Part::Zone));
+        self.put(Name::CtMark, tracking.either(Part::Mark));
         self.put(Name::NftNat, tracking.rewrites());
         self.put(Name::IptablesCt, tracking.by_iptables());
         self.put(Name::NfConntrack, tracking.tracks());

@@ -30,7 +30,7 @@ const SYSCTLS: &str = "/proc/sys/net/netfilter";
 pub struct Tracking {
     rules: Result<Vec<(Part, Refusal)>, Obstacle>,
     nat: Result<(), Obstacle>,
-    legacy: Result<(), Obstacle>,
+    legacy: Result<Vec<(Part, xtables::Refusal)>, Obstacle>,
 }
 
 impl Tracking {
@@ -60,14 +60,32 @@ impl Tracking {
 
     /// Did the kernel accept any rules? If not, what is in the way of the usual ones?
     fn switched(&self) -> Attempt {
-        self.part(Part::Tracking)
-            .or_else(|obstacle| self.by_iptables().map_err(|_| obstacle))
+        self.either(Part::Tracking)
     }
 
-    /// Did the kernel accept the legacy rules?
+    /// Did the kernel accept these rules, or else their legacy form?
+    pub fn either(&self, part: Part) -> Attempt {
+        self.part(part)
+            .or_else(|obstacle| self.legacy_part(part).map_err(|_| obstacle))
+    }
+
+    /// Did the kernel accept the legacy rules that `guesser` cannot do without?
     pub fn by_iptables(&self) -> Attempt {
-        self.legacy.clone()?;
-        Ok("legacy iptables rules accepted".into())
+        self.legacy_part(Part::Tracking)?;
+        self.legacy_part(Part::Dnat)?;
+        self.legacy_part(Part::Snat)
+    }
+
+    fn legacy_part(&self, part: Part) -> Attempt {
+        let refused = self.legacy.as_ref().map_err(Clone::clone)?;
+        let is_of = |of| [Part::Tracking, part].contains(&of);
+        match refused.iter().find(|(of, _)| is_of(*of)) {
+            None => Ok("legacy iptables rules accepted".into()),
+            Some((_, xtables::Refusal::WouldLoad(modules))) => Err(not_tried(modules)),
+            Some((_, xtables::Refusal::Kernel(errno))) => {
+                Err(Obstacle::refused("legacy iptables rules", Some(*errno)))
+            }
+        }
     }
 
     /// Did the kernel accept these rules?
@@ -136,7 +154,7 @@ fn by_nft(loading: &Loading, nat: bool) -> Result<Vec<(Part, Refusal)>, Obstacle
         .map_err(|error| Obstacle::refused("nf_tables rules", error.errno()))
 }
 
-fn by_iptables(loading: &Loading) -> Result<(), Obstacle> {
+fn by_iptables(loading: &Loading) -> Result<Vec<(Part, xtables::Refusal)>, Obstacle> {
     let end = SocketAddrV4::new(REWRITTEN, 7);
     let rules = xtables::Rules {
         zone: true,
@@ -144,17 +162,8 @@ fn by_iptables(loading: &Loading) -> Result<(), Obstacle> {
         dnat: vec![end],
         snat: vec![end],
     };
-    let refused = xtables::conntrack_on(&rules, loading.legacy())
-        .map_err(|errno| Obstacle::refused("socket(SOCK_DGRAM)", Some(errno)))?;
-    // What conntrack can do without is not asked for.
-    let is_needed = |part| !matches!(part, Part::Zone | Part::Mark);
-    match refused.into_iter().find(|(part, _)| is_needed(*part)) {
-        None => Ok(()),
-        Some((_, xtables::Refusal::WouldLoad(modules))) => Err(not_tried(&modules)),
-        Some((_, xtables::Refusal::Kernel(errno))) => {
-            Err(Obstacle::refused("legacy iptables rules", Some(errno)))
-        }
-    }
+    xtables::conntrack_on(&rules, loading.legacy())
+        .map_err(|errno| Obstacle::refused("socket(SOCK_DGRAM)", Some(errno)))
 }
 
 /// How nf_conntrack is in the kernel, if it is.
