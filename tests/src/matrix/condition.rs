@@ -59,6 +59,11 @@ pub fn judge_condition(
         let verdict = judge(expected, run);
         unexpected.extend(verdict.wrong.iter().map(|wrong| format!("WRONG: {wrong}")));
         unexpected.extend(verdict.missed);
+        let stale = |field| {
+            let reason = expected.reasons.get(field)?;
+            Some(format!("{field} is proven, in spite of: {reason}"))
+        };
+        unexpected.extend(verdict.right.iter().filter_map(stale));
     }
     ConditionOutcome {
         name: condition.name.clone(),
@@ -81,6 +86,7 @@ mod tests {
     use shared::offsets::FieldSet;
 
     fn unexpected(exit: i32, run: &Testimony) -> Vec<String> {
+        let reasons = Reasons::from([(Field::NfConnMark, "no marks".into())]);
         let condition = Condition {
             fields: FieldSet::Conntrack,
             hook: "auto".into(),
@@ -101,7 +107,7 @@ mod tests {
             release: "6",
             fields: &[],
             truths: &Truths::parse(&lines.join("\n")).unwrap(),
-            reasons: &Reasons::new(),
+            reasons: &reasons,
         };
         judge_condition(&condition, &expected, Some(2_000), run).unexpected
     }
@@ -142,6 +148,18 @@ mod tests {
         let mut other = refusal();
         other.err = "guesser: no\n".into();
         assert_eq!(unexpected(4, &other), ["does not say \"bpf(2)\""]);
+        // A reason under which a field is proven is none.
+        let field = serde_json::json!({"name": "nf_conn.mark", "status": "proven", "offset": 8,
+            "size": 4, "method": "guess", "evidence_bits": 60, "candidates": [8]});
+        let mut proven = refusal();
+        proven.code = Some(0);
+        proven.out = serde_json::json!({"schema": 1, "elapsed_us": 9, "fields": [field],
+            "kernel": {"release": "6", "version": "#1", "machine": "x86_64"}})
+        .to_string();
+        assert_eq!(
+            unexpected(0, &proven),
+            ["nf_conn.mark is proven, in spite of: no marks"]
+        );
         // What ends well has to bring a document.
         let mut empty = refusal();
         empty.code = Some(0);

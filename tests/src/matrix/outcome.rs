@@ -150,10 +150,10 @@ impl Outcome {
         }
         for field in &self.fields {
             if let Some(reason) = &field.reason {
-                if field.proven == self.runs() {
-                    let path = &field.path;
+                if field.proven > 0 {
+                    let (path, proven, runs) = (&field.path, field.proven, self.runs());
                     said.push(format!(
-                        "{path} is proven every time, in spite of: {reason}"
+                        "{path} is proven in {proven} of {runs} runs, in spite of: {reason}"
                     ));
                 }
             }
@@ -244,11 +244,13 @@ mod tests {
             path: "nf_conn.zone".into(),
             offset: Some(12),
             reason: Some("no zones".into()),
-            proven: 2,
+            proven: 1,
         });
         assert_eq!(
             stale.unexpected(),
-            ["nf_conn.zone is proven every time, in spite of: no zones"]
+            ["nf_conn.zone is proven in 1 of 2 runs, in spite of: no zones"]
         );
+        stale.fields[0].proven = 0;
+        assert_eq!(stale.unexpected(), Vec::<String>::new());
     }
 }

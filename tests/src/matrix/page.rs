@@ -176,10 +176,10 @@ fn cell(field: &FieldOutcome, runs: usize, reasons: &mut Vec<String>) -> String 
                 reasons.push(reason.clone());
                 reasons.len() - 1
             });
-            let how = if field.offset.is_some() {
-                ", not proven"
-            } else {
-                ""
+            let how = match (field.offset, field.proven) {
+                (None, _) => String::new(),
+                (Some(_), 0) => ", not proven".into(),
+                (Some(_), proven) => format!(" in {proven} of {runs}"),
             };
             format!("{place}{how} [{}]", at + 1)
         }
