@@ -6,8 +6,8 @@ use std::path::Path;
 
 use scenes::guest::Guest;
 use scenes::guest::Told;
-use scenes::guest::script;
 use scenes::oracle;
+use scenes::tree::script;
 use serde_json::Value;
 
 /// Boots Debian's 6.12 cloud kernel and plays a scene of `tests/scenes` there.

@@ -23,10 +23,11 @@ use super::kernels::reasons;
 use super::outcome::Outcome;
 use super::outcome::Tally;
 use super::outcome::of_fields;
+use super::stale::asked;
 use super::truth::Truths;
 use crate::guest::Guest;
-use crate::guest::repository;
-use crate::guest::script;
+use crate::tree::repository;
+use crate::tree::script;
 use crate::witness::Testimony;
 
 /// Seconds that a guest gets beside those of its runs.
@@ -135,6 +136,7 @@ pub fn examine(
         release: fetched.release.clone(),
         taken: fetched.taken.clone(),
         sextant: tried.version.to_owned(),
+        asked: asked(matrix.fields, kernel),
         fields: of_fields(&expected, &verdicts),
         idle: Tally::of(&idle),
         storm: Tally::of(&storm),

@@ -26,6 +26,9 @@ pub struct Outcome {
     pub taken: String,
     /// Version of Sextant, as git describes it.
     pub sextant: String,
+    /// [`super::stale::asked`]; none in what was kept before there was one.
+    #[serde(default)]
+    pub asked: String,
     /// Each field that was asked for.
     pub fields: Vec<FieldOutcome>,
     /// On a guest that does nothing else.
@@ -186,6 +189,7 @@ mod tests {
             release: "6".into(),
             taken: "6-1".into(),
             sextant: "abc".into(),
+            asked: String::new(),
             fields: Vec::new(),
             idle: Tally::of(idle),
             storm: Tally::of(&[(9, Verdict::default())]),
