@@ -43,7 +43,7 @@ fn outcome(kernel: &str, fields: &[(&str, Option<u32>, Option<&str>, usize)]) ->
         fields: fields.iter().map(field).collect(),
         idle: Tally::of(&[(40_000, Verdict::default())]),
         storm: Tally::of(&[(90_000, Verdict::default())]),
-        storm_connections: 5,
+        storm_connections: 250,
         conditions: Vec::new(),
     }
 }
