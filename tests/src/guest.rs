@@ -60,8 +60,11 @@ impl<'a> Guest<'a> {
         let start = directory.path().join("scene");
         fs::write(&start, format!("#!/bin/sh\nexec sh /scenes/{scene}\n"))
             .context("write a scene")?;
-        let mut command = Command::new(repository().join("scripts/vm"));
+        // It goes when the thread that waits for it does, also when a signal ends this process.
+        let mut command = Command::new("setpriv");
         command
+            .args(["--pdeathsig", "TERM"])
+            .arg(repository().join("scripts/vm"))
             .args(["--smp", &self.smp.to_string()])
             .args(["--timeout", &self.limit_s.to_string()])
             .args(["--append", self.append])
