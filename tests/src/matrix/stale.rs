@@ -34,7 +34,7 @@ pub fn stale(
         ));
     }
     if outcome.asked != asked(matrix.fields, kernel) {
-        said.push("the table asked for something else then".into());
+        said.push("not known to be of the table as it is now".into());
     }
     let runs = outcome.idle.total.min(outcome.storm.total);
     if runs < matrix.runs as usize {
@@ -121,7 +121,7 @@ source = { config = 'plain', version = '6.12' }
         ] {
             assert_eq!(
                 told(&other, &good),
-                ["the table asked for something else then"],
+                ["not known to be of the table as it is now"],
                 "{other}"
             );
         }
