@@ -1,11 +1,15 @@
 #!/bin/sh
 # A guest in which no module of connection tracking is loaded: what each program says and how it
-# ends, and that none of them made the kernel load one. For tests/tests/guest.rs.
+# ends, and that none of them made the kernel load any module. For tests/tests/guest.rs.
 #
-# Prints lines of two columns, a tab between them: `NAME.exit`, `NAME.says` (stderr), and `module` for
-# each that is loaded at the end.
+# Prints lines of two columns, a tab between them: `NAME.exit`, `NAME.says` (stderr), `before` and `after`
+# for each module that is loaded before and after all runs.
 set -u
 PATH=/sextant:$PATH
+
+tell_modules() { # KIND
+	cut -d' ' -f1 /proc/modules | while read -r module; do printf '%s\t%s\n' "$1" "$module"; done
+}
 
 run() { # NAME COMMAND…
 	name=$1
@@ -15,7 +19,8 @@ run() { # NAME COMMAND…
 	while IFS= read -r line; do printf '%s.says\t%s\n' "$name" "$line"; done <says
 }
 
+tell_modules before
 run kcheck kcheck --require nf_conntrack
 run guesser guesser --method guess --format json
 run conntrack conntrack --source netlink --duration 1
-cut -d' ' -f1 /proc/modules | while read -r module; do printf 'module\t%s\n' "$module"; done
+tell_modules after

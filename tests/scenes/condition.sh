@@ -1,22 +1,48 @@
 #!/bin/sh
 # Runs guesser once in a guest that is not as guests usually are.
 #
-#   condition.sh FIELDS HOOK all|none [LAUNCHER]    which fields, what may be hooked, which modules are loaded
-#                                                   before, what starts it
+#   condition.sh FIELDS HOOK all|none here|steered [LAUNCHER]
 #
-# Prints lines of two columns, a tab between them: `run` the run as JSON, and what shows that the
-# condition holds: `processors` their number, `cmdline` the kernel's command line.
+#   FIELDS HOOK   which fields, what may be hooked
+#   all, none     which modules are loaded before
+#   steered       the host's loopback hands every packet to the second processor, and guesser runs on the first
+#   LAUNCHER      what starts it
+#
+# Prints lines of two columns, a tab between them: `run` the run as JSON, `before` and `after` each module that
+# is loaded before and after it, and what shows that the condition holds: `processors` their number, `cmdline`
+# the kernel's command line, `steered` how many times a processor was told of packets meanwhile.
 set -eu
-fields=$1 hook=$2 modules=$3 launcher=${4-}
+fields=$1 hook=$2 modules=$3 place=$4 launcher=${5-}
 PATH=/sextant:$PATH
 [ "$modules" = none ] || sh /scenes/modules.sh
 
-# Packets are handled by another processor than the one that sent them, where a new namespace can have that.
-echo f 2>/dev/null >/proc/sys/net/core/rps_default_mask || true
+tell_modules() { # KIND
+	[ ! -e /proc/modules ] || cut -d' ' -f1 /proc/modules |
+		while read -r module; do printf '%s\t%s\n' "$1" "$module"; done
+}
+
+# received_rps is the tenth column, a row per processor (net/core/net-procfs.c).
+steered() {
+	total=0
+	while read -r _ _ _ _ _ _ _ _ _ received_rps _; do
+		total=$((total + 0x$received_rps))
+	done </proc/net/softnet_stat
+	echo $total
+}
+
+# A mask that is per namespace would do nothing: guesser makes its own namespaces where it can.
+if [ "$place" = steered ]; then
+	echo 2 >/sys/class/net/lo/queues/rx-0/rps_cpus
+	launcher="taskset 1 $launcher"
+fi
 
 printf 'processors\t%s\n' "$(nproc)"
 printf 'cmdline\t%s\n' "$(cat /proc/cmdline)"
+tell_modules before
+steered_before=$(steered)
 # The launcher searches no PATH.
 # shellcheck disable=SC2086 # no launcher is no word
 witness -- $launcher /sextant/guesser --quiet --fields "$fields" --hook "$hook" --method guess --format json --partial >seen
+printf 'steered\t%s\n' $(($(steered) - steered_before))
+tell_modules after
 printf 'run\t%s\n' "$(cat seen)"

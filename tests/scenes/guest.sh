@@ -2,7 +2,7 @@
 # The whole pipeline in a guest that scripts/vm booted: the laboratory, the static programs from
 # /sextant, one call of each kind. For tests/tests/guest.rs.
 #
-#   guest.sh SOURCE     tracepoint, kprobe, netlink or auto
+#   guest.sh SOURCE     tracepoint or kprobe
 #
 # Prints lines of two columns, a tab between them: `kernel` its release, `guess` and `btf` the offsets
 # as JSON, `call` who called what, `oracle` what conntrack-tools knows of it, `record` what came out.

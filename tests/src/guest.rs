@@ -3,59 +3,26 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::Context as _;
 use anyhow::bail;
+use anyhow::ensure;
 use serde::de::DeserializeOwned;
 use tempfile::TempDir;
 
-/// Top of the source tree that this was built from.
-#[must_use]
-pub fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
-}
-
-/// Runs one of `scripts/` and gives the last line that it printed.
-///
-/// # Errors
-/// If it fails; the message has its standard error.
-pub fn script(name: &str, arguments: &[&str]) -> anyhow::Result<String> {
-    let mut command = Command::new(repository().join("scripts").join(name));
-    let printed = stdout_of(command.args(arguments))?;
-    Ok(printed.lines().last().unwrap_or_default().to_owned())
-}
-
-/// The version of this tree, as git describes it.
-///
-/// # Errors
-/// If this is no checkout.
-pub fn version() -> anyhow::Result<String> {
-    let mut git = Command::new("git");
-    git.arg("-C").arg(repository());
-    let described = stdout_of(git.args(["describe", "--always", "--dirty"]))?;
-    Ok(described.trim().to_owned())
-}
-
-fn stdout_of(command: &mut Command) -> anyhow::Result<String> {
-    let output = command
-        .output()
-        .with_context(|| format!("start {command:?}"))?;
-    if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr);
-        bail!("{command:?}: {}: {}", output.status, said.trim_end());
-    }
-    String::from_utf8(output.stdout).with_context(|| format!("read what {command:?} printed"))
-}
+use crate::tree::repository;
+use crate::tree::stdout_of;
 
 /// A machine to be booted.
 #[derive(Debug, Clone, Copy)]
 pub struct Guest<'a> {
     /// What `scripts/kernel` prints.
     pub kernel: &'a Path,
-    /// What `scripts/build --static` prints.
+    /// What `scripts/build --static` prints, or a folder with the same programs.
     pub programs: &'a Path,
     /// Processors.
     pub smp: u32,
@@ -93,8 +60,11 @@ impl<'a> Guest<'a> {
         let start = directory.path().join("scene");
         fs::write(&start, format!("#!/bin/sh\nexec sh /scenes/{scene}\n"))
             .context("write a scene")?;
-        let mut command = Command::new(repository().join("scripts/vm"));
+        // It goes when the thread that waits for it does, also when a signal ends this process.
+        let mut command = Command::new("setpriv");
         command
+            .args(["--pdeathsig", "TERM"])
+            .arg(repository().join("scripts/vm"))
             .args(["--smp", &self.smp.to_string()])
             .args(["--timeout", &self.limit_s.to_string()])
             .args(["--append", self.append])
@@ -102,18 +72,9 @@ impl<'a> Guest<'a> {
                 "--file",
                 &placed(&repository().join("tests/scenes"), "/scenes"),
             ]);
-        for program in [
-            "kcheck",
-            "guesser",
-            "conntrack",
-            "gwlookup",
-            "traffic",
-            "witness",
-        ] {
-            let at = format!("/sextant/{program}");
-            command.args(["--file", &placed(&self.programs.join(program), &at)]);
-        }
-        for file in self.files {
+        let programs = executables(self.programs)?;
+        let files = programs.iter().map(PathBuf::as_path);
+        for file in files.chain(self.files.iter().copied()) {
             let name = file.file_name().context("a file has a name")?;
             let at = format!("/sextant/{}", name.to_string_lossy());
             command.args(["--file", &placed(file, &at)]);
@@ -123,6 +84,25 @@ impl<'a> Guest<'a> {
         }
         Told::parse(&stdout_of(command.arg(self.kernel).arg(&start))?)
     }
+}
+
+/// The programs in a folder. cargo keeps more in its own; which programs there are, `scripts/build`
+/// alone knows.
+///
+/// # Errors
+/// If it cannot be read, or holds none.
+pub fn executables(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let context = || format!("read {}", folder.display());
+    let mut programs = Vec::new();
+    for entry in fs::read_dir(folder).with_context(context)? {
+        let path = entry.with_context(context)?.path();
+        let meta = fs::metadata(&path).with_context(context)?;
+        if meta.is_file() && meta.permissions().mode() & 0o111 != 0 {
+            programs.push(path);
+        }
+    }
+    ensure!(!programs.is_empty(), "no program in {}", folder.display());
+    Ok(programs)
 }
 
 fn placed(host: &Path, guest: &str) -> String {

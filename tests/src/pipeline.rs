@@ -5,9 +5,14 @@ use std::env;
 use std::ffi::OsString;
 use std::fs;
 use std::fs::File;
+use std::io;
 use std::io::BufRead as _;
 use std::io::BufReader;
 use std::io::Read as _;
+use std::os::fd::AsFd as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
 use std::path::PathBuf;
 use std::process::Command;
 use std::process::Stdio;
@@ -16,8 +21,14 @@ use std::sync::mpsc::Receiver;
 use std::thread;
 use std::time::Instant;
 
+use nix::fcntl::OFlag;
+use nix::poll::PollFd;
+use nix::poll::PollFlags;
+use nix::poll::PollTimeout;
+use nix::poll::poll;
 use nix::sys::signal::Signal;
 use nix::sys::signal::kill;
+use nix::sys::signal::killpg;
 use nix::sys::stat::Mode;
 use nix::unistd::Pid;
 use serde_json::Value;
@@ -32,6 +43,8 @@ use crate::program::run;
 /// A pipeline that runs.
 pub struct Pipeline {
     shell: Running,
+    /// The shell and all that it started; absent once they have ended.
+    group: Option<Pid>,
     records: Receiver<Value>,
     seen: Vec<Value>,
     directory: PathBuf,
@@ -56,8 +69,9 @@ impl Pipeline {
         let mut path = OsString::from(program::directory());
         path.push(":");
         path.push(env::var_os("PATH").unwrap_or_default());
+        // The whole group has the fifo open, so that its reader hears the end of whatever fails.
         let line = format!(
-            "kcheck >/dev/null && guesser | conntrack --ready-fd 3 {conntrack_flags} 3>{ready} &
+            "{{ kcheck >/dev/null && guesser | conntrack --ready-fd 3 {conntrack_flags}; }} 3>{ready} &
              gwlookup -o json",
             ready = ready.display()
         );
@@ -68,7 +82,8 @@ impl Pipeline {
             .env("SEXTANT_RING", &name)
             .env("SEXTANT_CONNTRACK_PIN", bpffs.join("sextant"))
             .stdin(Stdio::null())
-            .stdout(Stdio::piped());
+            .stdout(Stdio::piped())
+            .process_group(0);
         let mut shell = Running::start(&mut command);
         let out = shell.output().expect("its output is piped");
         let (sender, records) = mpsc::channel();
@@ -82,19 +97,18 @@ impl Pipeline {
             }
         });
 
-        let mut said = String::new();
-        File::open(&ready)
-            .and_then(|mut fifo| fifo.read_to_string(&mut said))
-            .expect("a fifo");
-        assert_eq!(said, "\n", "conntrack did not become ready");
-        Self {
+        let pipeline = Self {
+            group: Some(shell.pid()),
             shell,
             records,
             seen: Vec::new(),
             directory,
             ring: name,
             bpffs,
-        }
+        };
+        let is_ready = says_a_line(&ready).expect("a fifo");
+        assert!(is_ready, "conntrack did not become ready");
+        pipeline
     }
 
     /// The first record that fits, among those that came and those that come in time.
@@ -151,6 +165,7 @@ impl Pipeline {
         self.seen.extend(self.records.iter());
         assert!(!self.ring_file().exists(), "the ring is left behind");
         assert!(!self.bpffs.join("sextant").exists(), "pins are left behind");
+        self.group = None;
         std::mem::take(&mut self.seen)
     }
 
@@ -168,12 +183,29 @@ impl Pipeline {
 
 impl Drop for Pipeline {
     fn drop(&mut self) {
-        if let Some(pid) = self.conntrack_pid() {
-            let _ = kill(pid, Signal::SIGKILL);
+        if let Some(group) = self.group {
+            let _ = killpg(group, Signal::SIGKILL);
+            // Only if it was killed.
             let _ = fs::remove_file(self.ring_file());
         }
         let _ = fs::remove_dir_all(&self.directory);
     }
+}
+
+/// Waits for the line that a program writes when it is ready; false if it ends without, or takes too long.
+fn says_a_line(fifo: &Path) -> io::Result<bool> {
+    // Opened at once, though nobody may ever write to it.
+    let mut fifo = File::options()
+        .read(true)
+        .custom_flags(OFlag::O_NONBLOCK.bits())
+        .open(fifo)?;
+    let timeout = PollTimeout::try_from(PATIENCE).unwrap_or(PollTimeout::MAX);
+    let mut speaks = [PollFd::new(fifo.as_fd(), PollFlags::POLLIN)];
+    if poll(&mut speaks, timeout)? == 0 {
+        return Ok(false);
+    }
+    let mut said = [0];
+    Ok(fifo.read(&mut said)? == 1 && said == *b"\n")
 }
 
 /// Runs a command of the workspace that must answer, and gives its one JSON value.

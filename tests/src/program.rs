@@ -7,7 +7,6 @@ use std::io::BufReader;
 use std::path::PathBuf;
 use std::process::Child;
 use std::process::ChildStderr;
-use std::process::ChildStdin;
 use std::process::ChildStdout;
 use std::process::Command;
 use std::process::ExitStatus;
@@ -18,16 +17,17 @@ use std::time::Instant;
 
 use nix::sys::signal::Signal;
 use nix::sys::signal::kill;
+use nix::unistd::Pid;
 
 /// Longest wait for anything that a program does.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Directory of the workspace's binaries: `SEXTANT_BIN_DIR`, or where this test was built.
+/// Directory of the workspace's binaries: where this test was built.
+///
+/// # Panics
+/// If the test lies elsewhere.
 #[must_use]
 pub fn directory() -> PathBuf {
-    if let Some(directory) = env::var_os("SEXTANT_BIN_DIR") {
-        return directory.into();
-    }
     let test = env::current_exe().expect("a test has a path");
     let profile = test
         .ancestors()
@@ -108,11 +108,6 @@ impl Running {
         running
     }
 
-    /// Its standard input, if that is a pipe; dropping it ends it.
-    pub fn input(&mut self) -> Option<ChildStdin> {
-        self.child.stdin.take()
-    }
-
     /// Its standard output, if that is a pipe.
     pub fn output(&mut self) -> Option<ChildStdout> {
         self.child.stdout.take()
@@ -123,11 +118,16 @@ impl Running {
         self.child.stderr.take()
     }
 
+    /// Its process id.
+    #[must_use]
+    pub fn pid(&self) -> Pid {
+        Pid::from_raw(self.child.id() as i32)
+    }
+
     /// Sends a signal.
     pub fn signal(&self, signal: Signal) {
-        let pid = nix::unistd::Pid::from_raw(self.child.id() as i32);
         // It may have ended by itself; then a wait says how.
-        let _ = kill(pid, signal);
+        let _ = kill(self.pid(), signal);
     }
 
     /// Sends SIGTERM and waits for its end.

@@ -131,16 +131,6 @@ impl Watch {
         self.running.signal(signal);
     }
 
-    /// Asks for its pinned table's answer, as JSON.
-    #[must_use]
-    pub fn get(&self, what: &str) -> Command {
-        let mut command = Command::new(program::path("conntrack"));
-        command
-            .args(["-o", "json", "--get", what, "--pin"])
-            .arg(self.bpffs.join(&self.name));
-        command
-    }
-
     /// Ends it by SIGTERM.
     ///
     /// # Panics

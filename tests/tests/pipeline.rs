@@ -169,3 +169,9 @@ fn records_by_tracepoint_tell_what_nat_did_and_where_it_went() {
 fn the_source_chosen_by_trying_tells_the_same() {
     check("");
 }
+
+#[test]
+#[should_panic(expected = "conntrack did not become ready")]
+fn a_pipeline_in_which_a_program_fails_is_not_waited_for() {
+    let _ = Pipeline::start("--no-such-flag");
+}

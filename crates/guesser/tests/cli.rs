@@ -154,10 +154,8 @@ fn the_fields_of_a_socket_are_measured_without_connection_tracking() {
 }
 
 #[test]
-fn a_hook_that_was_asked_for_and_is_not_there_is_named_at_once() {
-    let before = Instant::now();
+fn a_hook_that_was_asked_for_and_is_not_there_is_named() {
     let said = guesser(&["--hook", "kprobe"]);
-    let took = before.elapsed();
     if said.code == 0 {
         // A kernel with kprobes measures the same with them.
         codec::decode(&said.out).unwrap();
@@ -173,7 +171,6 @@ fn a_hook_that_was_asked_for_and_is_not_there_is_named_at_once() {
     ] {
         assert!(said.err.contains(words), "no {words} in {}", said.err);
     }
-    assert!(took < Duration::from_secs(2), "{took:?}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! `matrix`: tries guesser on the kernels of `tests/kernels.toml`, tells of each as it is done, and
 //! writes the page. `scripts/matrix` starts it.
 
+use std::collections::BTreeSet;
 use std::collections::HashMap;
 use std::collections::VecDeque;
 use std::collections::hash_map::Entry;
@@ -15,10 +16,9 @@ use std::sync::mpsc;
 use std::thread;
 
 use anyhow::Context as _;
+use anyhow::ensure;
 use clap::Parser;
-use scenes::guest::repository;
-use scenes::guest::script;
-use scenes::guest::version;
+use scenes::guest::executables;
 use scenes::matrix::examine::Effort;
 use scenes::matrix::examine::Tried;
 use scenes::matrix::examine::examine;
@@ -30,11 +30,15 @@ use scenes::matrix::outcome::Tally;
 use scenes::matrix::page::median;
 use scenes::matrix::page::page;
 use scenes::matrix::store;
+use scenes::tree;
+use scenes::tree::repository;
+use scenes::tree::script;
 use shared::cli::Common;
 use shared::cli::Tool;
 use shared::exit::Answer;
 use shared::exit::Failure;
 use shared::line::Lines;
+use tempfile::TempDir;
 
 /// Try guesser on other kernels
 #[derive(Parser)]
@@ -42,7 +46,7 @@ use shared::line::Lines;
 struct Cli {
     /// Kernels, by name; without any, all that need not be built
     names: Vec<String>,
-    /// Runs in each state
+    /// Runs in each state; of fewer than the table asks for, nothing is kept
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     runs: Option<u32>,
     /// Guests at a time
@@ -84,13 +88,25 @@ fn run(cli: Cli) -> anyhow::Result<Answer> {
     let kernels = matrix
         .select(&cli.names)
         .map_err(|error| Failure::Usage(error.to_string()))?;
-    let version = version()?;
-    let programs = programs(&kernels)?;
     let full = Effort::full(&matrix);
     let effort = Effort {
         runs: cli.runs.unwrap_or(full.runs),
         ..full
     };
+    // Few runs are a try, and leave alone what is known from many.
+    let is_kept = effort.runs >= full.runs;
+    if cli.write && !is_kept {
+        let runs = full.runs;
+        let words = format!("of fewer than {runs} runs nothing is kept, so nothing to write");
+        return Err(Failure::Usage(words).into());
+    }
+    let version = tree::version()?;
+    let own = TempDir::new().context("make a folder for the programs")?;
+    let programs = programs(&kernels, own.path())?;
+    ensure!(
+        version == tree::version()?,
+        "the tree changed while the programs were built"
+    );
 
     let mut out = Lines::stdout();
     out.text(&line([
@@ -129,11 +145,16 @@ fn run(cli: Cli) -> anyhow::Result<Answer> {
         for (kernel, result) in results {
             match result {
                 Ok(outcome) => {
-                    store::keep(&cli.results, &outcome)?;
+                    if is_kept {
+                        store::keep(&cli.results, &outcome)?;
+                    }
                     all_well &= tell(&mut out, &outcome)?;
                 }
                 Err(error) => {
                     all_well = false;
+                    if is_kept {
+                        store::forget(&cli.results, &kernel.name)?;
+                    }
                     log::error!("{}: {error:#}", kernel.name);
                 }
             }
@@ -146,14 +167,21 @@ fn run(cli: Cli) -> anyhow::Result<Answer> {
     Ok(if all_well { Answer::Done } else { Answer::No })
 }
 
-/// Where the static programs for each architecture are, built first if they have to be.
-fn programs(kernels: &[&Kernel]) -> anyhow::Result<HashMap<Arch, PathBuf>> {
+/// The static programs for each architecture, built first if they have to be, in folders of their
+/// own: what is built here meanwhile must not be tried under this version's name.
+fn programs(kernels: &[&Kernel], own: &Path) -> anyhow::Result<HashMap<Arch, PathBuf>> {
     let mut folders = HashMap::new();
     for kernel in kernels {
         if let Entry::Vacant(place) = folders.entry(kernel.arch) {
             let arch = kernel.arch.name();
-            let folder = script("build", &["--static", "--release", "--arch", arch])?;
-            place.insert(folder.into());
+            let built = script("build", &["--static", "--release", "--arch", arch])?;
+            let folder = place.insert(own.join(arch));
+            fs::create_dir(&folder).with_context(|| format!("make {}", folder.display()))?;
+            for program in executables(Path::new(&built))? {
+                let name = program.file_name().context("a program has a name")?;
+                let copied = fs::copy(&program, folder.join(name));
+                copied.with_context(|| format!("copy {}", program.display()))?;
+            }
         }
     }
     Ok(folders)
@@ -204,9 +232,16 @@ fn tell(out: &mut Lines<impl Write>, outcome: &Outcome) -> anyhow::Result<bool> 
 
 fn write_page(matrix: &Matrix, results: &Path) -> anyhow::Result<()> {
     let mut outcomes = Vec::new();
+    let mut older = BTreeSet::new();
     for kernel in &matrix.kernels {
         outcomes.extend(store::kept(results, &kernel.name)?);
     }
+    for outcome in &outcomes {
+        if !tree::is_as_in(&outcome.sextant)? {
+            older.insert(outcome.sextant.clone());
+        }
+    }
     let path = repository().join("docs/kernels.md");
-    fs::write(&path, page(matrix, &outcomes)).with_context(|| format!("write {}", path.display()))
+    fs::write(&path, page(matrix, &outcomes, &older))
+        .with_context(|| format!("write {}", path.display()))
 }

@@ -46,12 +46,7 @@ enum What {
     /// Echo at these ends until standard input ends; says "ready" once all of them listen
     Serve { ends: Vec<End> },
     /// Call an end, expect an echo, and say who spoke to whom
-    Call {
-        end: End,
-        /// Keep the connection open until standard input ends
-        #[arg(long)]
-        hold: bool,
-    },
+    Call { end: End },
     /// Send one packet on each of many new UDP flows and say how fast that went
     Flows {
         /// Flows to make
@@ -60,11 +55,8 @@ enum What {
         /// Destination: each flow goes to another port of it, from 1024 up
         #[arg(long)]
         to: IpAddr,
-        /// Source ports are taken from here up when the destination's ports are used up
-        #[arg(long, default_value_t = 20_000)]
-        from_port: u16,
     },
-    /// Connect to an end and close, over and over, for this long
+    /// Connect to an end and close, over and over, for this long; says after each how many that were
     Storm {
         end: End,
         #[arg(long)]
@@ -114,12 +106,8 @@ fn main() -> ExitCode {
 fn run(cli: Cli) -> anyhow::Result<Answer> {
     match cli.what {
         What::Serve { ends } => serve(&ends)?,
-        What::Call { end, hold } => call(end, hold)?,
-        What::Flows {
-            count,
-            to,
-            from_port,
-        } => flows(count, to, from_port)?,
+        What::Call { end } => call(end)?,
+        What::Flows { count, to } => flows(count, to)?,
         What::Storm { end, seconds } => storm(end, Duration::from_secs(seconds))?,
     }
     Ok(Answer::Done)
@@ -165,7 +153,7 @@ fn echo_stream(stream: TcpStream) -> io::Result<()> {
     io::copy(&mut &stream, &mut writer).map(drop)
 }
 
-fn call(end: End, hold: bool) -> anyhow::Result<()> {
+fn call(end: End) -> anyhow::Result<()> {
     const WORDS: &[u8] = b"anybody there?\n";
     let context = || format!("call {}", end.address);
     if end.is_tcp {
@@ -179,9 +167,6 @@ fn call(end: End, hold: bool) -> anyhow::Result<()> {
             .with_context(context)?;
         check_echo(&echo, WORDS)?;
         say(&format!("tcp {} {}", stream.local_addr()?, end.address))?;
-        if hold {
-            wait_for_end_of_input()?;
-        }
     } else {
         let any: IpAddr = match end.address {
             SocketAddr::V4(_) => [0, 0, 0, 0].into(),
@@ -195,9 +180,6 @@ fn call(end: End, hold: bool) -> anyhow::Result<()> {
         let length = socket.recv(&mut echo).with_context(context)?;
         check_echo(&echo[..length], WORDS)?;
         say(&format!("udp {} {}", socket.local_addr()?, end.address))?;
-        if hold {
-            wait_for_end_of_input()?;
-        }
     }
     Ok(())
 }
@@ -209,7 +191,9 @@ fn check_echo(echo: &[u8], words: &[u8]) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn flows(count: u32, to: IpAddr, from_port: u16) -> anyhow::Result<()> {
+fn flows(count: u32, to: IpAddr) -> anyhow::Result<()> {
+    // Source ports are taken from here up, one whenever the destination's are used up.
+    const FIRST_SOURCE: u16 = 20_000;
     const FIRST_PORT: u32 = 1024;
     const PORTS: u32 = 65_536 - FIRST_PORT;
     let any: IpAddr = if to.is_ipv4() {
@@ -218,7 +202,7 @@ fn flows(count: u32, to: IpAddr, from_port: u16) -> anyhow::Result<()> {
         [0_u16; 8].into()
     };
     let sockets: Vec<UdpSocket> = (0..count.div_ceil(PORTS))
-        .map(|number| UdpSocket::bind((any, from_port + number as u16)))
+        .map(|number| UdpSocket::bind((any, FIRST_SOURCE + number as u16)))
         .collect::<io::Result<_>>()
         .context("bind source ports")?;
     let start = Instant::now();
@@ -261,7 +245,7 @@ fn storm(end: End, time: Duration) -> anyhow::Result<()> {
             },
         )?;
         connections += 1;
+        say(&format!("storm {connections}"))?;
     }
-    say(&format!("storm {connections}"))?;
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! The judge of a run under a condition: exit code, sentence, time, and never a wrong offset.
+//! The judge of a run under a condition: exit code, sentence, time, modules, and never a wrong offset.
 
 use serde::Deserialize;
 use serde::Serialize;
@@ -23,15 +23,31 @@ pub struct ConditionOutcome {
     pub unexpected: Vec<String>,
 }
 
+/// A run under a condition, and which modules the kernel had.
+#[derive(Debug, Clone)]
+pub struct Seen {
+    /// The run.
+    pub run: Testimony,
+    /// Modules before it.
+    pub before: Vec<String>,
+    /// Modules after it.
+    pub after: Vec<String>,
+}
+
 /// Judges a run under a condition; its time only if there is a limit.
 #[must_use]
 pub fn judge_condition(
     condition: &Condition,
     expected: &Expectation,
     limit_ms: Option<u64>,
-    run: &Testimony,
+    seen: &Seen,
 ) -> ConditionOutcome {
+    let Seen { run, before, after } = seen;
     let mut unexpected = Vec::new();
+    let came = after.iter().filter(|module| !before.contains(module));
+    unexpected.extend(came.map(|module| format!("the kernel loaded {module}")));
+    let went = before.iter().filter(|module| !after.contains(module));
+    unexpected.extend(went.map(|module| format!("the kernel unloaded {module}")));
     if run.code != Some(condition.exit) {
         let ended = run
             .code
@@ -59,6 +75,11 @@ pub fn judge_condition(
         let verdict = judge(expected, run);
         unexpected.extend(verdict.wrong.iter().map(|wrong| format!("WRONG: {wrong}")));
         unexpected.extend(verdict.missed);
+        let stale = |field| {
+            let reason = expected.reasons.get(field)?;
+            Some(format!("{field} is proven, in spite of: {reason}"))
+        };
+        unexpected.extend(verdict.right.iter().filter_map(stale));
     }
     ConditionOutcome {
         name: condition.name.clone(),
@@ -80,7 +101,8 @@ mod tests {
     use shared::offsets::Field;
     use shared::offsets::FieldSet;
 
-    fn unexpected(exit: i32, run: &Testimony) -> Vec<String> {
+    fn unexpected_of(exit: i32, seen: &Seen) -> Vec<String> {
+        let reasons = Reasons::from([(Field::NfConnMark, "no marks".into())]);
         let condition = Condition {
             fields: FieldSet::Conntrack,
             hook: "auto".into(),
@@ -88,6 +110,7 @@ mod tests {
             append: String::new(),
             smp: 2,
             without_modules: false,
+            steered: false,
             without_bpf: true,
             exit,
             says: "bpf(2)".into(),
@@ -101,9 +124,19 @@ mod tests {
             release: "6",
             fields: &[],
             truths: &Truths::parse(&lines.join("\n")).unwrap(),
-            reasons: &Reasons::new(),
+            reasons: &reasons,
         };
-        judge_condition(&condition, &expected, Some(2_000), run).unexpected
+        judge_condition(&condition, &expected, Some(2_000), seen).unexpected
+    }
+
+    fn unexpected(exit: i32, run: &Testimony) -> Vec<String> {
+        let modules = vec!["nf_tables".to_owned()];
+        let seen = Seen {
+            run: run.clone(),
+            before: modules.clone(),
+            after: modules,
+        };
+        unexpected_of(exit, &seen)
     }
 
     fn refusal() -> Testimony {
@@ -118,6 +151,19 @@ mod tests {
     #[test]
     fn a_refusal_as_documented_passes() {
         assert_eq!(unexpected(4, &refusal()), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_module_that_comes_or_goes_is_told() {
+        let seen = Seen {
+            run: refusal(),
+            before: vec!["nf_tables".into(), "veth".into()],
+            after: vec!["x_tables".into(), "nf_tables".into()],
+        };
+        assert_eq!(
+            unexpected_of(4, &seen),
+            ["the kernel loaded x_tables", "the kernel unloaded veth"]
+        );
     }
 
     #[test]
@@ -142,6 +188,18 @@ mod tests {
         let mut other = refusal();
         other.err = "guesser: no\n".into();
         assert_eq!(unexpected(4, &other), ["does not say \"bpf(2)\""]);
+        // A reason under which a field is proven is none.
+        let field = serde_json::json!({"name": "nf_conn.mark", "status": "proven", "offset": 8,
+            "size": 4, "method": "guess", "evidence_bits": 60, "candidates": [8]});
+        let mut proven = refusal();
+        proven.code = Some(0);
+        proven.out = serde_json::json!({"schema": 1, "elapsed_us": 9, "fields": [field],
+            "kernel": {"release": "6", "version": "#1", "machine": "x86_64"}})
+        .to_string();
+        assert_eq!(
+            unexpected(0, &proven),
+            ["nf_conn.mark is proven, in spite of: no marks"]
+        );
         // What ends well has to bring a document.
         let mut empty = refusal();
         empty.code = Some(0);

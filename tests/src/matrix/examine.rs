@@ -11,6 +11,7 @@ use anyhow::ensure;
 use tempfile::TempDir;
 
 use super::condition::ConditionOutcome;
+use super::condition::Seen;
 use super::condition::judge_condition;
 use super::judge::Expectation;
 use super::judge::Verdict;
@@ -23,10 +24,11 @@ use super::kernels::reasons;
 use super::outcome::Outcome;
 use super::outcome::Tally;
 use super::outcome::of_fields;
+use super::stale::asked;
 use super::truth::Truths;
 use crate::guest::Guest;
-use crate::guest::repository;
-use crate::guest::script;
+use crate::tree::repository;
+use crate::tree::script;
 use crate::witness::Testimony;
 
 /// Seconds that a guest gets beside those of its runs.
@@ -113,13 +115,15 @@ pub fn examine(
         Ok(judged.collect())
     };
     let (idle, storm) = (judged("idle")?, judged("storm")?);
+    let connections: Vec<u64> = told.json("connections")?;
+    let fewest = connections.into_iter().min().context("no storm")?;
     let verdicts: Vec<&Verdict> = idle
         .iter()
         .chain(&storm)
         .map(|(_, verdict)| verdict)
         .collect();
     let under_condition = |condition: &Condition| -> anyhow::Result<ConditionOutcome> {
-        let run =
+        let seen =
             run_under(condition, guest).with_context(|| format!("condition {}", condition.name))?;
         let expected = Expectation {
             fields: condition.fields.fields(),
@@ -127,7 +131,7 @@ pub fn examine(
             ..expected
         };
         let limit_ms = effort.condition_limit_ms;
-        Ok(judge_condition(condition, &expected, limit_ms, &run))
+        Ok(judge_condition(condition, &expected, limit_ms, &seen))
     };
     let conditions = kernel.conditions.iter().map(under_condition);
     Ok(Outcome {
@@ -135,10 +139,11 @@ pub fn examine(
         release: fetched.release.clone(),
         taken: fetched.taken.clone(),
         sextant: tried.version.to_owned(),
+        asked: asked(matrix.fields, kernel),
         fields: of_fields(&expected, &verdicts),
         idle: Tally::of(&idle),
         storm: Tally::of(&storm),
-        storm_connections: told.one("connections")?.parse()?,
+        storm_connections: fewest,
         conditions: conditions.collect::<anyhow::Result<_>>()?,
     })
 }
@@ -171,7 +176,7 @@ fn fetch(kernel: &Kernel) -> anyhow::Result<Fetched> {
 }
 
 /// Boots a guest under a condition and runs guesser once there.
-fn run_under(condition: &Condition, guest: Guest) -> anyhow::Result<Testimony> {
+fn run_under(condition: &Condition, guest: Guest) -> anyhow::Result<Seen> {
     let directory = TempDir::new()?;
     let launcher = directory.path().join("without_bpf");
     let files: &[&Path] = if condition.without_bpf {
@@ -197,9 +202,10 @@ fn run_under(condition: &Condition, guest: Guest) -> anyhow::Result<Testimony> {
     } else {
         ""
     };
+    let place = if condition.steered { "steered" } else { "here" };
     let (fields, hook) = (condition.fields.name(), &condition.hook);
     let told = guest.play(&format!(
-        "condition.sh {fields} {hook} {modules} {launcher}"
+        "condition.sh {fields} {hook} {modules} {place} {launcher}"
     ))?;
 
     // A condition that does not hold would prove nothing.
@@ -211,9 +217,19 @@ fn run_under(condition: &Condition, guest: Guest) -> anyhow::Result<Testimony> {
         "command line {cmdline}"
     );
 
-    let mut seen: Vec<Testimony> = told.json("run")?;
-    ensure!(seen.len() == 1, "{} runs, not one", seen.len());
-    Ok(seen.remove(0))
+    let steered: u64 = told.one("steered")?.parse()?;
+    ensure!(
+        condition.steered == (steered > 0),
+        "a processor was told of packets {steered} times"
+    );
+
+    let mut runs: Vec<Testimony> = told.json("run")?;
+    ensure!(runs.len() == 1, "{} runs, not one", runs.len());
+    Ok(Seen {
+        run: runs.remove(0),
+        before: told.lines("before").to_vec(),
+        after: told.lines("after").to_vec(),
+    })
 }
 
 /// The program that runs others without bpf(2), for guests of this machine's own architecture.

@@ -30,7 +30,7 @@ pub struct Verdict {
     pub right: Vec<Field>,
     /// What was claimed and is not so, in a sentence each.
     pub wrong: Vec<String>,
-    /// What should have been proven and was not, in a sentence each.
+    /// What should have been proven or told and was not, in a sentence each.
     pub missed: Vec<String>,
 }
 
@@ -42,23 +42,44 @@ impl Verdict {
     }
 }
 
-/// Judges a run by the document that it wrote.
+/// Judges a run by the document that it wrote, and by how it ended.
 #[must_use]
 pub fn judge(expected: &Expectation, run: &Testimony) -> Verdict {
+    let said = last_line(&run.err);
     match serde_json::from_str::<Document>(&run.out) {
-        Ok(document) => judge_document(expected, &document),
-        Err(error) => {
-            let said = last_line(&run.err);
-            Verdict {
-                missed: vec![match (run.code, run.out.is_empty()) {
-                    (Some(code), true) => format!("no document, exit {code}: {said}"),
-                    (None, _) => format!("did not end by itself: {said}"),
-                    (Some(_), false) => format!("no document of guesser: {error}"),
-                }],
-                ..Verdict::default()
+        Ok(document) => {
+            let mut verdict = judge_document(expected, &document);
+            // A shell reads the exit code alone.
+            let due = exit_of(expected.fields, &document);
+            match run.code {
+                Some(code) if code == due => {}
+                Some(code) => verdict.missed.push(format!(
+                    "exit {code} with a document that goes with exit {due}: {said}"
+                )),
+                None => verdict.missed.push(format!(
+                    "wrote a document and did not end by itself: {said}"
+                )),
             }
+            verdict
         }
+        Err(error) => Verdict {
+            missed: vec![match (run.code, run.out.is_empty()) {
+                (Some(code), true) => format!("no document, exit {code}: {said}"),
+                (None, _) => format!("did not end by itself: {said}"),
+                (Some(_), false) => format!("no document of guesser: {error}"),
+            }],
+            ..Verdict::default()
+        },
     }
+}
+
+/// The exit code that is documented for a run that writes this.
+fn exit_of(asked: &[Field], document: &Document) -> i32 {
+    let is_proven = |field: &Field| {
+        let found = document.result(*field);
+        found.is_some_and(|found| found.status == Status::Proven)
+    };
+    i32::from(!asked.iter().all(is_proven))
 }
 
 /// The last line of a text; guesser gives its reason for ending there.
@@ -108,12 +129,19 @@ fn judge_document(expected: &Expectation, document: &Document) -> Verdict {
     for field in expected.fields {
         match document.result(*field) {
             None => verdict.missed.push(format!("{field}: not in the document")),
-            Some(found)
-                if found.status != Status::Proven && !expected.reasons.contains_key(field) =>
-            {
+            Some(found) if found.status != Status::Proven => {
                 let status = format!("{:?}", found.status).to_lowercase();
                 let reason = found.reason.as_deref().unwrap_or("no reason given");
-                verdict.missed.push(format!("{field}: {status}: {reason}"));
+                if !expected.reasons.contains_key(field) {
+                    verdict.missed.push(format!("{field}: {status}: {reason}"));
+                } else if found.status == Status::Ambiguous
+                    && expected.truths.of(*field) == Truth::Absent
+                {
+                    // No reason excuses places for what is nowhere.
+                    verdict.missed.push(format!(
+                        "{field}: ambiguous, and is not in this kernel: {reason}"
+                    ));
+                }
             }
             Some(_) => {}
         }

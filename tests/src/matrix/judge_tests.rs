@@ -30,12 +30,13 @@ fn silent(name: &str, status: &str) -> Value {
     json!({"name": name, "status": status, "size": 4, "candidates": [], "reason": "why not"})
 }
 
+/// A run that ends as it must where the zone, which is not in this kernel, is asked for.
 fn run(release: &str, fields: &[Value]) -> Testimony {
     let document = json!({"schema": 1, "elapsed_us": 9, "fields": fields,
         "kernel": {"release": release, "version": "#1", "machine": "x86_64"}});
     Testimony {
         wall_us: 9,
-        code: Some(0),
+        code: Some(1),
         out: document.to_string(),
         err: String::new(),
     }
@@ -150,6 +151,66 @@ fn silence_without_a_reason_is_not_complete() {
         ]
     );
     assert!(verdict.wrong.is_empty());
+}
+
+#[test]
+fn no_reason_excuses_places_for_what_is_nowhere() {
+    let verdict = judged(&[
+        proven("nf_conn.mark", 168),
+        silent("nf_conn.zone", "ambiguous"),
+        proven("net.ns.inum", 8),
+    ]);
+    assert_eq!(
+        verdict.missed,
+        ["nf_conn.zone: ambiguous, and is not in this kernel: why not"]
+    );
+}
+
+#[test]
+fn a_document_goes_with_one_exit_code() {
+    let ended = |fields: &[Value], code: Option<i32>| {
+        let mut ended = run("6.12.1", fields);
+        ended.code = code;
+        ended.err = "guesser: first\nguesser: last\n".into();
+        let verdict = verdict(&ended);
+        assert!(verdict.wrong.is_empty(), "{verdict:?}");
+        verdict.missed
+    };
+    let some = [
+        proven("nf_conn.mark", 168),
+        silent("nf_conn.zone", "missing"),
+        proven("net.ns.inum", 8),
+    ];
+    assert_eq!(ended(&some, Some(1)), Vec::<String>::new());
+    for code in [0, 3, 5] {
+        assert_eq!(
+            ended(&some, Some(code)),
+            [format!(
+                "exit {code} with a document that goes with exit 1: guesser: last"
+            )]
+        );
+    }
+    assert_eq!(
+        ended(&some, None),
+        ["wrote a document and did not end by itself: guesser: last"]
+    );
+
+    let all = |code| {
+        let mut ended = run("6.12.1", &[proven("nf_conn.mark", 168)]);
+        ended.code = Some(code);
+        let expected = Expectation {
+            release: "6.12.1",
+            fields: &[Field::NfConnMark],
+            truths: &truths(),
+            reasons: &Reasons::new(),
+        };
+        judge(&expected, &ended).missed
+    };
+    assert_eq!(all(0), Vec::<String>::new());
+    assert_eq!(
+        all(1),
+        ["exit 1 with a document that goes with exit 0: nothing said"]
+    );
 }
 
 #[test]

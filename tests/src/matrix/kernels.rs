@@ -144,6 +144,10 @@ pub struct Condition {
     /// No module is loaded beforehand.
     #[serde(default)]
     pub without_modules: bool,
+    /// Every packet is handled by another processor than the one that sent it. Holds only where there are no
+    /// network namespaces.
+    #[serde(default)]
+    pub steered: bool,
     /// bpf(2) is refused with EPERM by a seccomp filter.
     #[serde(default)]
     pub without_bpf: bool,

@@ -15,6 +15,9 @@ use super::truth::Truth;
 /// Of 100 runs, so many must be complete.
 const COMPLETE_PERCENT: usize = 99;
 
+/// Beside fewer connections, a run met no storm.
+const STORM_CONNECTIONS: u64 = 10;
+
 /// One kernel's result.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Outcome {
@@ -26,13 +29,16 @@ pub struct Outcome {
     pub taken: String,
     /// Version of Sextant, as git describes it.
     pub sextant: String,
+    /// [`super::stale::asked`]; none in what was kept before there was one.
+    #[serde(default)]
+    pub asked: String,
     /// Each field that was asked for.
     pub fields: Vec<FieldOutcome>,
     /// On a guest that does nothing else.
     pub idle: Tally,
     /// Beside processes that connect and close.
     pub storm: Tally,
-    /// Connections that were opened during the runs of `storm`.
+    /// Fewest connections that were opened during a run of `storm`.
     pub storm_connections: u64,
     /// In the order of `tests/kernels.toml`.
     pub conditions: Vec<ConditionOutcome>,
@@ -145,15 +151,18 @@ impl Outcome {
     pub fn unexpected(&self) -> Vec<String> {
         let mut said = self.idle.unexpected("idle");
         said.extend(self.storm.unexpected("storm"));
-        if self.storm_connections == 0 {
-            said.push("the storm made no connection".into());
+        let connections = self.storm_connections;
+        if connections < STORM_CONNECTIONS {
+            said.push(format!(
+                "storm: a run beside {connections} connections only, of {STORM_CONNECTIONS} needed"
+            ));
         }
         for field in &self.fields {
             if let Some(reason) = &field.reason {
-                if field.proven == self.runs() {
-                    let path = &field.path;
+                if field.proven > 0 {
+                    let (path, proven, runs) = (&field.path, field.proven, self.runs());
                     said.push(format!(
-                        "{path} is proven every time, in spite of: {reason}"
+                        "{path} is proven in {proven} of {runs} runs, in spite of: {reason}"
                     ));
                 }
             }
@@ -186,10 +195,11 @@ mod tests {
             release: "6".into(),
             taken: "6-1".into(),
             sextant: "abc".into(),
+            asked: String::new(),
             fields: Vec::new(),
             idle: Tally::of(idle),
             storm: Tally::of(&[(9, Verdict::default())]),
-            storm_connections: 7,
+            storm_connections: 10,
             conditions: Vec::new(),
         }
     }
@@ -237,18 +247,23 @@ mod tests {
             ["idle: 0 complete and 0 WRONG of 0 runs"]
         );
         let mut calm = outcome(&[(1, Verdict::default())]);
-        calm.storm_connections = 0;
-        assert_eq!(calm.unexpected(), ["the storm made no connection"]);
+        calm.storm_connections = 9;
+        assert_eq!(
+            calm.unexpected(),
+            ["storm: a run beside 9 connections only, of 10 needed"]
+        );
         let mut stale = outcome(&[(1, Verdict::default())]);
         stale.fields.push(FieldOutcome {
             path: "nf_conn.zone".into(),
             offset: Some(12),
             reason: Some("no zones".into()),
-            proven: 2,
+            proven: 1,
         });
         assert_eq!(
             stale.unexpected(),
-            ["nf_conn.zone is proven every time, in spite of: no zones"]
+            ["nf_conn.zone is proven in 1 of 2 runs, in spite of: no zones"]
         );
+        stale.fields[0].proven = 0;
+        assert_eq!(stale.unexpected(), Vec::<String>::new());
     }
 }

@@ -1,5 +1,6 @@
 //! The page `docs/kernels.md` from the outcomes: the same outcomes make the same page.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use super::kernels::Arch;
@@ -9,6 +10,7 @@ use super::kernels::Source;
 use super::outcome::FieldOutcome;
 use super::outcome::Outcome;
 use super::outcome::Tally;
+use super::stale::stale;
 
 const HEAD: &str = "\
 # Kernels
@@ -21,6 +23,11 @@ Each run is a process of its own: *idle* on a guest that does nothing else, *sto
 processes that connect and close without pause. A run is complete if every field is proven, save
 those for which a reason stands below; it is **wrong** if it claims one offset that is not the true
 one. The truth comes from `scripts/truth`, which knows nothing of guesser.
+";
+
+const OUTDATED: &str = "\
+What stands above of these kernels was not found with the programs, the scenes or the table as they
+were when this page was written.
 ";
 
 /// Kernels that are shown in one table.
@@ -48,9 +55,10 @@ fn packaged(kernel: &Kernel) -> bool {
     matches!(kernel.source, Source::Package { .. })
 }
 
-/// The page. `outcomes` are those that there are; kernels without one are named as not tried.
+/// The page. `outcomes` are those that there are; kernels without one are named. `older` are the
+/// versions in which what is tried was not what it is now.
 #[must_use]
-pub fn page(matrix: &Matrix, outcomes: &[Outcome]) -> String {
+pub fn page(matrix: &Matrix, outcomes: &[Outcome], older: &BTreeSet<String>) -> String {
     let mut text = HEAD.to_owned();
     let mut reasons = Vec::new();
     for group in &GROUPS {
@@ -72,7 +80,7 @@ pub fn page(matrix: &Matrix, outcomes: &[Outcome]) -> String {
         }
     }
     text += &conditions(matrix, outcomes);
-    text += &departures(matrix, outcomes);
+    text += &departures(matrix, outcomes, older);
     text
 }
 
@@ -176,10 +184,10 @@ fn cell(field: &FieldOutcome, runs: usize, reasons: &mut Vec<String>) -> String 
                 reasons.push(reason.clone());
                 reasons.len() - 1
             });
-            let how = if field.offset.is_some() {
-                ", not proven"
-            } else {
-                ""
+            let how = match (field.offset, field.proven) {
+                (None, _) => String::new(),
+                (Some(_), 0) => ", not proven".into(),
+                (Some(_), proven) => format!(" in {proven} of {runs}"),
             };
             format!("{place}{how} [{}]", at + 1)
         }
@@ -223,25 +231,33 @@ fn conditions(matrix: &Matrix, outcomes: &[Outcome]) -> String {
     )
 }
 
-/// What is not as it should be, and what nobody has tried.
-fn departures(matrix: &Matrix, outcomes: &[Outcome]) -> String {
-    let mut text = String::new();
-    let mut untried = Vec::new();
+/// What is not as it should be, what tells of another tree, and what has no outcome.
+fn departures(matrix: &Matrix, outcomes: &[Outcome], older: &BTreeSet<String>) -> String {
+    let (mut unexpected, mut outdated) = (String::new(), String::new());
+    let mut without = Vec::new();
     for kernel in &matrix.kernels {
-        match find(outcomes, kernel) {
-            None => untried.push(kernel.name.as_str()),
-            Some(outcome) => {
-                for words in outcome.unexpected() {
-                    text += &format!("- {}: {words}\n", kernel.name);
-                }
-            }
+        let name = kernel.name.as_str();
+        let Some(outcome) = find(outcomes, kernel) else {
+            without.push(name);
+            continue;
+        };
+        for words in outcome.unexpected() {
+            unexpected += &format!("- {name}: {words}\n");
+        }
+        let reasons = stale(matrix, kernel, outcome, older);
+        if !reasons.is_empty() {
+            outdated += &format!("- {name}: {}\n", reasons.join("; "));
         }
     }
-    if !text.is_empty() {
-        text = format!("\n## Not as expected\n\n{text}");
+    let mut text = String::new();
+    if !unexpected.is_empty() {
+        text += &format!("\n## Not as expected\n\n{unexpected}");
     }
-    if !untried.is_empty() {
-        text += &format!("\nNot tried: {}.\n", untried.join(", "));
+    if !outdated.is_empty() {
+        text += &format!("\n## Out of date\n\n{OUTDATED}\n{outdated}");
+    }
+    if !without.is_empty() {
+        text += &format!("\nWithout a result: {}.\n", without.join(", "));
     }
     text
 }
