@@ -101,7 +101,8 @@ update_index() {
 }
 
 versions() { # NAME…: "version name" of each that the index has
-    private apt-cache madison "$@" 2>/dev/null | awk -F ' *[|] *' '{ sub(/^ */, "", $1); print $2, $1 }'
+    private apt-cache madison "$@" 2>/dev/null | awk -F ' *[|] *' '{ sub(/^ */, "", $1); print $2, $1 }' ||
+        die 3 "cannot search the package index of $suite"
 }
 
 # The packages of $work/parts, NAME=VERSION in each line, into $work/debs, and what they are into $work/taken.

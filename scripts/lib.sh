@@ -7,8 +7,9 @@ cache=${SEXTANT_CACHE:-${XDG_CACHE_HOME:-${HOME:-/var/tmp}/.cache}/sextant}
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 export cache root
 
-# An ordinary user's PATH lacks the sbin folders; cargo-deny may live in the cache (scripts/setup).
-PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin:$cache/tools/bin
+# An ordinary user's PATH lacks the sbin folders. What is in the cache (scripts/setup) is of the version that is
+# wanted, another of the same name may not be.
+PATH=$cache/tools/bin:$PATH:/usr/local/sbin:/usr/sbin:/sbin
 
 say() { printf '%s: %s\n' "${0##*/}" "$*" >&2; }
 

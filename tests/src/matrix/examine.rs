@@ -157,7 +157,8 @@ fn fetch(kernel: &Kernel) -> anyhow::Result<Fetched> {
         } => script("kernel", &[suite, version, flavour, kernel.arch.name()])?,
         Source::Built { config, version } => script("kernel-build", &[config, version])?,
     };
-    script("truth", &[&folder])?;
+    let truths = script("truth", &[&folder])?;
+    let truths = fs::read_to_string(&truths).with_context(|| format!("read {truths}"))?;
     let folder = PathBuf::from(folder);
     let read = |name: &str| {
         let path = folder.join(name);
@@ -170,7 +171,7 @@ fn fetch(kernel: &Kernel) -> anyhow::Result<Fetched> {
             .find_map(|line| line.strip_prefix("Version: "))
             .context("no version in what was taken")?
             .to_owned(),
-        truths: Truths::parse(&read("truth")?)?,
+        truths: Truths::parse(&truths)?,
         folder,
     })
 }
