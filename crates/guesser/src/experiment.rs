@@ -37,6 +37,7 @@ use crate::sample::tracking::Access;
 use crate::solve::Solver;
 use crate::solve::verdict::Finding;
 use crate::timing::Timing;
+use crate::verify::CONFIRMATIONS;
 use crate::verify::Verification;
 use crate::verify::consequences;
 use crate::watch::Watch;
@@ -276,15 +277,16 @@ fn withdraw(findings: &mut [Finding], proven: &Proven, verification: &Verificati
         .filter(|finding| finding.offset().is_some())
     {
         let place = finding.field.into();
-        let why = if verification.contradicted().contains(&place) {
-            "fresh connections contradict it"
-        } else if !verification.has_seen(place) {
-            "no fresh connection confirmed it"
-        } else {
-            "what proves it, or leads to it, is not confirmed"
-        };
-        if refused.contains(&place) {
-            finding.withdraw(why.into());
+        if !refused.contains(&place) {
+            continue;
         }
+        let times = verification.confirmations(place);
+        finding.withdraw(if verification.contradicted().contains(&place) {
+            "fresh connections contradict it".into()
+        } else if times < CONFIRMATIONS {
+            format!("fresh connections confirmed it {times} times, {CONFIRMATIONS} are needed")
+        } else {
+            "what proves it, or leads to it, is not confirmed".into()
+        });
     }
 }

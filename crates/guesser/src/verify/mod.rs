@@ -1,6 +1,6 @@
 //! The proof on held-out data: fresh connections and sockets, of which nothing but the found offsets
 //! is read, as a consumer would read them. Everything must be there; in a packet that is not tracked
-//! there must be no connection. [`check`] judges what was read, [`consequences`] what follows from that.
+//! there must be no connection. [`check`] judges what was read, `consequences` what follows from that.
 
 mod check;
 mod consequences;
@@ -27,7 +27,7 @@ use check::Point;
 pub use consequences::consequences;
 
 /// So often a place must have held what it must, and that was not nothing.
-const CONFIRMATIONS: u32 = 3;
+pub const CONFIRMATIONS: u32 = 2;
 
 /// A check that looks at the shots.
 #[derive(Debug)]
@@ -71,22 +71,24 @@ impl Verification {
         self.check.contradicted()
     }
 
-    /// Whether a place was seen often enough, along each way to it that packets and lookups show.
+    /// How often a place was confirmed; never, if along one of the ways that packets and lookups show it
+    /// never was.
     #[must_use]
-    pub fn has_seen(&self, place: Place) -> bool {
+    pub fn confirmations(&self, place: Place) -> u32 {
         let all = self.orders.iter().flat_map(|(_, points)| points);
         // A listener has no peer, and nothing that moves.
-        let mut confirmations = all
-            .filter(|point| point.place == place && point.way.event != Event::SockState)
-            .map(|point| self.check.confirmations(point))
-            .peekable();
-        let mut sum = 0;
-        confirmations.peek().is_some()
-            && confirmations.all(|times| {
-                sum += times;
-                times > 0
-            })
-            && sum >= CONFIRMATIONS
+        let along = all.filter(|point| point.place == place && point.way.event != Event::SockState);
+        let times: Vec<u32> = along.map(|point| self.check.confirmations(point)).collect();
+        if times.contains(&0) {
+            return 0;
+        }
+        times.iter().sum()
+    }
+
+    /// Whether that was often enough.
+    #[must_use]
+    pub fn has_seen(&self, place: Place) -> bool {
+        self.confirmations(place) >= CONFIRMATIONS
     }
 }
 
