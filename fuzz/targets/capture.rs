@@ -11,12 +11,7 @@ use guesser::replay;
 use libfuzzer_sys::fuzz_target;
 use shared::offsets::Field;
 
-fuzz_target!(|bytes: &[u8]| {
-    check(bytes);
-    if let Some(sealed) = seal::seal(bytes) {
-        check(&sealed);
-    }
-});
+fuzz_target!(|bytes: &[u8]| seal::both(bytes, check));
 
 fn check(bytes: &[u8]) {
     let Ok(capture) = replay::decode(bytes) else {

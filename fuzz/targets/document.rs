@@ -8,12 +8,7 @@ mod seal;
 use libfuzzer_sys::fuzz_target;
 use shared::offsets::codec;
 
-fuzz_target!(|bytes: &[u8]| {
-    check(bytes);
-    if let Some(sealed) = seal::seal(bytes) {
-        check(&sealed);
-    }
-});
+fuzz_target!(|bytes: &[u8]| seal::both(bytes, check));
 
 fn check(bytes: &[u8]) {
     if let Ok(document) = codec::decode(bytes) {

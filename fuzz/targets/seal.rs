@@ -5,8 +5,16 @@
 const BEFORE_LENGTH: usize = 12;
 const HEAD_BYTES: usize = 24;
 
+/// Checks bytes as they are, and once more sealed.
+pub fn both(bytes: &[u8], check: fn(&[u8])) {
+    check(bytes);
+    if let Some(sealed) = seal(bytes) {
+        check(&sealed);
+    }
+}
+
 /// The same bytes with both; none if they are too few.
-pub fn seal(bytes: &[u8]) -> Option<Vec<u8>> {
+fn seal(bytes: &[u8]) -> Option<Vec<u8>> {
     let (head, body) = bytes.split_at_checked(HEAD_BYTES)?;
     let len = u32::try_from(body.len()).ok()?;
     // FNV-1a.

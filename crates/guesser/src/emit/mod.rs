@@ -6,6 +6,7 @@ mod pin;
 mod table;
 mod target;
 
+use std::io::Write as _;
 use std::path::Path;
 use std::path::PathBuf;
 
@@ -24,6 +25,7 @@ use crate::cli::Format;
 use crate::file::Aside;
 use crate::privilege;
 use target::Target;
+use target::open_special;
 
 /// Where the document shall go, and how.
 #[derive(Debug)]
@@ -92,8 +94,8 @@ impl Destination {
         Ok(())
     }
 
-    /// Whatever can fail comes before the first of the places shows anything. The pin is first: who
-    /// waits for the end of stdout may look there.
+    /// Every place is opened or written aside before the first of them shows anything. The pin is first:
+    /// who waits for the end of stdout may look there.
     fn emit(&self, document: &Document, stop: &Stop) -> anyhow::Result<()> {
         let bytes = match self.format {
             Format::Bincode => codec::encode(document)?,
@@ -101,25 +103,26 @@ impl Destination {
             Format::Text => table::table(document).into_bytes(),
         };
         let what = |path: &Path| format!("write the document to {}", path.display());
-        let aside = match &self.target {
-            Target::File(path) => {
-                Some(Aside::write(path, &bytes, 0o666).with_context(|| what(path))?)
-            }
-            Target::Stdout | Target::Special(_) => None,
+        let pin = || match &self.pin {
+            Some(path) => pin::pin(path, &codec::encode(document)?),
+            None => Ok(()),
         };
-        if let Some(path) = &self.pin {
-            pin::pin(path, &codec::encode(document)?)?;
-        }
-        match (&self.target, aside) {
-            (Target::File(path), Some(aside)) => aside.commit().with_context(|| what(path)),
-            (Target::Special(path), _) => {
-                target::write_special(path, &bytes, stop).with_context(|| what(path))
+        match &self.target {
+            Target::File(path) => {
+                let aside = Aside::write(path, &bytes, 0o666).with_context(|| what(path))?;
+                pin()?;
+                aside.commit().with_context(|| what(path))
             }
-            _ => {
+            Target::Special(path) => {
+                let mut special = open_special(path, stop).with_context(|| what(path))?;
+                pin()?;
+                special.write_all(&bytes).with_context(|| what(path))
+            }
+            Target::Stdout => {
+                pin()?;
                 let mut out = Lines::stdout();
                 out.bytes(&bytes)?;
-                out.flush()?;
-                Ok(())
+                Ok(out.flush()?)
             }
         }
     }

@@ -6,7 +6,6 @@ use std::fs::File;
 use std::fs::Metadata;
 use std::io;
 use std::io::IsTerminal as _;
-use std::io::Write as _;
 use std::os::fd::AsFd;
 use std::os::unix::fs::FileTypeExt as _;
 use std::os::unix::fs::MetadataExt as _;
@@ -95,14 +94,15 @@ fn is_terminal(path: &Path) -> bool {
     device.is_ok_and(|device| device.is_terminal())
 }
 
-/// Writes to what is there as it is; waits for the reader of a pipe, unless a stop is asked for.
+/// Opens what is there to be written to as it is; waits for the reader of a pipe, unless a stop is asked
+/// for.
 ///
 /// # Errors
 /// If it cannot be written, or nobody reads it until then.
-pub fn write_special(path: &Path, bytes: &[u8], stop: &Stop) -> anyhow::Result<()> {
+pub fn open_special(path: &Path, stop: &Stop) -> anyhow::Result<File> {
     let mut options = File::options();
     let waiting = options.append(true).custom_flags(libc::O_NONBLOCK);
-    let mut file = loop {
+    let file = loop {
         match waiting.open(path) {
             Ok(file) => break file,
             Err(error) if error.raw_os_error() == Some(Errno::ENXIO as i32) => {
@@ -117,7 +117,7 @@ pub fn write_special(path: &Path, bytes: &[u8], stop: &Stop) -> anyhow::Result<(
     };
     let flags = OFlag::from_bits_retain(fcntl(&file, FcntlArg::F_GETFL)?);
     fcntl(&file, FcntlArg::F_SETFL(flags - OFlag::O_NONBLOCK))?;
-    Ok(file.write_all(bytes)?)
+    Ok(file)
 }
 
 #[cfg(test)]

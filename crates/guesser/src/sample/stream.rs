@@ -171,9 +171,9 @@ pub fn ask(pairs: &[Pair]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Answers each client when a random time of its own has passed, in later rounds a longer one, and takes a sample
-/// of each then, whose byte asks anew. Instead of waiting it does something else `meanwhile`, until that
-/// says that there is nothing more to do.
+/// Answers each client when a random time of its own has passed, in later rounds a longer one, and takes
+/// a sample of each then, whose byte asks anew. Instead of waiting it does something else `meanwhile`,
+/// until that says that there is nothing more to do.
 ///
 /// # Errors
 /// If a connection fails, or what is done meanwhile.

@@ -34,15 +34,14 @@ use crate::way::Way;
 
 use sample::Sample;
 use sample::View;
+use track::MIN_VALUES;
 use track::Sight;
 use track::Track;
 
 /// So many candidates of a pointer are followed at a time; with more, samples that drop some come
 /// first.
 const MAX_BRANCHES: usize = 12;
-/// Values that a pointer must have shown before it is followed, and before more samples of it are no
-/// longer waited for.
-const MIN_VALUES: usize = 2;
+/// Values of a pointer after which more samples that drop candidates are no longer waited for.
 const ENOUGH_VALUES: usize = 12;
 
 /// The searches for a set of fields.

@@ -25,6 +25,9 @@ const BACK_BITS: u32 = 16;
 /// What the search for a pointer gives away at most: it may lie in 512 places of a socket.
 const POINTER_BITS: u32 = 9;
 
+/// Values that a pointer must have shown before it is followed.
+pub const MIN_VALUES: usize = 2;
+
 /// The head of a list and what lies beside it.
 const LIST_BYTES: u64 = 32;
 
@@ -194,8 +197,8 @@ impl Track {
     #[must_use]
     pub fn is_decided(&self) -> bool {
         let is_sure = match self.spec.kind {
-            // What it is worth is found behind it.
-            Kind::Pointer { .. } => true,
+            // What it is worth is found behind it, where the search goes on after some values.
+            Kind::Pointer { .. } => self.evidence.distinct() >= MIN_VALUES,
             _ => self.evidence.net_bits() >= ENOUGH_BITS + POINTER_BITS,
         };
         self.candidates.is_empty() || self.candidates.only().is_some() && is_sure
@@ -227,5 +230,25 @@ mod tests {
         };
         track.observe(1, &Expected::Object { id: 1, tag: 0 }, sight);
         assert_eq!(track.candidates.alive().as_deref(), Some(&[104][..]));
+    }
+
+    #[test]
+    fn a_pointer_of_one_value_is_not_decided() {
+        let way = Way::to_shown(Event::Packet);
+        let mut track = Track::new(Place::Field(Field::SkBuffSk).spec(), way);
+        for (id, is_decided) in [(1, false), (2, true)] {
+            let mut bytes = vec![0; 512];
+            let object = 0xffff_8880_0000_0000_u64 | id << 12;
+            bytes[24..32].copy_from_slice(&object.to_ne_bytes());
+            let sight = Sight {
+                bytes: &bytes,
+                address: 0xffff_8880_0001_0000,
+                parent_address: 0,
+                buffer: &[],
+            };
+            track.observe(id as u32, &Expected::Object { id, tag: 0 }, sight);
+            assert_eq!(track.candidates.only(), Some(24));
+            assert_eq!(track.is_decided(), is_decided);
+        }
     }
 }
