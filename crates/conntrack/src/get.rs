@@ -3,12 +3,12 @@
 use std::path::Path;
 
 use anyhow::Context as _;
+use netlink::netns::Namespace;
 use shared::cli::log::SUMMARY;
 use shared::exit::Answer;
 use shared::exit::Failure;
 use shared::line;
 use shared::line::Lines;
-use shared::netns::Namespace;
 use shared::record::Flow;
 use shared::record::Record;
 use shared::record::wire::kind;

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use shared::netns::Part;
+use lab::Part;
 use shared::offsets::Field;
 
 use crate::fields::Event;

@@ -16,7 +16,7 @@ use std::process::Command;
 use std::process::Stdio;
 use std::time::Instant;
 
-use shared::netns::Namespace;
+use netlink::netns::Namespace;
 use shared::record::Record;
 use shared::record::wire::address_bytes;
 use shared::record::wire::family;

@@ -7,8 +7,8 @@ use std::io::Read as _;
 use std::net::IpAddr;
 
 use anyhow::Context as _;
+use netlink::netns::Namespace;
 use shared::line::Lines;
-use shared::netns::Namespace;
 use shared::record::Record;
 use shared::record::wire::address_bytes;
 use shared::record::wire::family;

@@ -3,8 +3,8 @@
 
 use caps::CapSet;
 use caps::Capability;
+use netlink::netns::Error;
 use nix::errno::Errno;
-use shared::netns::Error;
 
 /// What finding (`/proc/PID/ns/net` of anyone) and entering (`setns`) a namespace takes.
 const NEEDED: [Capability; 2] = [Capability::CAP_SYS_ADMIN, Capability::CAP_SYS_PTRACE];

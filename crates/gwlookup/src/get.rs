@@ -4,14 +4,14 @@ use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use anyhow::Context as _;
+use netlink::Protocol;
+use netlink::Socket;
+use netlink::netns;
+use netlink::netns::Namespace;
 use serde::Serialize;
 use shared::exit::Answer;
 use shared::exit::Failure;
 use shared::line::Lines;
-use shared::netlink::Protocol;
-use shared::netlink::Socket;
-use shared::netns;
-use shared::netns::Namespace;
 
 use crate::access;
 use crate::cli::Format;

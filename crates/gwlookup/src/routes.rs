@@ -7,10 +7,10 @@ use std::time::Duration;
 use std::time::Instant;
 
 use anyhow::Context as _;
-use shared::netlink::Protocol;
-use shared::netlink::Socket;
-use shared::netns;
-use shared::netns::Namespace;
+use netlink::Protocol;
+use netlink::Socket;
+use netlink::netns;
+use netlink::netns::Namespace;
 
 use crate::access;
 use crate::fib::Fib;

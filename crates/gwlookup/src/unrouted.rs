@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use shared::netlink;
-use shared::netns;
+use netlink;
+use netlink::netns;
 
 /// Why there is no route.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,19 +2,13 @@
 //! system facts that at least two of them need. No BPF here, and no tool's own logic.
 
 pub mod cli;
-pub mod ctnetlink;
 pub mod escape;
 pub mod exit;
 pub mod kernel;
 pub mod line;
 pub mod lockdown;
-pub mod modules;
-pub mod netlink;
-pub mod netns;
-pub mod nft;
 pub mod offsets;
 pub mod record;
 pub mod ring;
 pub mod sealed;
 pub mod stop;
-pub mod xtables;

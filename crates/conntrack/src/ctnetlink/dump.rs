@@ -1,11 +1,11 @@
 //! Every entry of the kernel's table, in one namespace, both families.
 
-use shared::ctnetlink::GET;
-use shared::netlink::DumpEnd;
-use shared::netlink::Error;
-use shared::netlink::Malformed;
-use shared::netlink::Request;
-use shared::netlink::Socket;
+use netlink::DumpEnd;
+use netlink::Error;
+use netlink::Malformed;
+use netlink::Request;
+use netlink::Socket;
+use netlink::ctnetlink::GET;
 use shared::record::wire::Record;
 use shared::record::wire::kind;
 

@@ -4,10 +4,10 @@
 use std::os::fd::AsFd;
 use std::os::fd::BorrowedFd;
 
-use shared::netlink::Error;
-use shared::netlink::Listener;
-use shared::netlink::Protocol;
-use shared::netlink::Received;
+use netlink::Error;
+use netlink::Listener;
+use netlink::Protocol;
+use netlink::Received;
 use shared::record::wire::Record;
 
 use super::parse;

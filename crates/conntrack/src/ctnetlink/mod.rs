@@ -10,8 +10,8 @@ pub use dump::dump;
 pub use listen::Events;
 pub use parse::parse;
 
-use shared::ctnetlink::MODULES;
-use shared::modules::Modules;
+use lab::modules::Modules;
+use netlink::ctnetlink::MODULES;
 
 /// May the family be used, without the kernel loading something for it?
 ///

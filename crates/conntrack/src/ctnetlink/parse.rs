@@ -1,14 +1,14 @@
 //! A ctnetlink message as a record (`linux/netfilter/nfnetlink_conntrack.h`). Pure, and safe on
 //! any bytes; attributes without a place in a record are skipped.
 
-use shared::ctnetlink::DELETE;
-use shared::ctnetlink::NEW;
-use shared::ctnetlink::cta;
-use shared::netlink::Attr;
-use shared::netlink::Attrs;
-use shared::netlink::Malformed;
-use shared::netlink::Message;
-use shared::netlink::NLM_F_CREATE;
+use netlink::Attr;
+use netlink::Attrs;
+use netlink::Malformed;
+use netlink::Message;
+use netlink::NLM_F_CREATE;
+use netlink::ctnetlink::DELETE;
+use netlink::ctnetlink::NEW;
+use netlink::ctnetlink::cta;
 use shared::record::wire::Record;
 use shared::record::wire::family;
 use shared::record::wire::kind;
@@ -126,9 +126,9 @@ fn find(attrs: Attrs<'_>, kind: u16) -> Result<Option<Attr<'_>>, Malformed> {
 
 #[cfg(test)]
 mod tests {
+    use netlink::Messages;
     use proptest::prelude::any;
     use proptest::proptest;
-    use shared::netlink::Messages;
     use shared::record::proto;
     use shared::record::wire::address_bytes;
     use shared::record::wire::nat;

@@ -1,7 +1,7 @@
 //! One direction of a connection in a ctnetlink message. Pure, and safe on any bytes.
 
-use shared::netlink::Attrs;
-use shared::netlink::Malformed;
+use netlink::Attrs;
+use netlink::Malformed;
 use shared::record::wire::Record;
 use shared::record::wire::address_bytes;
 use shared::record::wire::family;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use std::time::Instant;
 
 use anyhow::Context as _;
-use shared::netlink;
+use netlink;
 use shared::record::wire::Record;
 use shared::record::wire::kind;
 use shared::record::wire::known;

@@ -9,14 +9,13 @@ use std::thread;
 use std::time::Duration;
 use std::time::Instant;
 
+use lab::Rewrite;
+use lab::Rules;
+use lab::conntrack_on;
+use lab::modules::Modules;
+use netlink::Protocol;
+use netlink::netns::Namespace;
 use shared::exit::Failure;
-use shared::modules::Modules;
-use shared::netlink::Protocol;
-use shared::netns;
-use shared::netns::Namespace;
-use shared::netns::Rewrite;
-use shared::netns::Rules;
-use shared::netns::conntrack_on;
 use shared::record::wire::Record;
 use shared::record::wire::address_bytes;
 
@@ -40,7 +39,7 @@ pub fn fire(
     may_change_system: bool,
     early: &mut Vec<Record>,
 ) -> anyhow::Result<Option<u64>> {
-    let missing = Modules::running().would_load(netns::MODULES);
+    let missing = Modules::running().would_load(lab::MODULES);
     if !missing.is_empty() && !may_change_system {
         let missing = missing.join(", ");
         log::info!("the hook is attached and not proven to fire: that would load {missing}");

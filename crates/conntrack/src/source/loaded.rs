@@ -7,9 +7,9 @@ use std::time::Duration;
 use std::time::Instant;
 
 use anyhow::Context as _;
-use shared::netlink::DumpEnd;
-use shared::netlink::Protocol;
-use shared::netlink::Socket;
+use netlink::DumpEnd;
+use netlink::Protocol;
+use netlink::Socket;
 use shared::record::wire::Record;
 use shared::record::wire::kind;
 use shared::record::wire::known;

@@ -8,8 +8,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use netlink::netns::Namespace;
 use shared::exit::Failure;
-use shared::netns::Namespace;
 use shared::record::wire::Loss;
 use shared::record::wire::Record;
 use shared::ring::layout::Source as Kind;

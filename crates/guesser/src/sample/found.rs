@@ -6,12 +6,12 @@ use std::ops::Range;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use shared::ctnetlink;
-use shared::ctnetlink::Change;
-use shared::ctnetlink::Entry;
-use shared::ctnetlink::Tuple;
-use shared::ctnetlink::status;
-use shared::netlink::Socket as Netlink;
+use netlink::Socket as Netlink;
+use netlink::ctnetlink;
+use netlink::ctnetlink::Change;
+use netlink::ctnetlink::Entry;
+use netlink::ctnetlink::Tuple;
+use netlink::ctnetlink::status;
 
 use super::camera::Act;
 use super::camera::Camera;

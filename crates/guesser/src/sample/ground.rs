@@ -14,10 +14,10 @@ use std::thread;
 use std::thread::Scope;
 
 use anyhow::Context as _;
+use netlink::netns;
+use netlink::netns::Namespace;
 use nix::errno::Errno;
 use shared::exit::Failure;
-use shared::netns;
-use shared::netns::Namespace;
 
 use super::socket::Kind;
 use super::socket::Manner;

@@ -3,8 +3,8 @@
 
 use std::thread::Scope;
 
-use shared::netns::active_namespaces;
-use shared::netns::tracks_here;
+use lab::active_namespaces;
+use lab::tracks_here;
 
 use super::ground::Ground;
 use super::ground::Place;

@@ -7,10 +7,10 @@ use std::time::Duration;
 use std::time::Instant;
 
 use anyhow::Context as _;
+use lab::Wish;
+use lab::xtables::Choice;
 use nix::sys::socket::setsockopt;
 use nix::sys::socket::sockopt;
-use shared::netns::Wish;
-use shared::xtables::Choice;
 
 use super::camera::Act;
 use super::camera::Camera;

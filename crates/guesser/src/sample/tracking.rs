@@ -8,18 +8,17 @@ use std::net::SocketAddrV4;
 use std::os::unix::fs::FileExt as _;
 
 use anyhow::Context as _;
+use lab::Part;
+use lab::Rules;
+use lab::modules::Modules;
+use lab::nft;
+use lab::xtables;
+use netlink::Protocol;
+use netlink::Socket as Netlink;
+use netlink::ctnetlink;
+use netlink::ctnetlink::Tuple;
 use nix::errno::Errno;
-use shared::ctnetlink;
-use shared::ctnetlink::Tuple;
 use shared::exit::Failure;
-use shared::modules::Modules;
-use shared::netlink::Protocol;
-use shared::netlink::Socket as Netlink;
-use shared::netns;
-use shared::netns::Part;
-use shared::netns::Rules;
-use shared::nft;
-use shared::xtables;
 
 use super::socket::somewhere;
 use crate::expected::connection::Abilities;
@@ -49,7 +48,7 @@ impl Access {
             allow_system_changes,
             nft: Vec::new(),
         };
-        access.nft = access.lacks(netns::MODULES);
+        access.nft = access.lacks(lab::MODULES);
         access
     }
 
@@ -171,7 +170,7 @@ impl Tracking {
         };
         let refused = Netlink::open(Protocol::Netfilter)
             .map_err(nft::Error::from)
-            .and_then(|mut netlink| netns::conntrack_on(&mut netlink, &rules))
+            .and_then(|mut netlink| lab::conntrack_on(&mut netlink, &rules))
             .map_err(|error| no_nft(&error))?;
         let refused = refused
             .into_iter()

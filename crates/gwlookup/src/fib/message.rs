@@ -5,10 +5,10 @@
 
 use std::net::IpAddr;
 
-use shared::netlink::Attr;
-use shared::netlink::Malformed;
-use shared::netlink::Message;
-use shared::netlink::Request;
+use netlink::Attr;
+use netlink::Malformed;
+use netlink::Message;
+use netlink::Request;
 
 use crate::route::InterfaceName;
 use crate::route::Prefix;
@@ -190,7 +190,7 @@ fn family(address: IpAddr) -> (u8, u8) {
     }
 }
 
-fn put_address(attrs: &mut shared::netlink::Writer, kind: u16, address: IpAddr) {
+fn put_address(attrs: &mut netlink::Writer, kind: u16, address: IpAddr) {
     match address {
         IpAddr::V4(v4) => attrs.put(kind, &v4.octets()),
         IpAddr::V6(v6) => attrs.put(kind, &v6.octets()),

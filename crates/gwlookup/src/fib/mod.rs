@@ -6,11 +6,11 @@ mod message;
 use std::collections::HashMap;
 use std::net::IpAddr;
 
+use netlink::Error;
+use netlink::Refusal;
+use netlink::Socket;
 use nix::errno::Errno;
 use nix::sys::utsname::uname;
-use shared::netlink::Error;
-use shared::netlink::Refusal;
-use shared::netlink::Socket;
 
 use crate::query::Query;
 use crate::route::Basis;

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Write as _;
 use std::process::Stdio;
 
-use shared::netns::Namespace;
+use netlink::netns::Namespace;
 use tempfile::TempDir;
 
 use crate::program::Running;

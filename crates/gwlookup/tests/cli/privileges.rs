@@ -6,7 +6,7 @@ use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 use std::process::Stdio;
 
-use shared::netns::Namespace;
+use netlink::netns::Namespace;
 use tempfile::TempDir;
 
 use crate::program::Finished;

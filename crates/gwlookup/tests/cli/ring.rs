@@ -7,8 +7,8 @@ use std::path::Path;
 use std::time::Duration;
 use std::time::Instant;
 
+use netlink::netns::Namespace;
 use nix::sys::signal::Signal;
-use shared::netns::Namespace;
 use shared::record::Record;
 use shared::record::wire::Loss;
 use shared::record::wire::address_bytes;

@@ -13,8 +13,8 @@ use std::process::Command;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering;
 
+use netlink::netns::Namespace;
 use serde_json::Value;
-use shared::netns::Namespace;
 
 const SET_UP: &str = "
 link set lo up

@@ -4,17 +4,17 @@ use std::os::fd::AsFd as _;
 use std::time::Duration;
 use std::time::Instant;
 
+use netlink;
+use netlink::Listener;
+use netlink::Message;
+use netlink::Protocol;
+use netlink::Received;
+use netlink::Request;
+use netlink::Socket;
 use nix::poll::PollFd;
 use nix::poll::PollFlags;
 use nix::poll::PollTimeout;
 use nix::poll::poll;
-use shared::netlink;
-use shared::netlink::Listener;
-use shared::netlink::Message;
-use shared::netlink::Protocol;
-use shared::netlink::Received;
-use shared::netlink::Request;
-use shared::netlink::Socket;
 
 use crate::probe::Attempt;
 use crate::probe::Obstacle;

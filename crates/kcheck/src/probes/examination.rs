@@ -6,7 +6,7 @@ use std::thread;
 use std::thread::ScopedJoinHandle;
 
 use anyhow::Context as _;
-use shared::netns::Part;
+use lab::Part;
 
 use crate::bpf;
 use crate::judge::judge;

@@ -1,8 +1,7 @@
 //! What may be asked of the kernel without making it load a module.
 
-use shared::modules::Modules;
-use shared::netns;
-use shared::xtables;
+use lab::modules::Modules;
+use lab::xtables;
 
 use crate::probe::Obstacle;
 
@@ -26,7 +25,7 @@ impl Loading {
             };
         }
         let modules = Modules::running();
-        let needed = [netns::MODULES, &[CTNETLINK]].concat();
+        let needed = [lab::MODULES, &[CTNETLINK]].concat();
         Self {
             would_load: modules.would_load(&needed),
             legacy: modules.would_load(xtables::MODULES),

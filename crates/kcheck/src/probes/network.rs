@@ -2,11 +2,11 @@
 
 use std::net::Ipv4Addr;
 
-use shared::netlink::Protocol;
-use shared::netlink::Request;
-use shared::netlink::Socket;
-use shared::netns;
-use shared::netns::Namespace;
+use netlink::Protocol;
+use netlink::Request;
+use netlink::Socket;
+use netlink::netns;
+use netlink::netns::Namespace;
 
 use crate::probe::Attempt;
 use crate::probe::Obstacle;

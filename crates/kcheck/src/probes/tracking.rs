@@ -6,14 +6,14 @@ use std::net::Ipv4Addr;
 use std::net::SocketAddrV4;
 use std::path::Path;
 
-use shared::netlink::Protocol;
-use shared::netlink::Refusal;
-use shared::netlink::Socket;
-use shared::netns::Part;
-use shared::netns::Rewrite;
-use shared::netns::Rules;
-use shared::netns::conntrack_on;
-use shared::xtables;
+use lab::Part;
+use lab::Rewrite;
+use lab::Rules;
+use lab::conntrack_on;
+use lab::xtables;
+use netlink::Protocol;
+use netlink::Refusal;
+use netlink::Socket;
 
 use crate::probe::Attempt;
 use crate::probe::Obstacle;

@@ -14,12 +14,12 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use anyhow::bail;
+use netlink::netns::Namespace;
 use nix::libc;
 use nix::sys::socket::getsockopt;
 use nix::sys::socket::setsockopt;
 use nix::sys::socket::sockopt;
 use nix::sys::socket::sockopt::GetStruct;
-use shared::netns::Namespace;
 
 use crate::bpf::Mailbox;
 use crate::plan::Expected;

@@ -1,0 +1,218 @@
+//! A network namespace that is held open, and visits of the calling thread to it.
+//!
+//! A namespace made here has no name and no mount. It ends with its last descriptor, socket and
+//! visitor, so a killed process leaves none behind.
+
+use std::fs::File;
+use std::io;
+use std::marker::PhantomData;
+use std::os::fd::AsFd;
+use std::os::fd::BorrowedFd;
+use std::os::unix::fs::MetadataExt as _;
+use std::panic;
+use std::path::Path;
+use std::thread;
+
+use nix::errno::Errno;
+use nix::sched::CloneFlags;
+use nix::sched::setns;
+use nix::sched::unshare;
+
+use crate::Protocol;
+use crate::Request;
+use crate::Socket;
+
+use super::Error;
+
+/// The calling thread's namespace; `/proc/self` would be that of the main thread.
+const OWN: &str = "/proc/thread-self/ns/net";
+
+/// An open network namespace.
+#[derive(Debug)]
+pub struct Namespace {
+    file: File,
+    inum: u32,
+}
+
+impl Namespace {
+    /// The namespace that the calling thread is in.
+    ///
+    /// # Errors
+    /// If `/proc` is not mounted, or older than 3.17.
+    pub fn current() -> Result<Self, Error> {
+        Self::open(Path::new(OWN))
+    }
+
+    /// The namespace that a file stands for: `/run/netns/NAME`, `/proc/PID/ns/net`.
+    ///
+    /// # Errors
+    /// If the file cannot be opened, or is something else.
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        let failed = |path: &Path, error: io::Error| Error::Open {
+            path: path.to_owned(),
+            errno: errno(&error),
+        };
+        let file = File::open(path).map_err(|error| failed(path, error))?;
+        let inode = file.metadata().map_err(|error| failed(path, error))?;
+        // All namespace files of a kernel, and no others, are on its one nsfs.
+        let own = Path::new(OWN);
+        let nsfs = own.metadata().map_err(|error| failed(own, error))?.dev();
+        match u32::try_from(inode.ino()) {
+            Ok(inum) if inode.dev() == nsfs => Ok(Self { file, inum }),
+            _ => Err(Error::NotANamespace {
+                path: path.to_owned(),
+            }),
+        }
+    }
+
+    /// Makes a new namespace and brings its loopback interface up. The calling thread is in the
+    /// new one for a moment and then where it was; other threads notice nothing.
+    ///
+    /// # Errors
+    /// Without `CAP_SYS_ADMIN` (`EPERM`), on a kernel without network namespaces (`EINVAL`), or
+    /// when there are too many of them (`ENOSPC`).
+    pub fn create() -> Result<Self, Error> {
+        let home = Self::current()?;
+        unshare(CloneFlags::CLONE_NEWNET).map_err(|errno| Error::Call {
+            call: "unshare(CLONE_NEWNET)",
+            errno,
+        })?;
+        let visit = Visit::returning_to(home);
+        let created = Self::current()?;
+        bring_loopback_up()?;
+        visit.leave()?;
+        Ok(created)
+    }
+
+    /// Another handle of the same namespace.
+    ///
+    /// # Errors
+    /// If no file descriptor is left.
+    pub fn try_clone(&self) -> Result<Self, Error> {
+        let file = self.file.try_clone().map_err(|error| Error::Call {
+            call: "dup of a namespace",
+            errno: errno(&error),
+        })?;
+        Ok(Self {
+            file,
+            inum: self.inum,
+        })
+    }
+
+    /// The namespace's inode number, as in `net:[4026531840]`: its name in records.
+    #[must_use]
+    pub fn inum(&self) -> u32 {
+        self.inum
+    }
+
+    /// Moves the calling thread into this namespace until the visit is left or dropped. Visits
+    /// nest: each returns to where the thread was when it began.
+    ///
+    /// # Errors
+    /// Without `CAP_SYS_ADMIN`.
+    pub fn visit(&self) -> Result<Visit, Error> {
+        let home = Self::current()?;
+        self.enter()?;
+        Ok(Visit::returning_to(home))
+    }
+
+    /// Does `work` in this namespace on a thread of its own; the calling thread waits and stays
+    /// where it is.
+    ///
+    /// # Errors
+    /// Without `CAP_SYS_ADMIN`, or if no thread can be started.
+    pub fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T, Error> {
+        thread::scope(|scope| {
+            thread::Builder::new()
+                .name("netns".into())
+                .spawn_scoped(scope, || self.enter().map(|()| work()))
+                .map_err(|error| Error::Call {
+                    call: "start a thread",
+                    errno: errno(&error),
+                })?
+                .join()
+                .unwrap_or_else(|payload| panic::resume_unwind(payload))
+        })
+    }
+
+    /// Opens a request socket in this namespace; it stays there, whoever uses it.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run), or if the socket cannot be opened.
+    pub fn socket(&self, protocol: Protocol) -> Result<Socket, Error> {
+        Ok(self.run(|| Socket::open(protocol))??)
+    }
+
+    fn enter(&self) -> Result<(), Error> {
+        setns(&self.file, CloneFlags::CLONE_NEWNET).map_err(|errno| Error::Call {
+            call: "setns(CLONE_NEWNET)",
+            errno,
+        })
+    }
+}
+
+impl AsFd for Namespace {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
+/// The calling thread's stay in a namespace; ends where the thread was before.
+#[derive(Debug)]
+#[must_use = "a visit ends when it is dropped"]
+pub struct Visit {
+    home: Option<Namespace>,
+    /// A thread can only bring itself back, so a visit must not move to another one.
+    on_this_thread: PhantomData<*const ()>,
+}
+
+impl Visit {
+    fn returning_to(home: Namespace) -> Self {
+        Self {
+            home: Some(home),
+            on_this_thread: PhantomData,
+        }
+    }
+
+    /// Ends the visit, and says if that fails: the thread is still in the namespace then.
+    ///
+    /// # Errors
+    /// If `CAP_SYS_ADMIN` was given up meanwhile.
+    pub fn leave(mut self) -> Result<(), Error> {
+        self.home.take().map_or(Ok(()), |home| home.enter())
+    }
+}
+
+impl Visit {
+    /// Stays there for good.
+    pub fn stay(mut self) {
+        self.home = None;
+    }
+}
+
+impl Drop for Visit {
+    fn drop(&mut self) {
+        if let Some(Err(error)) = self.home.take().map(|home| home.enter()) {
+            log::error!("this thread cannot leave its network namespace: {error}");
+        }
+    }
+}
+
+fn bring_loopback_up() -> Result<(), Error> {
+    const RTM_NEWLINK: u16 = 16;
+    const LOOPBACK_IFINDEX: i32 = 1;
+    const IFF_UP: u32 = 1;
+    // struct ifinfomsg: family, padding, type, index, flags, and which flags to change.
+    let mut ifinfomsg = [0; 16];
+    ifinfomsg[4..8].copy_from_slice(&LOOPBACK_IFINDEX.to_ne_bytes());
+    ifinfomsg[8..12].copy_from_slice(&IFF_UP.to_ne_bytes());
+    ifinfomsg[12..16].copy_from_slice(&IFF_UP.to_ne_bytes());
+    let mut request = Request::new(RTM_NEWLINK, 0, &ifinfomsg);
+    Ok(Socket::open(Protocol::Route)?.request(&mut request)?)
+}
+
+pub(super) fn errno(error: &io::Error) -> Errno {
+    error
+        .raw_os_error()
+        .map_or(Errno::UnknownErrno, Errno::from_raw)
+}

@@ -1,0 +1,193 @@
+//! Namespaces on the running kernel. Needs root; leaves nothing behind.
+#![expect(clippy::unwrap_used, reason = "a test proves what it unwraps")]
+
+use std::fs;
+use std::net::UdpSocket;
+use std::path::Path;
+use std::process;
+use std::process::Child;
+use std::process::Command;
+use std::process::Stdio;
+use std::thread;
+use std::time::Duration;
+
+use netlink::Protocol;
+use netlink::Request;
+use netlink::netns;
+use netlink::netns::Error;
+use netlink::netns::Namespace;
+use nix::unistd::geteuid;
+
+fn need_root() {
+    assert!(
+        geteuid().is_root(),
+        "this test makes network namespaces: run it as root"
+    );
+}
+
+fn own_inum() -> u32 {
+    let link = fs::read_link("/proc/thread-self/ns/net").unwrap();
+    let text = link.to_str().unwrap();
+    text.trim_start_matches("net:[")
+        .trim_end_matches(']')
+        .parse()
+        .unwrap()
+}
+
+/// Whether the namespace is nowhere to be found. A process with more capabilities than this one
+/// hides its own namespace, so "hidden" is as good an answer as "not found".
+fn is_gone(inum: u32) -> bool {
+    match netns::find(inum) {
+        Err(Error::NotFound { inum: asked } | Error::Hidden { inum: asked, .. }) => asked == inum,
+        _ => false,
+    }
+}
+
+/// A process that stays in the namespace it was started in, ended with the guard.
+struct Sleeper(Child);
+
+impl Sleeper {
+    fn start() -> Self {
+        Self(
+            Command::new("sleep")
+                .arg("60")
+                .stdout(Stdio::null())
+                .spawn()
+                .unwrap(),
+        )
+    }
+}
+
+impl Drop for Sleeper {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn several_namespaces_are_visited_in_any_order() {
+    need_root();
+    let home = own_inum();
+    let first = Namespace::create().unwrap();
+    let second = Namespace::create().unwrap();
+    assert_eq!(own_inum(), home, "making one does not move the thread");
+    assert!(first.inum() != second.inum() && first.inum() != home && second.inum() != home);
+    {
+        let _in_second = second.visit().unwrap();
+        assert_eq!(own_inum(), second.inum());
+        let in_first = first.visit().unwrap();
+        assert_eq!(own_inum(), first.inum());
+        in_first.leave().unwrap();
+        assert_eq!(own_inum(), second.inum());
+    }
+    assert_eq!(own_inum(), home);
+    let _again = first.try_clone().unwrap().visit().unwrap();
+    assert_eq!(own_inum(), first.inum());
+}
+
+#[test]
+fn loopback_carries_packets_in_a_new_namespace() {
+    need_root();
+    let lab = Namespace::create().unwrap();
+    let _inside = lab.visit().unwrap();
+    for address in ["127.0.0.1:0", "[::1]:0"] {
+        let receiver = UdpSocket::bind(address).unwrap();
+        receiver
+            .set_read_timeout(Some(Duration::from_secs(5)))
+            .unwrap();
+        UdpSocket::bind(address)
+            .unwrap()
+            .send_to(b"hello", receiver.local_addr().unwrap())
+            .unwrap();
+        assert_eq!(receiver.recv(&mut [0; 16]).unwrap(), 5, "{address}");
+    }
+}
+
+#[test]
+fn other_threads_stay_where_they_are() {
+    need_root();
+    let home = own_inum();
+    let lab = Namespace::create().unwrap();
+    assert_eq!(lab.run(own_inum).unwrap(), lab.inum());
+    assert_eq!(own_inum(), home);
+    let _inside = lab.visit().unwrap();
+    thread::scope(|scope| {
+        // A thread starts where the one is that starts it, and leaves it alone.
+        scope.spawn(|| Namespace::create().unwrap());
+    });
+    assert_eq!(own_inum(), lab.inum());
+}
+
+#[test]
+fn a_socket_opened_inside_sees_the_inside() {
+    need_root();
+    const RTM_GETLINK: u16 = 18;
+    let lab = Namespace::create().unwrap();
+    let mut socket = lab.socket(Protocol::Route).unwrap();
+    let mut links = Vec::new();
+    let _ = socket
+        .dump(&mut Request::new(RTM_GETLINK, 0, &[0; 16]), |link| {
+            let (ifinfomsg, _) = link.split::<16>().unwrap();
+            links.push(i32::from_ne_bytes(ifinfomsg[4..8].try_into().unwrap()));
+        })
+        .unwrap();
+    assert_eq!(links.first(), Some(&1), "loopback comes first: {links:?}");
+    let outside = fs::read_dir("/sys/class/net").unwrap().count();
+    let inside = lab
+        .run(|| fs::read_to_string("/proc/thread-self/net/dev").unwrap())
+        .unwrap();
+    assert_eq!(
+        links.len(),
+        inside.lines().count() - 2,
+        "{outside} outside, inside:\n{inside}"
+    );
+}
+
+#[test]
+fn a_namespace_is_found_through_a_process_and_gone_with_it() {
+    need_root();
+    let lab = Namespace::create().unwrap();
+    let inum = lab.inum();
+    assert_eq!(netns::find(own_inum()).unwrap().inum(), own_inum());
+    assert!(is_gone(inum), "only this test's descriptor holds it");
+    let sleeper = lab.run(Sleeper::start).unwrap();
+    assert_eq!(netns::find(inum).unwrap().inum(), inum);
+    drop(sleeper);
+    assert!(is_gone(inum));
+}
+
+#[test]
+fn a_named_namespace_is_found_and_other_files_are_not() {
+    need_root();
+    let name = format!("sextant-test-{}", process::id());
+    struct Named(String);
+    impl Drop for Named {
+        fn drop(&mut self) {
+            let _ = Command::new("ip").args(["netns", "del", &self.0]).status();
+        }
+    }
+    let status = Command::new("ip")
+        .args(["netns", "add", &name])
+        .status()
+        .unwrap();
+    assert!(status.success(), "ip netns add");
+    let named = Named(name);
+    let path = Path::new("/run/netns").join(&named.0);
+    let inum = Namespace::open(&path).unwrap().inum();
+    assert_eq!(netns::find(inum).unwrap().inum(), inum);
+    drop(named);
+    assert!(is_gone(inum));
+
+    let file = Path::new("/proc/self/status");
+    assert_eq!(
+        Namespace::open(file).unwrap_err(),
+        Error::NotANamespace {
+            path: file.to_owned()
+        }
+    );
+    assert!(matches!(
+        Namespace::open(&path).unwrap_err(),
+        Error::Open { .. }
+    ));
+}
