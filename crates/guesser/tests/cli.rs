@@ -2,21 +2,16 @@
 //! oracle. Needs root, unshare, script and bpftool; leaves nothing behind.
 #![expect(clippy::unwrap_used, reason = "a test proves what it unwraps")]
 
-mod said;
-
 use std::collections::BTreeSet;
 use std::fs;
 use std::fs::File;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
-use std::thread;
-use std::time::Duration;
-use std::time::Instant;
 
-use said::GUESSER;
-use said::Said;
-use said::run;
+use harness::Finished;
+use harness::need_root;
+use harness::wait_until;
 use serde_json::Value;
 use shared::kernel::KernelIdentity;
 use shared::offsets::Document;
@@ -25,14 +20,19 @@ use shared::offsets::Method;
 use shared::offsets::Status;
 use shared::offsets::codec;
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const GUESSER: &str = env!("CARGO_BIN_EXE_guesser");
 
-fn guesser(args: &[&str]) -> Said {
+fn run(command: &mut Command) -> Finished {
+    need_root();
+    harness::run(command)
+}
+
+fn guesser(args: &[&str]) -> Finished {
     run(Command::new(GUESSER).args(args))
 }
 
 /// Runs a shell script with the program's path as `$0`.
-fn shell(wrapper: &[&str], script: &str, args: &[&str]) -> Said {
+fn shell(wrapper: &[&str], script: &str, args: &[&str]) -> Finished {
     let (program, rest) = wrapper.split_first().unwrap();
     run(Command::new(program)
         .args(rest)
@@ -158,11 +158,11 @@ fn a_hook_that_was_asked_for_and_is_not_there_is_named() {
     let said = guesser(&["--hook", "kprobe"]);
     if said.code == 0 {
         // A kernel with kprobes measures the same with them.
-        codec::decode(&said.out).unwrap();
+        codec::decode(&said.bytes).unwrap();
         return;
     }
     assert_eq!(said.code, 5, "{}", said.err);
-    assert!(said.out.is_empty());
+    assert!(said.bytes.is_empty());
     assert_eq!(said.lines().len(), 1, "{}", said.err);
     for words in [
         "nothing shows our packets",
@@ -179,7 +179,7 @@ fn by_default_both_are_asked_and_the_bytes_are_a_document_of_this_kernel() {
     assert_eq!(said.code, 0, "{}", said.err);
     assert_eq!(said.lines().len(), 1, "{}", said.err);
     assert!(said.err.starts_with("guesser: 9 of 9 fields proven in "));
-    let document = codec::decode_for(&said.out, &KernelIdentity::running().unwrap()).unwrap();
+    let document = codec::decode_for(&said.bytes, &KernelIdentity::running().unwrap()).unwrap();
     for field in Field::CONNTRACK {
         let result = document.result(*field).unwrap();
         assert_eq!(result.status, Status::Proven);
@@ -196,7 +196,7 @@ fn a_file_is_replaced_whole_and_nothing_lies_beside_it() {
     fs::write(&file, "older").unwrap();
     let said = guesser(&["-q", "-o", file.to_str().unwrap()]);
     assert_eq!((said.code, said.err.as_str()), (0, ""));
-    assert!(said.out.is_empty());
+    assert!(said.bytes.is_empty());
     codec::decode(&fs::read(&file).unwrap()).unwrap();
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
 
@@ -242,13 +242,13 @@ fn a_terminal_gets_a_table_and_no_bytes() {
         run(Command::new("script").args(["-qefc", &command, "/dev/null"]))
     };
     let said = on_terminal("-q");
-    let text = String::from_utf8(said.out).unwrap();
+    let text = said.out;
     assert_eq!(said.code, 0, "{text}");
     assert!(text.contains("FIELD"), "{text}");
     assert!(text.contains("nf_conn.tuplehash[1].tuple"), "{text}");
 
     let said = on_terminal("--format bincode");
-    let text = String::from_utf8(said.out).unwrap();
+    let text = said.out;
     assert_eq!(said.code, 2);
     assert_eq!(
         text.trim(),
@@ -256,7 +256,7 @@ fn a_terminal_gets_a_table_and_no_bytes() {
     );
     let said = on_terminal("--format bincode -q -o -");
     assert_eq!(said.code, 0);
-    assert!(said.out.starts_with(b"SXTOFF"));
+    assert!(said.bytes.starts_with(b"SXTOFF"));
 }
 
 #[test]
@@ -272,7 +272,7 @@ fn wrong_usage_is_named_in_one_line() {
         let said = guesser(args);
         assert_eq!(said.code, 2, "{args:?}");
         assert_eq!(said.lines().len(), 1, "{}", said.err);
-        assert!(said.out.is_empty());
+        assert!(said.bytes.is_empty());
     }
 }
 
@@ -331,7 +331,7 @@ fn a_pin_outside_of_bpffs_is_refused_before_any_work() {
     let pin = dir.path().join("offsets");
     let said = guesser(&["--pin", pin.to_str().unwrap()]);
     assert_eq!(said.code, 3);
-    assert!(said.out.is_empty());
+    assert!(said.bytes.is_empty());
     assert!(
         said.err.contains("is on no bpffs; mount one"),
         "{}",
@@ -374,14 +374,8 @@ fn nothing_is_left_behind() {
     assert_eq!(named(), before);
     // The kernel frees a map and its program some time after the last descriptor, and tests beside
     // this one have theirs.
-    let deadline = Instant::now() + PATIENCE;
-    loop {
+    wait_until("no map is left", || {
         let maps = run(Command::new("bpftool").args(["-j", "map", "show"]));
-        let maps = String::from_utf8(maps.out).unwrap();
-        if !maps.contains("guess_exchange") {
-            break;
-        }
-        assert!(Instant::now() < deadline, "{maps}");
-        thread::yield_now();
-    }
+        !maps.out.contains("guess_exchange")
+    });
 }

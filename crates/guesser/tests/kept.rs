@@ -2,24 +2,25 @@
 //! cache, which is believed only as far as fresh connections confirm it. Needs root and setpriv.
 #![expect(clippy::unwrap_used, reason = "a test proves what it unwraps")]
 
-mod said;
-
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::Command;
 
-use said::GUESSER;
-use said::Said;
-use said::run;
+use harness::Finished;
+use harness::PublicCopy;
+use harness::need_root;
+use harness::run;
 use shared::offsets::Document;
 use shared::offsets::codec;
 
+const GUESSER: &str = env!("CARGO_BIN_EXE_guesser");
+
 /// The only line, of a run that ended like this.
-fn line(said: &Said, code: i32) -> &str {
+fn line(said: &Finished, code: i32) -> &str {
     assert_eq!(said.code, code, "{}", said.err);
-    assert!(said.out.is_empty());
+    assert!(said.bytes.is_empty());
     match said.lines()[..] {
         [line] => line,
         _ => panic!("not one line: {}", said.err),
@@ -27,7 +28,8 @@ fn line(said: &Said, code: i32) -> &str {
 }
 
 /// Runs it in this directory with these words.
-fn guesser(dir: &Path, words: &str) -> Said {
+fn guesser(dir: &Path, words: &str) -> Finished {
+    need_root();
     run(Command::new(GUESSER)
         .args(words.split_whitespace())
         .current_dir(dir))
@@ -40,7 +42,8 @@ fn files(dir: &Path) -> Vec<PathBuf> {
 
 #[test]
 fn a_capture_replays_as_the_run_went_and_without_privilege() {
-    let dir = tempfile::tempdir_in("/tmp").unwrap();
+    let copy = PublicCopy::of(GUESSER);
+    let dir = tempfile::tempdir_in(copy.folder()).unwrap();
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let record = "--fields all --method guess --format json -q --record capture";
     let live = guesser(dir.path(), record).json();
@@ -58,17 +61,9 @@ fn a_capture_replays_as_the_run_went_and_without_privilege() {
     let explained = guesser(dir.path(), "--replay capture -o /dev/null --explain");
     assert!(explained.err.contains("sk_buff._nfct"));
 
-    let copy = dir.path().join("guesser");
-    // By another process: what this one still had open for writing when another test forks could
-    // not be run (ETXTBSY).
-    let mut install = Command::new("install");
-    let installed = install.args(["-m", "755", GUESSER]).arg(&copy).status();
-    assert!(installed.unwrap().success());
     fs::set_permissions(&capture, fs::Permissions::from_mode(0o644)).unwrap();
-    let mut nobody = Command::new("setpriv");
-    nobody.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]);
-    nobody.args(["--inh-caps", "-all", "--bounding-set", "-all"]);
-    nobody.arg(&copy).args(replay.split_whitespace());
+    let mut nobody = copy.as_nobody(&[]);
+    nobody.args(replay.split_whitespace());
     assert_eq!(
         run(nobody.current_dir(dir.path())).json()["fields"],
         live["fields"]

@@ -10,83 +10,41 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::fs::chown;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
-use std::process::Child;
 use std::process::Command;
-use std::process::ExitStatus;
-use std::process::Output;
 use std::process::Stdio;
 use std::thread;
 use std::time::Duration;
-use std::time::Instant;
 
 use caps::CapSet;
 use caps::Capability;
 use caps::CapsHashSet;
+use harness::Finished;
+use harness::PATIENCE;
+use harness::Process;
+use harness::PublicCopy;
+use harness::Running;
+use harness::need_root;
+use harness::run;
+use harness::wait_until;
 use nix::pty::openpty;
 use nix::sys::signal::Signal;
-use nix::sys::signal::kill;
 use nix::sys::stat::Mode;
-use nix::unistd::Pid;
-use nix::unistd::geteuid;
 use nix::unistd::mkfifo;
 use shared::offsets::Field;
-use tempfile::TempDir;
 
 const GUESSER: &str = env!("CARGO_BIN_EXE_guesser");
-const PATIENCE: Duration = Duration::from_secs(30);
 /// Longer than anybody is left without a sign.
 const SLOW: Duration = Duration::from_millis(600);
 const NOBODY: u32 = 65534;
 const NEEDED: [&str; 4] = ["bpf", "perfmon", "net_admin", "sys_admin"];
 
-/// The program where a user who is not root can start it.
-struct Public(TempDir);
-
-impl Public {
-    fn copy() -> Self {
-        assert!(
-            geteuid().is_root(),
-            "this test gives privileges away: run it as root"
-        );
-        let dir = tempfile::tempdir_in("/tmp").unwrap();
-        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        // Not written by this process: a child that another test forks meanwhile would have the file
-        // open for writing, and nobody could run it.
-        let copied = Command::new("install")
-            .args(["-m", "755", GUESSER])
-            .arg(dir.path())
-            .status();
-        assert!(copied.unwrap().success());
-        Self(dir)
-    }
-
-    /// Runs it as a user who is not root, with these capabilities and no others.
-    fn run(&self, capabilities: &[&str], args: &[&str]) -> Output {
-        let mut set = String::from("-all");
-        for capability in capabilities {
-            set.push_str(",+");
-            set.push_str(capability);
-        }
-        let nobody = NOBODY.to_string();
-        Command::new("setpriv")
-            .args(["--reuid", &nobody, "--regid", &nobody, "--clear-groups"])
-            .args(["--inh-caps", &set, "--ambient-caps", &set])
-            .args(["--bounding-set", &set])
-            .arg(self.0.path().join("guesser"))
-            .args(args)
-            .stdin(Stdio::null())
-            .output()
-            .unwrap()
-    }
+/// Runs it as a user who is not root, with these capabilities and no others.
+fn as_nobody(public: &PublicCopy, capabilities: &[&str], args: &[&str]) -> Finished {
+    run(public.as_nobody(capabilities).args(args))
 }
 
-fn stderr(output: &Output) -> String {
-    String::from_utf8(output.stderr.clone()).unwrap()
-}
-
-fn fields_proven(output: &Output) -> usize {
-    assert_eq!(output.status.code(), Some(0), "{}", stderr(output));
-    let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+fn fields_proven(output: &Finished) -> usize {
+    let document = output.json();
     let fields = document["fields"].as_array().unwrap();
     let proven = fields.iter().filter(|field| field["status"] == "proven");
     proven.count()
@@ -94,17 +52,17 @@ fn fields_proven(output: &Output) -> usize {
 
 #[test]
 fn a_user_with_the_named_capabilities_can_do_all_of_it() {
-    let public = Public::copy();
+    let public = PublicCopy::of(GUESSER);
     let args = ["-q", "--fields", "all", "--format", "json"];
     for capabilities in [&NEEDED[..], &["net_admin", "sys_admin"]] {
-        let output = public.run(capabilities, &args);
+        let output = as_nobody(&public, capabilities, &args);
         assert_eq!(fields_proven(&output), Field::ALL.len(), "{capabilities:?}");
     }
 }
 
 #[test]
 fn each_missing_capability_is_named() {
-    let public = Public::copy();
+    let public = PublicCopy::of(GUESSER);
     let name = |capability: &&str| format!("CAP_{}", capability.to_uppercase());
     for (held, missing) in [
         (&["bpf", "perfmon", "sys_admin"][..], &["net_admin"][..]),
@@ -114,10 +72,10 @@ fn each_missing_capability_is_named() {
         (&["net_raw"], &NEEDED),
         (&[], &NEEDED),
     ] {
-        let output = public.run(held, &[]);
-        let said = stderr(&output);
-        assert_eq!(output.status.code(), Some(4), "{held:?}: {said}");
-        assert!(output.stdout.is_empty());
+        let output = as_nobody(&public, held, &[]);
+        let said = output.err;
+        assert_eq!(output.code, 4, "{held:?}: {said}");
+        assert!(output.bytes.is_empty());
         assert_eq!(said.lines().count(), 1, "{said}");
         for capability in &NEEDED {
             let is_named = said.contains(&name(capability));
@@ -125,7 +83,7 @@ fn each_missing_capability_is_named() {
         }
     }
     // The kernel's type information is there for everybody.
-    let output = public.run(&[], &["--method", "btf", "--format", "json", "-q"]);
+    let output = as_nobody(&public, &[], &["--method", "btf", "--format", "json", "-q"]);
     assert_eq!(fields_proven(&output), Field::CONNTRACK.len());
 }
 
@@ -138,17 +96,14 @@ fn root_puts_a_file_into_anybodys_folder() {
     let file = dir.path().join("offsets");
     fs::write(&file, "older").unwrap();
     chown(&file, Some(NOBODY), Some(NOBODY)).unwrap();
-    let said = Command::new(GUESSER)
-        .args(["-q", "-o", file.to_str().unwrap()])
-        .output()
-        .unwrap();
-    assert_eq!(said.status.code(), Some(0), "{}", stderr(&said));
+    let said = run(Command::new(GUESSER).args(["-q", "-o", file.to_str().unwrap()]));
+    assert_eq!(said.code, 0, "{}", said.err);
     assert!(fs::read(&file).unwrap().starts_with(b"SXTOFF"));
 }
 
 /// guesser on a stderr that takes a line only when we have read one: it stands still meanwhile.
 struct Held {
-    guesser: Child,
+    guesser: Process,
     lines: UnixDatagram,
     /// Messages of ours that are still before its own.
     fillers: usize,
@@ -156,10 +111,7 @@ struct Held {
 
 impl Held {
     fn start(args: &[&str]) -> Self {
-        assert!(
-            geteuid().is_root(),
-            "this test measures the kernel: run it as root"
-        );
+        need_root();
         // Not a pair: only a socket that is not connected back has a queue that counts messages.
         let dir = tempfile::tempdir().unwrap();
         let lines = UnixDatagram::bind(dir.path().join("stderr")).unwrap();
@@ -169,15 +121,13 @@ impl Held {
         its.set_nonblocking(true).unwrap();
         let fillers = (0..10_000).take_while(|_| its.send(b"").is_ok()).count();
         its.set_nonblocking(false).unwrap();
-        let guesser = Command::new(GUESSER)
+        let mut command = Command::new(GUESSER);
+        command
             .args(args)
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::from(OwnedFd::from(its)))
-            .spawn()
-            .unwrap();
+            .stdout(Stdio::null());
         Self {
-            guesser,
+            guesser: Process::start(command.stderr(OwnedFd::from(its))),
             lines,
             fillers,
         }
@@ -185,21 +135,15 @@ impl Held {
 
     /// Waits until it cannot go on before we read a line; says whether it is so, or it has ended.
     fn stands_still(&mut self) -> bool {
-        let deadline = Instant::now() + PATIENCE;
-        let path = format!("/proc/{0}/task/{0}/syscall", self.guesser.id());
+        let path = format!("/proc/{0}/task/{0}/syscall", self.guesser.pid());
         let blocked = format!("{} 0x2 ", nix::libc::SYS_write);
-        while self.status().is_none() {
-            if fs::read_to_string(&path).is_ok_and(|call| call.starts_with(&blocked)) {
-                return true;
-            }
-            assert!(Instant::now() < deadline, "it neither writes nor ends");
-            thread::yield_now();
-        }
-        false
-    }
-
-    fn status(&mut self) -> Option<ExitStatus> {
-        self.guesser.try_wait().unwrap()
+        let mut is_blocked = false;
+        wait_until("it writes or ends", || {
+            let call = fs::read_to_string(&path);
+            is_blocked = call.is_ok_and(|call| call.starts_with(&blocked));
+            is_blocked || self.guesser.status().is_some()
+        });
+        is_blocked
     }
 
     /// The next line that it said; none if it is one of ours.
@@ -217,7 +161,7 @@ impl Held {
     /// What its main thread may do, and what each other thread may.
     fn permitted(&self) -> (CapsHashSet, Vec<CapsHashSet>) {
         let of = |tid| caps::read(Some(tid), CapSet::Permitted).unwrap();
-        let main = self.guesser.id() as i32;
+        let main = self.guesser.pid().as_raw();
         let threads = fs::read_dir(format!("/proc/{main}/task")).unwrap();
         let others = threads
             .map(|entry| {
@@ -248,14 +192,7 @@ impl Held {
                 said.push(String::from_utf8(rest[..length].to_vec()).unwrap());
             }
         }
-        (self.status().unwrap().code(), said)
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        let _ = self.guesser.kill();
-        let _ = self.guesser.wait();
+        (self.guesser.wait().code(), said)
     }
 }
 
@@ -268,7 +205,7 @@ fn each_thread_gives_up_what_it_does_not_need_any_more() {
         seen.push(held.permitted());
         let _ = held.line();
     }
-    assert_eq!(held.status().unwrap().code(), Some(0));
+    assert_eq!(held.guesser.wait().code(), Some(0));
 
     let (main, others) = seen.first().unwrap();
     assert!(main.contains(&Capability::CAP_SYS_ADMIN), "{main:?}");
@@ -298,8 +235,7 @@ fn a_signal_ends_it_with_one_line_and_nothing_half_written() {
         let file = dir.path().join("offsets");
         let mut held = Held::start(&["-v", "-o", file.to_str().unwrap()]);
         assert!(held.stands_still(), "it says which hooks it found");
-        let pid = Pid::from_raw(held.guesser.id() as i32);
-        kill(pid, signal).unwrap();
+        held.guesser.signal(signal);
         let (code, said) = held.end();
         assert_eq!(code, Some(3), "{said:?}");
         let last = "guesser: stopped by a signal before the end; nothing is emitted";
@@ -314,14 +250,10 @@ fn a_signal_ends_it_while_nobody_reads() {
     let dir = tempfile::tempdir().unwrap();
     let pipe = dir.path().join("pipe");
     mkfifo(&pipe, Mode::S_IRWXU).unwrap();
-    let mut guesser = Command::new(GUESSER)
-        .args(["-v", "--method", "btf", "-o"])
-        .arg(&pipe)
-        .stdin(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let pid = Pid::from_raw(guesser.id() as i32);
+    let mut command = Command::new(GUESSER);
+    command.args(["-v", "--method", "btf", "-o"]).arg(&pipe);
+    let mut guesser = Running::start(command.stdin(Stdio::null()));
+    let pid = guesser.pid();
     // From then on a signal is caught.
     let caught = || {
         let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
@@ -329,46 +261,40 @@ fn a_signal_ends_it_while_nobody_reads() {
         let mask = u64::from_str_radix(mask.unwrap().trim(), 16).unwrap();
         mask >> (Signal::SIGTERM as u64 - 1) & 1 == 1
     };
-    let deadline = Instant::now() + PATIENCE;
-    while !caught() {
-        assert!(Instant::now() < deadline && guesser.try_wait().unwrap().is_none());
-        thread::yield_now();
-    }
-    kill(pid, Signal::SIGTERM).unwrap();
-    let said = guesser.wait_with_output().unwrap();
-    let err = String::from_utf8(said.stderr).unwrap();
-    assert_eq!(said.status.code(), Some(3), "{err}");
+    wait_until("it catches the signal", || {
+        assert!(guesser.status().is_none());
+        caught()
+    });
+    guesser.signal(Signal::SIGTERM);
+    let said = guesser.finish();
+    assert_eq!(said.code, 3, "{}", said.err);
     let last = "stopped by a signal before the end; nothing is emitted\n";
-    assert!(err.ends_with(last), "{err}");
+    assert!(said.err.ends_with(last), "{}", said.err);
 }
 
 /// What a run shows on a terminal that is made to take longer than anyone waits without a sign.
 fn shown_by_a_slow_run(args: &[&str]) -> String {
-    assert!(
-        geteuid().is_root(),
-        "this test measures the kernel: run it as root"
-    );
+    need_root();
     let terminal = openpty(None, None).unwrap();
-    let mut guesser = Command::new(GUESSER)
+    let mut command = Command::new(GUESSER);
+    command
         .args(["--method", "guess", "--fields", "all", "-o", "/dev/null"])
         .args(args)
         .env("TERM", "xterm")
-        .stdin(Stdio::null())
-        .stderr(Stdio::from(terminal.slave))
-        .spawn()
-        .unwrap();
-    let pid = Pid::from_raw(guesser.id() as i32);
+        .stdin(Stdio::null());
+    let mut guesser = Process::start(command.stderr(terminal.slave));
     // It has threads from when namespaces are made until the last sample.
-    let threads = format!("/proc/{pid}/task");
-    let deadline = Instant::now() + PATIENCE;
-    while fs::read_dir(&threads).unwrap().count() < 2 {
-        assert!(Instant::now() < deadline && guesser.try_wait().unwrap().is_none());
-        thread::yield_now();
-    }
-    kill(pid, Signal::SIGSTOP).unwrap();
+    let threads = format!("/proc/{}/task", guesser.pid());
+    wait_until("it has threads", || {
+        assert!(guesser.status().is_none());
+        fs::read_dir(&threads).unwrap().count() > 1
+    });
+    guesser.signal(Signal::SIGSTOP);
     thread::sleep(SLOW);
-    kill(pid, Signal::SIGCONT).unwrap();
-    assert!(guesser.wait().unwrap().success());
+    guesser.signal(Signal::SIGCONT);
+    assert!(guesser.wait().success());
+    // The command keeps the terminal open, too.
+    drop(command);
     // The last writer is gone: that ends in EIO, behind all that was written.
     let mut shown = Vec::new();
     let _ = File::from(terminal.master).read_to_end(&mut shown);

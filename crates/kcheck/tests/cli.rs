@@ -1,20 +1,18 @@
 //! kcheck as a black box: stdout, stderr and exit code, and what it leaves behind.
 
-mod harness;
+mod report;
 
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-use std::thread;
-use std::time::Duration;
-use std::time::Instant;
 
-use harness::KCHECK;
-use harness::Said;
-use harness::json;
+use harness::Finished;
 use harness::need_root;
-use harness::probes;
 use harness::run;
+use harness::wait_until;
+use report::KCHECK;
+use report::json;
+use report::probes;
 
 /// The contract: names may be added, none may go or be renamed.
 const NAMES: [&str; 31] = [
@@ -51,7 +49,7 @@ const NAMES: [&str; 31] = [
     "shm",
 ];
 
-fn kcheck(args: &[&str]) -> Said {
+fn kcheck(args: &[&str]) -> Finished {
     run(Command::new(KCHECK).args(args))
 }
 
@@ -248,13 +246,5 @@ fn nothing_is_left_behind() {
     need_root();
     kcheck(&["-q"]);
     // The kernel lets go of a program's maps after a grace period; other tests run kcheck, too.
-    let deadline = Instant::now() + Duration::from_secs(20);
-    loop {
-        let left = left_behind();
-        if left.is_empty() {
-            break;
-        }
-        assert!(Instant::now() < deadline, "{left:?}");
-        thread::sleep(Duration::from_millis(10));
-    }
+    wait_until("no map and no file is left", || left_behind().is_empty());
 }

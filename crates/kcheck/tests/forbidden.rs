@@ -1,53 +1,28 @@
 //! kcheck where it is not let: without privileges, with some of them, and under a seccomp filter.
 
-mod harness;
+mod report;
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 
 use tempfile::TempDir;
 
-use harness::KCHECK;
-use harness::Said;
-use harness::json;
+use harness::Finished;
+use harness::PublicCopy;
 use harness::need_root;
-use harness::probes;
 use harness::run;
+use report::KCHECK;
+use report::json;
+use report::probes;
 
-/// The program where users without privileges can start it; gone when dropped.
-struct Public(TempDir);
-
-impl Public {
-    fn new() -> Self {
-        let dir = tempfile::tempdir_in("/tmp").expect("a directory");
-        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).expect("ours");
-        // By another process: what this one still had open for writing when another test forks
-        // could not be run (ETXTBSY).
-        let mut copy = Command::new("install");
-        let copied = copy.args(["-m", "755", KCHECK]).arg(dir.path()).status();
-        assert!(copied.expect("install(1)").success());
-        Self(dir)
-    }
-
-    /// Runs it as nobody, with these capabilities left to it (`+bpf,+perfmon`) or none.
-    fn as_nobody(&self, ambient: &str, args: &[&str]) -> Said {
-        let mut setpriv = Command::new("setpriv");
-        setpriv.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]);
-        let sets = format!("-all{ambient}");
-        for set in ["--bounding-set", "--inh-caps", "--ambient-caps"] {
-            setpriv.arg(set).arg(&sets);
-        }
-        run(setpriv.arg(self.0.path().join("kcheck")).args(args))
-    }
+/// Runs kcheck as nobody, with these capabilities left to it.
+fn as_nobody(capabilities: &[&str], args: &[&str]) -> Finished {
+    run(PublicCopy::of(KCHECK).as_nobody(capabilities).args(args))
 }
 
 #[test]
 fn nobody_is_told_which_capabilities_are_missing() {
-    need_root();
-    let public = Public::new();
-    let said = public.as_nobody("", &["--json"]);
+    let said = as_nobody(&[], &["--json"]);
     let lacks = "CAP_BPF, CAP_PERFMON, CAP_SYS_ADMIN, CAP_NET_ADMIN";
     assert_eq!(said.err, format!("kcheck: missing privilege: {lacks}\n"));
     assert_eq!(said.code, 4);
@@ -74,7 +49,7 @@ fn nobody_is_told_which_capabilities_are_missing() {
     );
     assert_eq!(told["rtnetlink"].0, "yes");
 
-    let said = public.as_nobody("", &["-q", "--require", "rtnetlink,ringbuf"]);
+    let said = as_nobody(&[], &["-q", "--require", "rtnetlink,ringbuf"]);
     assert_eq!(said.code, 4);
     let expected =
         "kcheck: ringbuf: EPERM: load of output refused: CAP_BPF and CAP_PERFMON are missing\n";
@@ -83,9 +58,7 @@ fn nobody_is_told_which_capabilities_are_missing() {
 
 #[test]
 fn a_hook_fires_on_our_own_loopback_without_a_namespace() {
-    need_root();
-    let public = Public::new();
-    let told = probes(&json(&public.as_nobody(",+bpf,+perfmon", &["--json"])));
+    let told = probes(&json(&as_nobody(&["bpf", "perfmon"], &["--json"])));
     assert_eq!(told["netns"].0, "forbidden");
     assert_eq!(told["raw_tracepoint_net_dev_queue"].0, "yes");
     assert_eq!(told["probe_read_kernel"].0, "yes");

@@ -6,79 +6,61 @@ mod lifetime;
 mod offsets;
 
 use std::fs;
-use std::io::Write as _;
 use std::path::Path;
 use std::process::Command;
-use std::process::Output;
-use std::process::Stdio;
-use std::sync::atomic::AtomicU32;
-use std::sync::atomic::Ordering;
 
+use harness::Finished;
+use harness::run;
+use harness::run_with_input;
+use harness::unique;
 use nix::sys::statfs::BPF_FS_MAGIC;
 use nix::sys::statfs::statfs;
 use offsets::bytes;
 use offsets::complete;
 
-/// A ring name that no other test uses.
-fn ring() -> String {
-    static NUMBER: AtomicU32 = AtomicU32::new(0);
-    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-    format!("sx-cli-{}-{number}", std::process::id())
-}
+const CONNTRACK: &str = env!("CARGO_BIN_EXE_conntrack");
 
-/// Keeps a program away from the settings, the ring and the pins of one that is at work here.
-fn apart(command: &mut Command) {
-    let ring = ring();
+/// Keeps a program away from the ring and the pins of one that is at work here.
+fn apart(command: &mut Command) -> &mut Command {
+    let ring = unique();
     let bpffs = Path::new("/sys/fs/bpf");
     if statfs(bpffs).is_ok_and(|found| found.filesystem_type() == BPF_FS_MAGIC) {
         command.env("SEXTANT_CONNTRACK_PIN", bpffs.join(&ring));
     }
-    command
-        .env("SEXTANT_CONFIG", "/dev/null")
-        .env("SEXTANT_RING", ring);
+    command.env("SEXTANT_RING", ring)
 }
 
-fn conntrack(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_conntrack"));
-    apart(&mut command);
-    command
-        .args(args)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    command
+/// Runs to the end.
+fn conntrack(args: &[&str]) -> Finished {
+    run(apart(&mut Command::new(CONNTRACK)).args(args))
 }
 
 /// Runs to the end, with these bytes piped into it.
-fn feed(args: &[&str], bytes: &[u8]) -> Output {
-    let mut child = conntrack(args).stdin(Stdio::piped()).spawn().unwrap();
-    // It may refuse before it has read everything.
-    let _ = child.stdin.take().unwrap().write_all(bytes);
-    child.wait_with_output().unwrap()
+fn feed(args: &[&str], bytes: &[u8]) -> Finished {
+    run_with_input(apart(&mut Command::new(CONNTRACK)).args(args), bytes)
 }
 
 /// Expects this status and one line on stderr that contains `said`.
-fn refuses(output: &Output, status: i32, said: &str) {
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(status), "{stderr}");
-    assert!(stderr.contains(said), "{stderr}");
-    assert_eq!(stderr.lines().count(), 1, "{stderr}");
-    assert!(output.stdout.is_empty());
+fn refuses(output: &Finished, status: i32, said: &str) {
+    assert_eq!(output.code, status, "{}", output.err);
+    assert!(output.err.contains(said), "{}", output.err);
+    assert_eq!(output.lines().len(), 1, "{}", output.err);
+    assert!(output.bytes.is_empty());
 }
 
 #[test]
 fn without_offsets_a_bpf_source_is_refused_and_auto_says_that_it_takes_netlink() {
     for source in ["tracepoint", "kprobe"] {
-        let output = conntrack(&["--source", source]).output().unwrap();
+        let output = conntrack(&["--source", source]);
         refuses(
             &output,
             2,
             "no offsets: pipe guesser's output into conntrack",
         );
     }
-    let output = conntrack(&["--duration", "0"]).output().unwrap();
-    let stderr = String::from_utf8(output.stderr).unwrap();
-    assert!(output.status.success(), "{stderr}");
+    let output = conntrack(&["--duration", "0"]);
+    let stderr = output.err;
+    assert_eq!(output.code, 0, "{stderr}");
     assert!(stderr.contains("source netlink, which costs"), "{stderr}");
     assert!(
         stderr.ends_with("conntrack: source netlink: no records; nothing lost\n"),
@@ -109,12 +91,8 @@ fn wrong_usage() {
             "not an address with a port",
         ),
     ] {
-        let output = conntrack(args).arg("--source=netlink").output();
-        let mut output = output.unwrap();
-        if args[0] == "--source" {
-            output = conntrack(args).output().unwrap();
-        }
-        refuses(&output, 2, said);
+        let source = &["--source=netlink"][usize::from(args[0] == "--source")..];
+        refuses(&conntrack(&[args, source].concat()), 2, said);
     }
 }
 
@@ -133,27 +111,21 @@ fn without_privileges_it_names_them() {
     ] {
         // Root without capabilities: another user might not get at the binary.
         let mut command = Command::new("setpriv");
-        apart(&mut command);
-        let output = command
+        apart(&mut command)
             .args([
                 "--bounding-set=-all",
                 "--inh-caps=-all",
                 "--ambient-caps=-all",
             ])
-            .arg(env!("CARGO_BIN_EXE_conntrack"))
-            .args(["--offsets", &path, "--source", source])
-            .stdin(Stdio::null())
-            .output()
-            .unwrap();
-        refuses(&output, 4, said);
+            .arg(CONNTRACK)
+            .args(["--offsets", &path, "--source", source]);
+        refuses(&run(&mut command), 4, said);
     }
 }
 
 #[test]
 fn help_shows_examples_and_the_exit_codes() {
-    let output = conntrack(&["--help"]).output().unwrap();
-    let help = String::from_utf8(output.stdout).unwrap();
-    assert!(output.status.success());
+    let help = conntrack(&["--help"]).success();
     for text in [
         "guesser | conntrack -o json",
         "conntrack --get udp,",
@@ -161,10 +133,6 @@ fn help_shows_examples_and_the_exit_codes() {
     ] {
         assert!(help.contains(text), "{help}");
     }
-    let output = conntrack(&["--version"]).output().unwrap();
-    assert!(
-        String::from_utf8(output.stdout)
-            .unwrap()
-            .starts_with("conntrack 0.")
-    );
+    let version = conntrack(&["--version"]).out;
+    assert!(version.starts_with("conntrack 0."));
 }

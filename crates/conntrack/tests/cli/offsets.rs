@@ -3,10 +3,12 @@
 use std::fs;
 use std::fs::File;
 use std::io::Write as _;
+use std::process::Command;
 use std::process::Stdio;
 use std::thread;
 use std::time::Duration;
 
+use harness::Running;
 use shared::kernel::KernelIdentity;
 use shared::offsets::Document;
 use shared::offsets::Field;
@@ -15,6 +17,8 @@ use shared::offsets::Method;
 use shared::offsets::Status;
 use shared::offsets::codec;
 
+use super::CONNTRACK;
+use super::apart;
 use super::conntrack;
 use super::feed;
 use super::refuses;
@@ -92,11 +96,9 @@ fn offsets_that_cannot_be_used_are_refused_and_never_replaced_by_netlink() {
             refuses(&feed(&["--source", source], &fed), 3, said);
         }
     }
-    let output = conntrack(&["--offsets", "/no/such/file"]).output().unwrap();
+    let output = conntrack(&["--offsets", "/no/such/file"]);
     refuses(&output, 3, "offsets from /no/such/file: No such file");
-    let output = conntrack(&["--offsets", "pinned:/no/such/pin"])
-        .output()
-        .unwrap();
+    let output = conntrack(&["--offsets", "pinned:/no/such/pin"]);
     refuses(&output, 3, "offsets from pinned:/no/such/pin");
 }
 
@@ -106,16 +108,15 @@ fn offsets_come_from_a_file_or_a_slow_pipe() {
     let path = dir.path().join("offsets");
     fs::write(&path, bytes(&document(&[]))).unwrap();
     let path = path.display().to_string();
-    let output = conntrack(&["--offsets", &path]).output().unwrap();
+    let output = conntrack(&["--offsets", &path]);
     refuses(
         &output,
         3,
         &format!("offsets from {path}: the offsets document has no proven"),
     );
-    let output = conntrack(&[])
-        .stdin(File::open(&path).unwrap())
-        .output()
-        .unwrap();
+    let mut command = Command::new(CONNTRACK);
+    let stdin = File::open(&path).unwrap();
+    let output = Running::start(apart(&mut command).stdin(stdin)).finish();
     refuses(
         &output,
         3,
@@ -124,16 +125,13 @@ fn offsets_come_from_a_file_or_a_slow_pipe() {
 
     // A document in two parts, the second late: nothing is decided before the writer is done.
     let whole = bytes(&document(&[]));
-    let mut child = conntrack(&[]).stdin(Stdio::piped()).spawn().unwrap();
-    let mut stdin = child.stdin.take().unwrap();
+    let mut command = Command::new(CONNTRACK);
+    let mut running = Running::start(apart(&mut command).stdin(Stdio::piped()));
+    let mut stdin = running.child().stdin.take().unwrap();
     stdin.write_all(&whole[..30]).unwrap();
     thread::sleep(Duration::from_millis(100));
-    assert!(child.try_wait().unwrap().is_none());
+    assert!(running.status().is_none());
     stdin.write_all(&whole[30..]).unwrap();
     drop(stdin);
-    refuses(
-        &child.wait_with_output().unwrap(),
-        3,
-        "no proven sk_buff._nfct",
-    );
+    refuses(&running.finish(), 3, "no proven sk_buff._nfct");
 }

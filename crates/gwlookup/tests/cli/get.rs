@@ -1,12 +1,13 @@
 //! `--get` where no namespace of our own is needed.
 
+use crate::program::Says as _;
 use crate::program::run;
 
 #[test]
 fn loopback_is_local() {
     let finished = run(&["--get", "127.0.0.1"]);
     assert_eq!(
-        (finished.code, finished.stderr.as_str()),
+        (finished.code, finished.err.as_str()),
         (0, ""),
         "{finished:?}"
     );
@@ -18,7 +19,7 @@ fn loopback_is_local() {
 
     let text = run(&["--get", "127.0.0.1,127.0.0.1", "-o", "text"]);
     assert!(
-        text.stdout
+        text.out
             .starts_with("127.0.0.1 from 127.0.0.1 is local dev lo"),
         "{text:?}"
     );
@@ -29,17 +30,17 @@ fn a_namespace_that_is_none_is_named() {
     let nowhere = run(&["--get", "127.0.0.1,,/nowhere"]);
     assert_eq!(nowhere.code, 3);
     assert!(
-        nowhere.stderr.starts_with("gwlookup: open /nowhere: "),
+        nowhere.err.starts_with("gwlookup: open /nowhere: "),
         "{nowhere:?}"
     );
     run(&["--get", "127.0.0.1,,/etc/passwd"]).says(3, "/etc/passwd: not a network namespace");
     let absent = run(&["--get", "127.0.0.1,,1"]);
-    assert_eq!((absent.code, absent.stdout.as_str()), (3, ""));
+    assert_eq!((absent.code, absent.out.as_str()), (3, ""));
     assert!(
         absent
-            .stderr
+            .err
             .starts_with("gwlookup: network namespace 1 not found")
-            || absent.stderr == "gwlookup: no network namespace 1\n",
+            || absent.err == "gwlookup: no network namespace 1\n",
         "{absent:?}"
     );
 }

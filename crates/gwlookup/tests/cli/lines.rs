@@ -2,15 +2,14 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::process::Stdio;
 
 use netlink::netns::Namespace;
 use tempfile::TempDir;
 
-use crate::program::Running;
-use crate::program::command;
+use crate::program::Says as _;
 use crate::program::run;
 use crate::program::run_with_input;
+use crate::program::start;
 
 fn line(id: u64, more: &str) -> String {
     let netns = Namespace::current().unwrap().inum();
@@ -41,7 +40,7 @@ fn a_line_keeps_all_it_says_and_gains_its_route() {
     expected["route"] = route.clone();
     assert_eq!(records[1], expected);
     assert_eq!(
-        finished.stderr,
+        finished.err,
         "gwlookup: 2 records: 2 with a route, 0 without; 0 lost\n"
     );
 }
@@ -66,10 +65,10 @@ fn a_bad_line_ends_it_with_its_number_after_the_good_ones() {
         let finished = run(&["--input", path]);
         assert_eq!(finished.code, 3);
         assert_eq!(finished.records().len(), 1);
-        assert_eq!(finished.stderr.lines().count(), 1, "{finished:?}");
+        assert_eq!(finished.err.lines().count(), 1, "{finished:?}");
         let said = format!("gwlookup: {path} line 2: ");
-        assert!(finished.stderr.starts_with(&said), "{finished:?}");
-        assert!(finished.stderr.contains(why), "{finished:?}");
+        assert!(finished.err.starts_with(&said), "{finished:?}");
+        assert!(finished.err.contains(why), "{finished:?}");
     }
 }
 
@@ -100,8 +99,8 @@ fn a_file_that_cannot_be_read_is_named() {
 
 #[test]
 fn each_line_comes_out_before_the_next_is_waited_for() {
-    let mut running = Running::start(command(&["--input", "-"]).stdin(Stdio::piped()));
-    let mut stdin = running.child.stdin.take().unwrap();
+    let mut running = start(&["--input", "-"]);
+    let mut stdin = running.child().stdin.take().unwrap();
     for id in 1..=3 {
         writeln!(stdin, "{}", line(id, "")).unwrap();
         let record = running.line();
@@ -127,7 +126,7 @@ fn a_namespace_that_is_not_told_or_not_there_is_no_route() {
             .all(|record| record.get("route").is_none())
     );
     assert_eq!(
-        finished.stderr,
+        finished.err,
         "gwlookup: 3 records: 0 with a route, \
          3 without (1 namespace not told, 2 namespace not found); 0 lost\n"
     );

@@ -2,47 +2,23 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::os::unix::process::CommandExt as _;
-use std::process::Command;
-use std::process::Stdio;
 
+use harness::Finished;
+use harness::PublicCopy;
 use netlink::netns::Namespace;
-use tempfile::TempDir;
 
-use crate::program::Finished;
-use crate::program::Running;
+use crate::program::GWLOOKUP;
 use crate::scene::Router;
 
-/// Who owns nothing.
-const NOBODY: u32 = 65_534;
-
-/// A copy of the program that anyone may run.
-fn as_nobody(directory: &TempDir, args: &[&str]) -> Finished {
-    let program = directory.path().join("gwlookup");
-    // By another process: what this one still had open for writing when another test forks could
-    // not be run (ETXTBSY).
-    let mut install = Command::new("install");
-    install.args(["-m", "755", env!("CARGO_BIN_EXE_gwlookup")]);
-    assert!(install.arg(&program).status().unwrap().success());
-    let everyone = fs::Permissions::from_mode(0o755);
-    fs::set_permissions(directory.path(), everyone).unwrap();
-    let mut command = Command::new(program);
-    command
-        .args(args)
-        .env_clear()
-        .uid(NOBODY)
-        .gid(NOBODY)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    Running::start(&mut command).finish()
+fn as_nobody(copy: &PublicCopy, args: &[&str]) -> Finished {
+    harness::run(copy.as_nobody(&[]).args(args))
 }
 
 #[test]
 fn records_of_other_namespaces_pass_without_a_route_and_one_warning() {
     let router = Router::new();
-    let directory = TempDir::new().unwrap();
-    let records = directory.path().join("records");
+    let copy = PublicCopy::of(GWLOOKUP);
+    let records = copy.folder().join("records");
     let own = Namespace::current().unwrap().inum();
     let lines: String = [own, router.inum(), 1, router.inum()]
         .map(|netns| {
@@ -53,7 +29,7 @@ fn records_of_other_namespaces_pass_without_a_route_and_one_warning() {
         .concat();
     fs::write(&records, lines).unwrap();
     fs::set_permissions(&records, fs::Permissions::from_mode(0o644)).unwrap();
-    let finished = as_nobody(&directory, &["--input", records.to_str().unwrap()]);
+    let finished = as_nobody(&copy, &["--input", records.to_str().unwrap()]);
     assert_eq!(finished.code, 0, "{finished:?}");
     let routed: Vec<bool> = finished
         .records()
@@ -62,7 +38,7 @@ fn records_of_other_namespaces_pass_without_a_route_and_one_warning() {
         .collect();
     assert_eq!(routed, [true, false, false, false]);
     assert_eq!(
-        finished.stderr,
+        finished.err,
         "gwlookup: no routes of other network namespaces: CAP_SYS_ADMIN and CAP_SYS_PTRACE missing\n\
          gwlookup: 4 records: 1 with a route, 3 without (3 namespace forbidden); 0 lost\n"
     );
@@ -71,12 +47,12 @@ fn records_of_other_namespaces_pass_without_a_route_and_one_warning() {
 #[test]
 fn asking_in_a_forbidden_namespace_names_the_privilege() {
     let router = Router::new();
-    let directory = TempDir::new().unwrap();
+    let copy = PublicCopy::of(GWLOOKUP);
     let target = format!("127.0.0.1,,{}", router.path());
-    let finished = as_nobody(&directory, &["--get", &target]);
-    assert_eq!((finished.code, finished.stdout.as_str()), (4, ""));
-    assert_eq!(finished.stderr.lines().count(), 1);
-    assert!(finished.stderr.contains("CAP_SYS_ADMIN"), "{finished:?}");
+    let finished = as_nobody(&copy, &["--get", &target]);
+    assert_eq!((finished.code, finished.out.as_str()), (4, ""));
+    assert_eq!(finished.err.lines().count(), 1);
+    assert!(finished.err.contains("CAP_SYS_ADMIN"), "{finished:?}");
 }
 
 #[test]
@@ -85,10 +61,10 @@ fn a_ring_of_someone_else_names_what_is_missing() {
     let writer = place.writer();
     let everyone = fs::Permissions::from_mode(0o755);
     fs::set_permissions(place.directory.path(), everyone).unwrap();
-    let directory = TempDir::new().unwrap();
-    let finished = as_nobody(&directory, &["--ring", &place.path]);
+    let copy = PublicCopy::of(GWLOOKUP);
+    let finished = as_nobody(&copy, &["--ring", &place.path]);
     assert_eq!(finished.code, 4, "{finished:?}");
-    assert_eq!(finished.stderr.lines().count(), 1);
-    assert!(finished.stderr.contains("CAP_DAC_OVERRIDE"), "{finished:?}");
+    assert_eq!(finished.err.lines().count(), 1);
+    assert!(finished.err.contains("CAP_DAC_OVERRIDE"), "{finished:?}");
     drop(writer);
 }

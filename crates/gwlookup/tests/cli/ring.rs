@@ -3,12 +3,11 @@
 use std::fs;
 use std::net::IpAddr;
 use std::os::unix::fs::FileExt as _;
-use std::path::Path;
-use std::time::Duration;
-use std::time::Instant;
 
+use harness::wait_until;
 use netlink::netns::Namespace;
 use nix::sys::signal::Signal;
+use nix::unistd::Pid;
 use shared::record::Record;
 use shared::record::wire::Loss;
 use shared::record::wire::address_bytes;
@@ -20,9 +19,9 @@ use shared::ring::Writer;
 use shared::ring::layout::Source;
 use tempfile::TempDir;
 
-use crate::program::Running;
-use crate::program::command;
+use crate::program::Says as _;
 use crate::program::run;
+use crate::program::start;
 
 /// Smallest ring: 64 slots.
 const SMALL_BYTES: u64 = 4096 + 64 * 192;
@@ -104,7 +103,7 @@ fn a_ring_that_comes_late_is_read_from_its_beginning() {
         if leftover {
             place.leftover(77);
         }
-        let mut running = Running::start(&mut command(&["-v", "--ring", &place.path]));
+        let mut running = start(&["-v", "--ring", &place.path]);
         running.hears("waiting for ring");
         let mut writer = place.writer();
         for number in 0..3 {
@@ -123,7 +122,7 @@ fn a_ring_that_comes_late_is_read_from_its_beginning() {
         assert_eq!(finished.records()[0]["route"]["type"], "local");
         assert!(
             finished
-                .stderr
+                .err
                 .ends_with("3 records: 3 with a route, 0 without; 0 lost\n"),
             "{finished:?}"
         );
@@ -184,10 +183,10 @@ fn what_was_overwritten_is_a_record_and_counted() {
         if fail_on_loss {
             args.push("--fail-on-loss");
         }
-        let mut running = Running::start(&mut command(&args));
+        let mut running = start(&args);
         running.hears("reading ring");
         running.signal(Signal::SIGSTOP);
-        wait_until_stopped(running.child.id());
+        wait_until_stopped(running.pid());
         writer.push(&Record::loss(1, Loss::RingbufFull, 5));
         for number in 0..PUSHED {
             writer.push(&loopback(number));
@@ -204,7 +203,7 @@ fn what_was_overwritten_is_a_record_and_counted() {
         assert_eq!(lost + records.len() as u64 - 1, PUSHED + 1);
         assert_eq!(records[1]["id"], lost - 1, "what follows is what is next");
         assert!(
-            finished.stderr.ends_with(&format!("; {lost} lost\n")),
+            finished.err.ends_with(&format!("; {lost} lost\n")),
             "{finished:?}"
         );
     }
@@ -225,7 +224,7 @@ fn a_loss_that_the_writer_tells_is_passed_on_and_counted() {
         "-q",
     ];
     let finished = run(&args);
-    assert_eq!((finished.code, finished.stderr.as_str()), (1, ""));
+    assert_eq!((finished.code, finished.err.as_str()), (1, ""));
     let records = finished.records();
     assert_eq!(records.len(), 2);
     assert_eq!(records[0]["where"], "ringbuf_full");
@@ -233,7 +232,7 @@ fn a_loss_that_the_writer_tells_is_passed_on_and_counted() {
     assert_eq!(records[0].get("route"), None);
 
     let text = run(&["--ring", &place.path, "--count", "1", "-o", "text"]);
-    let lines: Vec<&str> = text.stdout.lines().collect();
+    let lines: Vec<&str> = text.out.lines().collect();
     assert!(lines[0].starts_with("EVENT"), "{text:?}");
     assert_eq!(lines[1], "LOSS    5 lost at ringbuf_full");
     assert!(lines[2].starts_with("new      udp    127.0.0.1:1"));
@@ -253,18 +252,15 @@ fn a_record_of_a_later_version_is_left_out_and_counted() {
     assert_eq!(finished.code, 0);
     assert_eq!(finished.records().len(), 1);
     assert_eq!(
-        finished.stderr,
+        finished.err,
         "gwlookup: records of a later version are left out\n\
          gwlookup: 1 records: 1 with a route, 0 without; 0 lost; 1 of a later version left out\n"
     );
     drop(writer);
 }
 
-fn wait_until_stopped(pid: u32) {
-    let stat = Path::new("/proc").join(pid.to_string()).join("stat");
-    let deadline = Instant::now() + crate::program::PATIENCE;
-    while !fs::read_to_string(&stat).unwrap().contains(") T ") {
-        assert!(Instant::now() < deadline, "does not stop");
-        std::thread::sleep(Duration::from_millis(1));
-    }
+fn wait_until_stopped(pid: Pid) {
+    let stat = format!("/proc/{pid}/stat");
+    let is_stopped = || fs::read_to_string(&stat).unwrap().contains(") T ");
+    wait_until("it is stopped", is_stopped);
 }

@@ -1,5 +1,6 @@
 //! How reading the ring ends: with the writer, by a limit, by a signal, or by whoever reads us.
 
+use std::io;
 use std::io::BufRead as _;
 use std::io::BufReader;
 use std::process::Command;
@@ -7,26 +8,23 @@ use std::process::Stdio;
 use std::thread;
 use std::time::Duration;
 
+use harness::PATIENCE;
+use harness::Process;
+use harness::Running;
+use harness::built;
 use nix::sys::signal::Signal;
 
-use crate::program::PATIENCE;
-use crate::program::Running;
-use crate::program::command;
+use crate::program::GWLOOKUP;
+use crate::program::Says as _;
 use crate::program::run;
+use crate::program::start;
 use crate::ring::Place;
 use crate::ring::loopback;
 
 /// A process that has written three records and only waits for its end.
 fn writer_process(place: &Place) -> Running {
-    let test = std::env::current_exe().unwrap();
-    let profile = test.ancestors().nth(2).unwrap();
-    let mut command = Command::new(profile.join("examples/write_ring"));
-    command
-        .arg(&place.path)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    let mut writer = Running::start(&mut command);
+    let mut command = Command::new(built("examples/write_ring"));
+    let mut writer = Running::start(command.arg(&place.path).stdin(Stdio::piped()));
     while !writer.line().contains("written") {}
     writer
 }
@@ -35,13 +33,12 @@ fn writer_process(place: &Place) -> Running {
 fn a_writer_that_dies_is_told_of_after_its_last_record() {
     let place = Place::new();
     let mut writer = writer_process(&place);
-    let mut running = Running::start(&mut command(&["--ring", &place.path]));
+    let mut running = start(&["--ring", &place.path]);
     for _ in 0..3 {
         running.line();
     }
-    let pid = writer.child.id();
-    writer.child.kill().unwrap();
-    writer.child.wait().unwrap();
+    let pid = writer.pid();
+    writer.kill();
     let finished = running.finish();
     assert_eq!(finished.records().len(), 3);
     finished.says(
@@ -57,12 +54,11 @@ fn a_writer_that_dies_is_told_of_after_its_last_record() {
 fn follow_goes_on_with_the_next_writer_however_the_last_one_ended() {
     let place = Place::new();
     let mut killed = writer_process(&place);
-    let mut running = Running::start(&mut command(&["-v", "--follow", "--ring", &place.path]));
+    let mut running = start(&["-v", "--follow", "--ring", &place.path]);
     for _ in 0..3 {
         running.line();
     }
-    killed.child.kill().unwrap();
-    killed.child.wait().unwrap();
+    killed.kill();
     running.hears("died; waiting for the next");
     for number in [10, 20] {
         let mut writer = place.writer();
@@ -89,7 +85,7 @@ fn a_count_and_a_duration_end_it_while_the_writer_lives() {
     assert_eq!((counted.code, counted.records().len()), (0, 4));
     let timed = run(&["--ring", &place.path, "--duration", "1"]);
     assert_eq!((timed.code, timed.records().len()), (0, 10));
-    assert!(timed.stderr.contains("10 records: 10 with a route"));
+    assert!(timed.err.contains("10 records: 10 with a route"));
     drop(writer);
 }
 
@@ -97,7 +93,7 @@ fn a_count_and_a_duration_end_it_while_the_writer_lives() {
 fn a_signal_ends_it_in_order_whether_it_reads_or_waits() {
     let place = Place::new();
     for signal in [Signal::SIGINT, Signal::SIGTERM] {
-        let mut waiting = Running::start(&mut command(&["-v", "--ring", &place.path]));
+        let mut waiting = start(&["-v", "--ring", &place.path]);
         waiting.hears("waiting for ring");
         waiting.signal(signal);
         let finished = waiting.finish();
@@ -105,13 +101,13 @@ fn a_signal_ends_it_in_order_whether_it_reads_or_waits() {
 
         let mut writer = place.writer();
         writer.push(&loopback(1));
-        let mut reading = Running::start(&mut command(&["--ring", &place.path]));
+        let mut reading = start(&["--ring", &place.path]);
         reading.line();
         reading.signal(signal);
         let finished = reading.finish();
         assert_eq!(finished.code, 0);
         assert_eq!(
-            finished.stderr,
+            finished.err,
             "gwlookup: 1 records: 1 with a route, 0 without; 0 lost\n"
         );
     }
@@ -122,9 +118,11 @@ fn a_reader_that_has_seen_enough_ends_it_quietly() {
     let place = Place::new();
     let mut writer = place.writer();
     writer.push(&loopback(0));
-    let mut child = command(&["--ring", &place.path]).spawn().unwrap();
+    let mut command = Command::new(GWLOOKUP);
+    command.args(["--ring", &place.path]).stdout(Stdio::piped());
+    let mut process = Process::start(command.stderr(Stdio::piped()));
     let mut first = String::new();
-    BufReader::new(child.stdout.take().unwrap())
+    BufReader::new(process.child().stdout.take().unwrap())
         .read_line(&mut first)
         .unwrap();
     assert!(first.contains("\"id\":0,"));
@@ -132,7 +130,7 @@ fn a_reader_that_has_seen_enough_ends_it_quietly() {
     for number in 1.. {
         writer.push(&loopback(number));
         writer.ring_doorbell();
-        if let Some(status) = child.try_wait().unwrap() {
+        if let Some(status) = process.status() {
             assert_eq!(status.code(), Some(0));
             break;
         }
@@ -142,7 +140,7 @@ fn a_reader_that_has_seen_enough_ends_it_quietly() {
         );
         thread::sleep(Duration::from_millis(1));
     }
-    let output = child.wait_with_output().unwrap();
-    assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
+    let said = io::read_to_string(process.child().stderr.take().unwrap());
+    assert_eq!(said.unwrap(), "");
     drop(writer);
 }

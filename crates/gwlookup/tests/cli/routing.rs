@@ -2,18 +2,15 @@
 //! name the incoming interface to iproute2; gwlookup has to find it.
 
 use std::io::Write as _;
-use std::process::Stdio;
-use std::time::Instant;
 
+use harness::Finished;
+use harness::wait_until;
 use serde_json::Value;
 use serde_json::json;
 
-use crate::program::Finished;
-use crate::program::PATIENCE;
-use crate::program::Running;
-use crate::program::command;
 use crate::program::run;
 use crate::program::run_with_input;
+use crate::program::start;
 use crate::scene::Router;
 
 /// Keys of a route that iproute2 tells too, under its own names.
@@ -114,7 +111,7 @@ fn every_kind_of_way_is_what_iproute2_says() {
         let entry = router.oracle(&format!("fibmatch {dst} {how}")).unwrap();
         let finished = get(&router, dst, src);
         assert_eq!(
-            (finished.code, finished.stderr.as_str()),
+            (finished.code, finished.err.as_str()),
             (0, ""),
             "{dst} {how}"
         );
@@ -169,7 +166,7 @@ fn routes_that_lead_nowhere_are_told_by_their_type() {
             );
             let finished = get(&router, dst, src);
             assert_eq!(
-                (finished.code, finished.stderr.as_str()),
+                (finished.code, finished.err.as_str()),
                 (0, ""),
                 "{dst} {src}"
             );
@@ -193,7 +190,7 @@ fn no_route_is_an_answer_of_its_own() {
         assert_eq!(router.oracle(dst), None);
         let finished = get(&router, dst, src);
         assert_eq!(
-            (finished.code, finished.stdout.as_str()),
+            (finished.code, finished.out.as_str()),
             (1, ""),
             "{dst}: {finished:?}"
         );
@@ -230,14 +227,14 @@ fn a_source_that_the_kernel_would_not_route_falls_back_to_the_destination_and_sa
         assert_eq!(finished.code, 0);
         assert_eq!(finished.records()[0]["route"]["gateway"], "192.0.2.1");
         assert!(
-            finished.stderr.contains("by destination alone"),
+            finished.err.contains("by destination alone"),
             "{src}: {finished:?}"
         );
     }
     let input = record(router.inum(), "10.1.0.7", "8.8.8.8", "8.8.8.8");
     let finished = run_with_input(&["--input", "-"], input.as_bytes());
     assert_eq!(
-        finished.stderr,
+        finished.err,
         "gwlookup: 1 records: 1 with a route (1 by destination alone), 0 without; 0 lost\n"
     );
 }
@@ -273,12 +270,12 @@ fn a_record_is_routed_to_its_real_destination_in_its_own_namespace() {
     assert_eq!(route(3, "gateway"), Some("2001:db8:2::1".into()));
     assert_eq!(records[4].get("route"), None);
     assert_eq!(
-        finished.stderr,
+        finished.err,
         "gwlookup: 5 records: 4 with a route, 1 without (1 no route); 0 lost\n"
     );
 
     let table = run_with_input(&["--input", "-", "-o", "text"], input.as_bytes());
-    let lines: Vec<&str> = table.stdout.lines().collect();
+    let lines: Vec<&str> = table.out.lines().collect();
     assert_eq!(lines.len(), 6, "{table:?}");
     assert!(
         lines[1].contains("on-link") && lines[1].contains(" lan "),
@@ -300,7 +297,7 @@ fn the_name_of_an_interface_cannot_drive_a_terminal() {
         &format!("10.1.0.7,,{}", router.path()),
     ];
     let finished = run(&args);
-    assert!(finished.stdout.contains("dev a\\x1b[31mb"), "{finished:?}");
+    assert!(finished.out.contains("dev a\\x1b[31mb"), "{finished:?}");
 }
 
 /// A socket that is kept for the next record must not keep the namespace for ever: its
@@ -314,19 +311,18 @@ fn a_namespace_that_was_asked_goes_when_it_is_deleted() {
         elsewhere.name()
     );
     asked.ip(&link);
-    let mut running = Running::start(command(&["--input", "-"]).stdin(Stdio::piped()));
-    let mut stdin = running.child.stdin.take().unwrap();
+    let mut running = start(&["--input", "-"]);
+    let mut stdin = running.child().stdin.take().unwrap();
     let line = record(asked.inum(), "192.0.2.2", "8.8.8.8", "8.8.8.8");
     stdin.write_all(line.as_bytes()).unwrap();
     assert!(running.line().contains("\"gateway\":\"192.0.2.1\""));
     drop(asked);
-    let deadline = Instant::now() + PATIENCE;
-    while elsewhere.ip("link show").contains("near@") {
-        assert!(Instant::now() < deadline, "still kept");
+    wait_until("its interface is gone", || {
         // Records of it that come late must not keep it either.
         stdin.write_all(line.as_bytes()).unwrap();
         running.line();
-    }
+        !elsewhere.ip("link show").contains("near@")
+    });
     drop(stdin);
     assert_eq!(running.finish().code, 0);
 }

@@ -9,11 +9,11 @@
 //!                    └────────────────────────────────────────┘   2001:db8:33::/48
 //! ```
 
+use std::ops::Deref;
 use std::process::Command;
-use std::sync::atomic::AtomicU32;
-use std::sync::atomic::Ordering;
 
-use netlink::netns::Namespace;
+use harness::Namespace;
+use harness::run;
 use serde_json::Value;
 
 const SET_UP: &str = "
@@ -49,17 +49,11 @@ route add throw 10.69.0.0/16
 ";
 
 /// The router's namespace.
-pub struct Router {
-    name: String,
-}
+pub struct Router(Namespace);
 
 impl Router {
     pub fn new() -> Self {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let name = format!("sx-{}-gw{number}", std::process::id());
-        ip(&["netns", "add", &name]);
-        let router = Self { name };
+        let router = Self(Namespace::new());
         for line in SET_UP.trim().lines() {
             router.ip(line);
         }
@@ -68,62 +62,19 @@ impl Router {
         router
     }
 
-    /// `ip` in this namespace, with these words.
-    pub fn ip(&self, words: &str) -> String {
-        let mut args = vec!["-n", self.name.as_str()];
-        args.extend(words.split_whitespace());
-        ip(&args)
-    }
-
     /// What `ip -j route get` answers, `None` if it refuses.
     pub fn oracle(&self, words: &str) -> Option<Value> {
-        let output = Command::new("ip")
-            .args(["-n", &self.name, "-j", "route", "get"])
-            .args(words.split_whitespace())
-            .output()
-            .unwrap();
-        let answer: Value = serde_json::from_slice(&output.stdout).ok()?;
-        output.status.success().then(|| answer[0].clone())
-    }
-
-    /// Sets a file in `/proc/sys` of this namespace.
-    pub fn write(&self, file: &str, value: &str) {
-        let namespace = Namespace::open(self.path().as_ref()).unwrap();
-        let path = format!("/proc/sys/{file}");
-        namespace
-            .run(|| std::fs::write(path, value))
-            .unwrap()
-            .unwrap();
-    }
-
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    pub fn path(&self) -> String {
-        format!("/run/netns/{}", self.name)
-    }
-
-    pub fn inum(&self) -> u32 {
-        Namespace::open(self.path().as_ref()).unwrap().inum()
+        let mut command = Command::new("ip");
+        command.args(["-n", self.name(), "-j", "route", "get"]);
+        let answer = run(command.args(words.split_whitespace()));
+        (answer.code == 0).then(|| answer.json()[0].clone())
     }
 }
 
-impl Drop for Router {
-    fn drop(&mut self) {
-        // A failing test has been told already; a namespace that stays is told here.
-        let output = Command::new("ip")
-            .args(["netns", "delete", &self.name])
-            .output();
-        if !output.is_ok_and(|output| output.status.success()) {
-            eprintln!("ip netns delete {}: failed", self.name);
-        }
-    }
-}
+impl Deref for Router {
+    type Target = Namespace;
 
-fn ip(args: &[&str]) -> String {
-    let output = Command::new("ip").args(args).output().unwrap();
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "ip {}: {stderr}", args.join(" "));
-    String::from_utf8(output.stdout).unwrap()
+    fn deref(&self) -> &Namespace {
+        &self.0
+    }
 }

@@ -21,25 +21,25 @@ fn wrong_usage_is_one_line_and_status_2() {
     ] {
         let finished = run(args);
         assert_eq!(finished.code, 2, "{args:?}: {finished:?}");
-        assert_eq!(finished.stdout, "", "{args:?}");
-        assert_eq!(finished.stderr.lines().count(), 1, "{args:?}: {finished:?}");
-        assert!(finished.stderr.starts_with("gwlookup: "), "{finished:?}");
+        assert_eq!(finished.out, "", "{args:?}");
+        assert_eq!(finished.err.lines().count(), 1, "{args:?}: {finished:?}");
+        assert!(finished.err.starts_with("gwlookup: "), "{finished:?}");
     }
 }
 
 #[test]
 fn help_is_a_page_and_version_a_line() {
     let help = run(&["--help"]);
-    assert_eq!((help.code, help.stderr.as_str()), (0, ""));
+    assert_eq!((help.code, help.err.as_str()), (0, ""));
     for part in [
         "Usage: gwlookup",
         "--fail-on-loss",
         "Examples:",
         "Exit status",
     ] {
-        assert!(help.stdout.contains(part), "{part}");
+        assert!(help.out.contains(part), "{part}");
     }
     let version = run(&["--version"]);
     assert_eq!(version.code, 0);
-    assert!(version.stdout.starts_with("gwlookup "), "{version:?}");
+    assert!(version.out.starts_with("gwlookup "), "{version:?}");
 }

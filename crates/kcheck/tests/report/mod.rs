@@ -1,54 +1,17 @@
-//! Runs kcheck and reads its report; for the tests beside this folder.
+//! Reads what kcheck reports; for the tests beside this folder.
 
 use std::collections::HashMap;
-use std::process::Command;
-use std::process::Output;
 
-use nix::unistd::geteuid;
+use harness::Finished;
 use serde_json::Value;
 
 /// The program under test.
 pub const KCHECK: &str = env!("CARGO_BIN_EXE_kcheck");
 
-/// What a program said before it ended by itself.
-pub struct Said {
-    /// Exit code.
-    pub code: i32,
-    /// Standard output.
-    pub out: String,
-    /// Standard error.
-    pub err: String,
-}
-
-/// Runs a program to its end.
-pub fn run(command: &mut Command) -> Said {
-    let Output {
-        status,
-        stdout,
-        stderr,
-    } = command
-        .env_remove("SEXTANT_CONFIG")
-        .output()
-        .expect("it starts");
-    Said {
-        code: status.code().expect("it ends by itself"),
-        out: String::from_utf8(stdout).expect("UTF-8"),
-        err: String::from_utf8(stderr).expect("UTF-8"),
-    }
-}
-
-/// Fails without root, rather than pass without having tested anything.
-pub fn need_root() {
-    assert!(
-        geteuid().is_root(),
-        "this test gives up privileges or needs all of them: run it as root"
-    );
-}
-
 /// The report of `--json`.
-pub fn json(said: &Said) -> Value {
+pub fn json(said: &Finished) -> Value {
     assert_eq!(said.out.matches('\n').count(), 1, "one line");
-    serde_json::from_str(&said.out).expect("JSON")
+    said.records().remove(0)
 }
 
 /// Verdict and errno by name, after checking the form of each probe.
