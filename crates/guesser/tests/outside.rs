@@ -107,6 +107,8 @@ struct Held {
     lines: UnixDatagram,
     /// Messages of ours that are still before its own.
     fillers: usize,
+    /// How often it had waited when it last stood still.
+    switches: Option<u64>,
 }
 
 impl Held {
@@ -130,19 +132,33 @@ impl Held {
             guesser: Process::start(command.stderr(OwnedFd::from(its))),
             lines,
             fillers,
+            switches: None,
         }
     }
 
     /// Waits until it cannot go on before we read a line; says whether it is so, or it has ended.
     fn stands_still(&mut self) -> bool {
-        let path = format!("/proc/{0}/task/{0}/syscall", self.guesser.pid());
+        let task = format!("/proc/{0}/task/{0}", self.guesser.pid());
         let blocked = format!("{} 0x2 ", nix::libc::SYS_write);
+        // It still looks blocked until it is scheduled after we have read a line.
+        let switches = || {
+            let status = fs::read_to_string(format!("{task}/status")).unwrap_or_default();
+            let mut lines = status.lines();
+            lines.find_map(|line| {
+                line.strip_prefix("voluntary_ctxt_switches:")?
+                    .trim()
+                    .parse()
+                    .ok()
+            })
+        };
         let mut is_blocked = false;
         wait_until("it writes or ends", || {
-            let call = fs::read_to_string(&path);
-            is_blocked = call.is_ok_and(|call| call.starts_with(&blocked));
+            let call = fs::read_to_string(format!("{task}/syscall"));
+            is_blocked =
+                call.is_ok_and(|call| call.starts_with(&blocked)) && switches() != self.switches;
             is_blocked || self.guesser.status().is_some()
         });
+        self.switches = switches();
         is_blocked
     }
 
