@@ -2,8 +2,6 @@
 //! conntrack-tools. Needs root and `/usr/sbin/conntrack`; leaves nothing behind.
 #![expect(clippy::unwrap_used, reason = "a test proves what it unwraps")]
 
-mod conntrack_tools;
-
 use std::fmt::Display;
 use std::io::Read as _;
 use std::io::Write as _;
@@ -22,8 +20,9 @@ use std::thread;
 use std::time::Duration;
 use std::time::Instant;
 
-use conntrack_tools::assert_has;
-use conntrack_tools::listed;
+use harness::conntrack_tools::assert_has;
+use harness::conntrack_tools::listed;
+use harness::need_root;
 use lab::Address;
 use lab::Part;
 use lab::Rewrite;
@@ -44,7 +43,6 @@ use nix::sys::socket::connect;
 use nix::sys::socket::setsockopt;
 use nix::sys::socket::socket;
 use nix::sys::socket::sockopt;
-use nix::unistd::geteuid;
 
 const MARK: u32 = 0xdead_beef;
 const ZONE: u16 = 0xa5c3;
@@ -54,10 +52,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A new namespace with these rules in force; the thread is in it as long as the visit lasts.
 fn lab<A: Address>(rules: &Rules<A>) -> Visit {
-    assert!(
-        geteuid().is_root(),
-        "this test makes network namespaces: run it as root"
-    );
+    need_root();
     let inside = Namespace::create().unwrap().visit().unwrap();
     let mut socket = Socket::open(Protocol::Netfilter).unwrap();
     assert_eq!(conntrack_on(&mut socket, rules).unwrap(), []);
@@ -274,10 +269,7 @@ fn without_rules_connections_are_tracked_and_left_alone() {
 
 #[test]
 fn without_the_rules_nothing_is_tracked() {
-    assert!(
-        geteuid().is_root(),
-        "this test makes network namespaces: run it as root"
-    );
+    need_root();
     let _inside = Namespace::create().unwrap().visit().unwrap();
     let receiver = udp(Ipv4Addr::LOCALHOST.into(), 0);
     let sender = udp(Ipv4Addr::LOCALHOST.into(), 0);

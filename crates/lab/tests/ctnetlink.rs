@@ -2,17 +2,16 @@
 //! and the namespaces where there are any. Needs root and `/usr/sbin/conntrack`.
 #![expect(clippy::unwrap_used, reason = "a test proves what it unwraps")]
 
-mod conntrack_tools;
-
 use std::net::Ipv4Addr;
 use std::net::Ipv6Addr;
 use std::net::UdpSocket;
-use std::process::Child;
 use std::process::Command;
 use std::process::Stdio;
 
-use conntrack_tools::assert_has;
-use conntrack_tools::listed;
+use harness::Process;
+use harness::conntrack_tools::assert_has;
+use harness::conntrack_tools::listed;
+use harness::need_root;
 use lab::Rules;
 use netlink::Error;
 use netlink::Protocol;
@@ -25,16 +24,12 @@ use netlink::netns;
 use netlink::netns::Namespace;
 use netlink::netns::Visit;
 use nix::errno::Errno;
-use nix::unistd::geteuid;
 
 const UDP: &[&str] = &["-p", "udp"];
 
 /// A new namespace, in which connections are tracked or not.
 fn namespace(tracked: bool) -> Namespace {
-    assert!(
-        geteuid().is_root(),
-        "this test makes network namespaces: run it as root"
-    );
+    need_root();
     let namespace = Namespace::create().unwrap();
     if tracked {
         let mut socket = namespace.socket(Protocol::Netfilter).unwrap();
@@ -152,17 +147,7 @@ fn ones_own_namespace_comes_first() {
 
 #[test]
 fn every_namespace_of_a_process_is_found_once() {
-    struct Sleeper(Child);
-    impl Drop for Sleeper {
-        fn drop(&mut self) {
-            let _ = self.0.kill();
-            let _ = self.0.wait();
-        }
-    }
-    let start = || {
-        let mut sleep = Command::new("sleep");
-        Sleeper(sleep.arg("60").stdout(Stdio::null()).spawn().unwrap())
-    };
+    let start = || Process::start(Command::new("sleep").arg("60").stdout(Stdio::null()));
     let namespaces = [namespace(true), namespace(false)];
     let two_in = |namespace: &Namespace| [0, 1].map(|_| namespace.run(start).unwrap());
     let sleepers = namespaces.each_ref().map(two_in);

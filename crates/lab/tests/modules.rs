@@ -6,13 +6,13 @@ use std::net::Ipv4Addr;
 use std::net::Ipv6Addr;
 use std::os::unix::fs::symlink;
 
+use harness::need_root;
 use lab::Rewrite;
 use lab::Rules;
 use lab::conntrack_on;
 use lab::modules::Modules;
 use netlink::Protocol;
 use netlink::netns::Namespace;
-use nix::unistd::geteuid;
 
 fn use_everything<A: lab::Address>(address: A) {
     let rewrite = Rewrite {
@@ -37,10 +37,7 @@ fn use_everything<A: lab::Address>(address: A) {
 
 #[test]
 fn what_has_just_been_used_needs_no_loading() {
-    assert!(
-        geteuid().is_root(),
-        "this test makes network namespaces: run it as root"
-    );
+    need_root();
     use_everything(Ipv4Addr::LOCALHOST);
     use_everything(Ipv6Addr::LOCALHOST);
     assert_eq!(Modules::running().would_load(lab::MODULES), [""; 0]);

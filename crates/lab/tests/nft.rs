@@ -5,6 +5,7 @@
 use std::net::Ipv4Addr;
 use std::process::Command;
 
+use harness::need_root;
 use lab::nft::Base;
 use lab::nft::Batch;
 use lab::nft::ChainKind;
@@ -25,16 +26,12 @@ use netlink::Socket;
 use netlink::netns::Namespace;
 use netlink::netns::Visit;
 use nix::errno::Errno;
-use nix::unistd::geteuid;
 
 use Register::R1;
 use Register::R2;
 
 fn lab() -> (Visit, Socket) {
-    assert!(
-        geteuid().is_root(),
-        "this test makes network namespaces: run it as root"
-    );
+    need_root();
     let inside = Namespace::create().unwrap().visit().unwrap();
     (inside, Socket::open(Protocol::Netfilter).unwrap())
 }

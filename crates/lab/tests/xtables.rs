@@ -2,17 +2,16 @@
 //! conntrack-tools. Needs root and `/usr/sbin/conntrack`; leaves nothing behind.
 #![expect(clippy::unwrap_used, reason = "a test proves what it unwraps")]
 
-mod conntrack_tools;
-
 use std::net::Ipv4Addr;
 use std::net::SocketAddr;
 use std::net::SocketAddrV4;
 use std::net::UdpSocket;
-use std::process::Command;
 use std::time::Duration;
 
-use conntrack_tools::assert_has;
-use conntrack_tools::listed;
+use harness::conntrack_tools::assert_has;
+use harness::conntrack_tools::conntrack;
+use harness::conntrack_tools::listed;
+use harness::need_root;
 use lab::Part;
 use lab::xtables::Choice;
 use lab::xtables::MODULES;
@@ -24,7 +23,6 @@ use netlink::netns::Visit;
 use nix::errno::Errno;
 use nix::sys::socket::setsockopt;
 use nix::sys::socket::sockopt;
-use nix::unistd::geteuid;
 
 const IPV4_UDP: &[&str] = &["-f", "ipv4", "-p", "udp"];
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -33,10 +31,7 @@ const CALLED: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(127, 12, 0, 1), 53)
 
 /// A new namespace; the thread is in it as long as the visit lasts.
 fn namespace() -> Visit {
-    assert!(
-        geteuid().is_root(),
-        "this test makes network namespaces: run it as root"
-    );
+    need_root();
     Namespace::create().unwrap().visit().unwrap()
 }
 
@@ -132,8 +127,7 @@ fn every_kind_of_nat_with_and_without_a_zone() {
             zone => assert_has(original, &[&format!("zone-orig={zone}")]),
         }
         // Makes room for the next one that appears to come from the same end.
-        let flushed = Command::new("conntrack").arg("-F").output().unwrap();
-        assert!(flushed.status.success());
+        conntrack(None, &["-F"]);
     }
 }
 

@@ -4,26 +4,19 @@
 use std::fs;
 use std::net::UdpSocket;
 use std::path::Path;
-use std::process;
-use std::process::Child;
 use std::process::Command;
 use std::process::Stdio;
 use std::thread;
 use std::time::Duration;
 
+use harness::Namespace as Named;
+use harness::Process;
+use harness::need_root;
 use netlink::Protocol;
 use netlink::Request;
 use netlink::netns;
 use netlink::netns::Error;
 use netlink::netns::Namespace;
-use nix::unistd::geteuid;
-
-fn need_root() {
-    assert!(
-        geteuid().is_root(),
-        "this test makes network namespaces: run it as root"
-    );
-}
 
 fn own_inum() -> u32 {
     let link = fs::read_link("/proc/thread-self/ns/net").unwrap();
@@ -43,26 +36,9 @@ fn is_gone(inum: u32) -> bool {
     }
 }
 
-/// A process that stays in the namespace it was started in, ended with the guard.
-struct Sleeper(Child);
-
-impl Sleeper {
-    fn start() -> Self {
-        Self(
-            Command::new("sleep")
-                .arg("60")
-                .stdout(Stdio::null())
-                .spawn()
-                .unwrap(),
-        )
-    }
-}
-
-impl Drop for Sleeper {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
+/// A process that stays in the namespace it was started in.
+fn sleeper() -> Process {
+    Process::start(Command::new("sleep").arg("60").stdout(Stdio::null()))
 }
 
 #[test]
@@ -151,7 +127,7 @@ fn a_namespace_is_found_through_a_process_and_gone_with_it() {
     let inum = lab.inum();
     assert_eq!(netns::find(own_inum()).unwrap().inum(), own_inum());
     assert!(is_gone(inum), "only this test's descriptor holds it");
-    let sleeper = lab.run(Sleeper::start).unwrap();
+    let sleeper = lab.run(sleeper).unwrap();
     assert_eq!(netns::find(inum).unwrap().inum(), inum);
     drop(sleeper);
     assert!(is_gone(inum));
@@ -160,20 +136,8 @@ fn a_namespace_is_found_through_a_process_and_gone_with_it() {
 #[test]
 fn a_named_namespace_is_found_and_other_files_are_not() {
     need_root();
-    let name = format!("sextant-test-{}", process::id());
-    struct Named(String);
-    impl Drop for Named {
-        fn drop(&mut self) {
-            let _ = Command::new("ip").args(["netns", "del", &self.0]).status();
-        }
-    }
-    let status = Command::new("ip")
-        .args(["netns", "add", &name])
-        .status()
-        .unwrap();
-    assert!(status.success(), "ip netns add");
-    let named = Named(name);
-    let path = Path::new("/run/netns").join(&named.0);
+    let named = Named::new();
+    let path = Path::new("/run/netns").join(named.name());
     let inum = Namespace::open(&path).unwrap().inum();
     assert_eq!(netns::find(inum).unwrap().inum(), inum);
     drop(named);
