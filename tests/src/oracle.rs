@@ -1,16 +1,11 @@
-//! What other people's programs say of the same connection: conntrack-tools and iproute2.
-//! Parses their output; shares no code with the programs under test.
+//! What other programs report of the same connection: conntrack-tools and iproute2. Parses their
+//! output; shares no code with the programs under test.
 
 use std::collections::HashMap;
-use std::process::Command;
 
+use harness::conntrack_tools::conntrack;
+use harness::ip;
 use serde_json::Value;
-
-use crate::program::in_namespace;
-use crate::program::run;
-
-/// conntrack-tools' own program: never ours, whatever `PATH` says.
-const CONNTRACK_TOOLS: &str = "/usr/sbin/conntrack";
 
 /// One line of `conntrack -L`: the keys of each direction, and those of the connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,23 +23,13 @@ pub struct Entry {
 /// The entries of a namespace, both address families.
 #[must_use]
 pub fn entries(namespace: &str) -> Vec<Entry> {
-    run(&mut conntrack_tools(namespace, &["-L"]))
-        .lines()
-        .map(parse)
-        .collect()
+    let lines = conntrack(Some(namespace), &["-L"]);
+    lines.iter().map(|line| parse(line)).collect()
 }
 
 /// Drops all entries of a namespace.
 pub fn flush(namespace: &str) {
-    run(&mut conntrack_tools(namespace, &["-F"]));
-}
-
-/// A command of conntrack-tools in a namespace.
-#[must_use]
-pub fn conntrack_tools(namespace: &str, args: &[&str]) -> Command {
-    let mut command = in_namespace(namespace, CONNTRACK_TOOLS);
-    command.args(args);
-    command
+    conntrack(Some(namespace), &["-F"]);
 }
 
 /// One line of `conntrack -L`.
@@ -59,12 +44,12 @@ pub fn parse(line: &str) -> Entry {
         other: HashMap::new(),
     };
     for (key, value) in words.filter_map(|word| word.split_once('=')) {
-        let place = match key {
+        let keys = match key {
             "src" | "dst" | "sport" | "dport" if !entry.orig.contains_key(key) => &mut entry.orig,
             "src" | "dst" | "sport" | "dport" => &mut entry.reply,
             _ => &mut entry.other,
         };
-        place.insert(key.to_owned(), value.to_owned());
+        keys.insert(key.to_owned(), value.to_owned());
     }
     entry
 }
@@ -88,10 +73,9 @@ pub fn of_record(record: &Value) -> Entry {
             .map(|(key, value)| (key.clone(), text(value)))
             .collect()
     };
-    let other = [("mark", "mark"), ("zone", "zone")]
+    let other = ["mark", "zone"]
         .into_iter()
-        .filter(|(key, _)| record.get(key).is_some())
-        .map(|(key, name)| (name.to_owned(), text(&record[key])))
+        .filter_map(|key| Some((key.to_owned(), text(record.get(key)?))))
         .collect();
     Entry {
         proto: text(&record["proto"]),
@@ -102,12 +86,14 @@ pub fn of_record(record: &Value) -> Entry {
 }
 
 /// `ip -j route get` in a namespace: where a packet that came in by `iif` would go.
+///
+/// # Panics
+/// If iproute2 fails.
 #[must_use]
 pub fn route(namespace: &str, dst: &str, src: &str, iif: &str) -> Value {
-    let mut command = Command::new("ip");
-    command.args([
+    let routes = ip(&[
         "-n", namespace, "-j", "route", "get", dst, "from", src, "iif", iif,
     ]);
-    let routes: Value = serde_json::from_str(&run(&mut command)).expect("iproute2 prints JSON");
+    let routes: Value = serde_json::from_str(&routes).expect("iproute2 prints JSON");
     routes[0].clone()
 }

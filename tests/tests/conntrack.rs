@@ -7,11 +7,8 @@ use std::sync::PoisonError;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use scenes::lab::Lab;
 use scenes::oracle;
-use scenes::program::in_namespace;
-use scenes::program::path;
-use scenes::program::run;
+use scenes::testbed::Testbed;
 use scenes::watch::Watch;
 use serde_json::Value;
 
@@ -21,9 +18,8 @@ static ALONE: Mutex<()> = Mutex::new(());
 const SINK: &str = "10.77.4.9";
 
 /// Makes flows of one packet each through the router, to a place that drops them.
-fn make_flows(lab: &Lab, count: usize) {
-    let mut command = in_namespace(&lab.namespace("client"), path("traffic"));
-    let said = run(command.args(["flows", "--to", SINK, "--count", &count.to_string()]));
+fn make_flows(testbed: &Testbed, count: usize) {
+    let said = testbed.traffic(&["flows", "--to", SINK, "--count", &count.to_string()]);
     assert!(said.contains(" refused 0 "), "{said}");
 }
 
@@ -55,15 +51,15 @@ fn lost(records: &[Value], place: &str) -> u64 {
 #[test]
 fn ten_thousand_flows_are_ten_thousand_beginnings_and_ends() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-    let lab = Lab::up();
-    let netns = lab.inode("router");
+    let testbed = Testbed::up();
+    let netns = testbed.inode("router");
     let mut watch = Watch::start(None, &["--source", "tracepoint"]);
-    make_flows(&lab, 10_000);
+    make_flows(&testbed, 10_000);
     watch.wait_for("beginnings", 10_000, |record| is_flow(record, "new", netns));
-    oracle::flush(&lab.namespace("router"));
+    oracle::flush(&testbed.namespace("router"));
     watch.wait_for("ends", 10_000, |record| is_flow(record, "destroy", netns));
     let ended = watch.end();
-    assert_eq!(ended.code, Some(0));
+    assert_eq!(ended.code, 0);
     assert!(ended.stderr.contains("nothing lost"), "{}", ended.stderr);
     let begun = ports(&ended.records, &["new"], netns);
     assert_eq!(begun.len(), 10_000);
@@ -73,16 +69,16 @@ fn ten_thousand_flows_are_ten_thousand_beginnings_and_ends() {
 #[test]
 fn what_a_stopped_reader_cannot_take_is_told_later() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-    let lab = Lab::up();
-    let netns = lab.inode("router");
+    let testbed = Testbed::up();
+    let netns = testbed.inode("router");
     let mut watch = Watch::start(None, &["--source", "tracepoint"]);
     // Twice what the BPF ring buffer holds.
-    watch.signal(Signal::SIGSTOP);
-    make_flows(&lab, 60_000);
-    watch.signal(Signal::SIGCONT);
+    watch.running.signal(Signal::SIGSTOP);
+    make_flows(&testbed, 60_000);
+    watch.running.signal(Signal::SIGCONT);
     watch.wait_for("beginnings", 60_000, |record| is_flow(record, "new", netns));
     // Their ends do not fit into it either.
-    oracle::flush(&lab.namespace("router"));
+    oracle::flush(&testbed.namespace("router"));
     watch.wait_for("ends", 60_000, |record| is_flow(record, "destroy", netns));
     let ended = watch.end();
     assert!(ended.stderr.contains("nothing lost"), "{}", ended.stderr);
@@ -93,8 +89,8 @@ fn what_a_stopped_reader_cannot_take_is_told_later() {
 #[test]
 fn a_full_table_loses_exactly_what_it_counts() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-    let lab = Lab::up();
-    let netns = lab.inode("router");
+    let testbed = Testbed::up();
+    let netns = testbed.inode("router");
     let flags = [
         "--source",
         "tracepoint",
@@ -104,11 +100,11 @@ fn a_full_table_loses_exactly_what_it_counts() {
         "--fail-on-loss",
     ];
     let mut watch = Watch::start(None, &flags);
-    make_flows(&lab, 3_000);
+    make_flows(&testbed, 3_000);
     watch.wait_for("loss", 1, |record| record["where"] == "table_full");
     watch.settle(Duration::from_millis(1_500));
     let ended = watch.end();
-    assert_eq!(ended.code, Some(1));
+    assert_eq!(ended.code, 1);
     let told = ports(&ended.records, &["new"], netns).len() as u64;
     assert!(told <= 1_000, "{told}");
     assert_eq!(told + lost(&ended.records, "table_full"), 3_000);
@@ -118,15 +114,15 @@ fn a_full_table_loses_exactly_what_it_counts() {
 #[test]
 fn what_netlink_lost_is_found_by_a_dump() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-    let lab = Lab::up();
-    let netns = lab.inode("router");
-    let router = lab.namespace("router");
+    let testbed = Testbed::up();
+    let netns = testbed.inode("router");
+    let router = testbed.namespace("router");
     let flags = ["--source", "netlink", "--max-entries", "200000"];
     let mut watch = Watch::start(Some(&router), &flags);
-    watch.signal(Signal::SIGSTOP);
+    watch.running.signal(Signal::SIGSTOP);
     // Beyond any receive buffer that it could ask for.
-    make_flows(&lab, 150_000);
-    watch.signal(Signal::SIGCONT);
+    make_flows(&testbed, 150_000);
+    watch.running.signal(Signal::SIGCONT);
     watch.wait_for("loss", 1, |record| record["where"] == "netlink_overrun");
     let is_told = |record: &Value| is_flow(record, "new", netns) || is_flow(record, "dump", netns);
     watch.wait_for("beginnings", 150_000, is_told);
@@ -146,35 +142,35 @@ fn what_netlink_lost_is_found_by_a_dump() {
 #[test]
 fn connections_from_before_the_start_are_dumped_once_and_their_ends_told() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-    let lab = Lab::up();
-    let netns = lab.inode("router");
-    let router = lab.namespace("router");
+    let testbed = Testbed::up();
+    let netns = testbed.inode("router");
+    let router = testbed.namespace("router");
     for source in ["tracepoint", "netlink"] {
-        make_flows(&lab, 500);
+        make_flows(&testbed, 500);
         let mut watch = Watch::start(Some(&router), &["--source", source]);
-        let before = ports(&watch.records, &["dump"], netns);
+        let before = ports(&watch.seen, &["dump"], netns);
         assert_eq!(before.len(), 500, "{source}");
-        assert_eq!(ports(&watch.records, &["new"], netns).len(), 0);
+        assert_eq!(ports(&watch.seen, &["new"], netns).len(), 0);
         let mut undumped = Watch::start(Some(&router), &["--source", source, "--no-dump"]);
         undumped.settle(Duration::from_millis(100));
         assert_eq!(ports(&undumped.end().records, &["dump"], netns).len(), 0);
 
         oracle::flush(&router);
         watch.wait_for("ends", 500, |record| is_flow(record, "destroy", netns));
-        assert_eq!(ports(&watch.records, &["destroy"], netns), before);
-        assert_eq!(watch.end().code, Some(0));
+        assert_eq!(ports(&watch.seen, &["destroy"], netns), before);
+        assert_eq!(watch.end().code, 0);
     }
 }
 
 #[test]
 fn only_what_was_asked_for_is_told() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-    let lab = Lab::up();
-    let netns = lab.inode("router");
+    let testbed = Testbed::up();
+    let netns = testbed.inode("router");
     let flags = ["--source", "tracepoint", "-e", "destroy", "--nat-only"];
     let mut watch = Watch::start(None, &flags);
-    make_flows(&lab, 10);
-    oracle::flush(&lab.namespace("router"));
+    make_flows(&testbed, 10);
+    oracle::flush(&testbed.namespace("router"));
     watch.wait_for("ends", 10, |record| is_flow(record, "destroy", netns));
     let ended = watch.end();
     assert!(
@@ -191,8 +187,8 @@ fn only_what_was_asked_for_is_told() {
     );
 
     let mut counted = Watch::start(None, &["--source", "tracepoint", "--count", "7"]);
-    make_flows(&lab, 20);
+    make_flows(&testbed, 20);
     counted.wait_for("records", 7, |_| true);
     let ended = counted.end();
-    assert_eq!((ended.code, ended.records.len()), (Some(0), 7));
+    assert_eq!((ended.code, ended.records.len()), (0, 7));
 }

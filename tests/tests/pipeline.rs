@@ -1,10 +1,10 @@
-//! The whole pipeline on real NATed connections: every record against the laboratory as it was
+//! The whole pipeline on real NATed connections: every record against the testbed as it was
 //! built, against conntrack-tools and against iproute2.
 
-use scenes::lab::Lab;
+use harness::run;
 use scenes::oracle;
 use scenes::pipeline::Pipeline;
-use scenes::pipeline::answer;
+use scenes::testbed::Testbed;
 use serde_json::Value;
 use serde_json::json;
 
@@ -78,22 +78,22 @@ fn is_of(record: &Value, kind: &str, netns: u32, call: &Call, sport: u16) -> boo
 }
 
 fn check(conntrack_flags: &str) {
-    let lab = Lab::up();
-    let _server = lab.serve();
-    let router = lab.namespace("router");
-    let netns = lab.inode("router");
+    let testbed = Testbed::up();
+    let _server = testbed.serve();
+    let router = testbed.namespace("router");
+    let netns = testbed.inode("router");
     let mut pipeline = Pipeline::start(conntrack_flags);
 
     let callers: Vec<(String, u16)> = CALLS
         .iter()
-        .map(|call| address_and_port(&lab.call(call.end)))
+        .map(|call| address_and_port(&testbed.call(call.end)))
         .collect();
     let entries = oracle::entries(&router);
     for (call, (client, sport)) in CALLS.iter().zip(&callers) {
         let what = format!("new record of {}", call.end);
         let record = pipeline.record(&what, |record| is_of(record, "new", netns, call, *sport));
 
-        // As the laboratory was built.
+        // As the testbed was built.
         assert_eq!(record["family"], call.family);
         assert_eq!(
             record["orig"],
@@ -129,7 +129,7 @@ fn check(conntrack_flags: &str) {
             _ => format!("{client}:{sport},{}:{}", call.called.0, call.called.1),
         };
         let asked = format!("{},{asked},{netns}", call.proto);
-        let translation = answer(pipeline.get(&asked).args(["-o", "json"]));
+        let translation = run(pipeline.get(&asked).args(["-o", "json"])).json();
         assert_eq!(translation["reply"], record["reply"], "--get {asked}");
     }
 

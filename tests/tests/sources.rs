@@ -1,8 +1,8 @@
 //! conntrack in the router's namespace of the laboratory: what was there before it, what begins and
 //! what ends, each against what conntrack-tools says of the same connection.
 
-use scenes::lab::Lab;
 use scenes::oracle;
+use scenes::testbed::Testbed;
 use scenes::watch::Watch;
 use serde_json::Value;
 
@@ -31,17 +31,17 @@ fn check_equal(records: &[Value], kind: &str, entries: &[oracle::Entry]) {
 }
 
 fn check_load_and_ends(source: &str) {
-    let lab = Lab::up();
-    let router = lab.namespace("router");
-    let netns = lab.inode("router");
-    let _server = lab.serve();
+    let testbed = Testbed::up();
+    let router = testbed.namespace("router");
+    let netns = testbed.inode("router");
+    let _server = testbed.serve();
     let ends = [
         "tcp:10.96.0.10:80",
         "udp:10.96.0.10:53",
         "udp:[fd77:96::10]:53",
     ];
     for end in ends {
-        let _ = lab.call(end);
+        let _ = testbed.call(end);
     }
     let before = oracle::entries(&router);
     assert_eq!(before.len(), ends.len());
@@ -54,7 +54,7 @@ fn check_load_and_ends(source: &str) {
     watch.wait_for("loaded connections", ends.len(), is("dump"));
 
     // One packet more on each would be no news; one connection more is.
-    let _ = lab.call("tcp:[fd77:96::10]:80");
+    let _ = testbed.call("tcp:[fd77:96::10]:80");
     watch.wait_for("beginning", 1, is("new"));
     let after = oracle::entries(&router);
     let new: Vec<oracle::Entry> = after
