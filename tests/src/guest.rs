@@ -55,7 +55,7 @@ impl<'a> Guest<'a> {
     ///
     /// # Errors
     /// If the guest or the scene fails; the message has the console's last words.
-    pub fn play(&self, scene: &str) -> anyhow::Result<Told> {
+    pub fn play(&self, scene: &str) -> anyhow::Result<Output> {
         let directory = TempDir::new().context("make a directory")?;
         let start = directory.path().join("scene");
         fs::write(&start, format!("#!/bin/sh\nexec sh /scenes/{scene}\n"))
@@ -82,7 +82,7 @@ impl<'a> Guest<'a> {
         for tool in self.tools {
             command.args(["--tool", tool]);
         }
-        Told::parse(&stdout_of(command.arg(self.kernel).arg(&start))?)
+        Output::parse(&stdout_of(command.arg(self.kernel).arg(&start))?)
     }
 }
 
@@ -111,9 +111,9 @@ fn placed(host: &Path, guest: &str) -> String {
 
 /// What a scene told, by kind.
 #[derive(Debug)]
-pub struct Told(HashMap<String, Vec<String>>);
+pub struct Output(HashMap<String, Vec<String>>);
 
-impl Told {
+impl Output {
     fn parse(output: &str) -> anyhow::Result<Self> {
         let mut told: HashMap<String, Vec<String>> = HashMap::new();
         for line in output.lines() {

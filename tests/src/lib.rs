@@ -6,7 +6,7 @@ pub mod matrix;
 pub mod oracle;
 pub mod pipeline;
 pub mod records;
+pub mod run;
 pub mod testbed;
 pub mod tree;
 pub mod watch;
-pub mod witness;

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 
 use scenes::guest::Guest;
-use scenes::guest::Told;
+use scenes::guest::Output;
 use scenes::oracle;
 use scenes::tree::script;
 use serde_json::Value;
@@ -19,7 +19,7 @@ fn kernel() -> String {
 }
 
 /// Boots it and plays a scene of `tests/scenes` there.
-fn play(scene: &str) -> Told {
+fn play(scene: &str) -> Output {
     let programs = env::var_os("SEXTANT_STATIC_DIR")
         .expect("SEXTANT_STATIC_DIR names the folder that scripts/build --static prints");
     let kernel = kernel();
@@ -30,7 +30,7 @@ fn play(scene: &str) -> Told {
     guest.play(scene).expect("a scene that ends well")
 }
 
-fn json(told: &Told, kind: &str) -> Vec<Value> {
+fn json(told: &Output, kind: &str) -> Vec<Value> {
     told.json(kind).expect("JSON")
 }
 

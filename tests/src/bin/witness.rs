@@ -1,5 +1,5 @@
-//! `witness`: runs a program a number of times, in a guest or here, and tells of each run as one
-//! line of JSON.
+//! `witness`: runs a program a number of times, in a guest or here, and prints each run as one line of
+//! JSON.
 
 use std::ffi::OsString;
 use std::process::Command;
@@ -9,23 +9,23 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Parser;
-use scenes::witness::attend;
+use scenes::run::Run;
 use shared::cli::Common;
 use shared::cli::Tool;
 use shared::exit::Answer;
 use shared::line::Lines;
 
-/// Run a program a number of times and tell of each run as one line of JSON
+/// Run a program a number of times and print each run as one line of JSON
 #[derive(Parser)]
 #[command(version)]
 struct Cli {
-    /// Times
+    /// Number of runs
     #[arg(long, default_value_t = 1)]
     runs: u32,
     /// Milliseconds between two runs
     #[arg(long, default_value_t = 0)]
     pause_ms: u64,
-    /// Seconds after which a run is ended
+    /// Seconds after which a run is killed
     #[arg(long, default_value_t = 20)]
     patience: u64,
     /// The program and its arguments
@@ -54,12 +54,10 @@ fn run(cli: Cli) -> anyhow::Result<Answer> {
             thread::sleep(Duration::from_millis(cli.pause_ms));
         }
         let mut command = Command::new(&cli.program[0]);
-        let seen = attend(
-            command.args(&cli.program[1..]),
-            Duration::from_secs(cli.patience),
-        )
-        .with_context(|| format!("run {}", cli.program[0].to_string_lossy()))?;
-        out.json(&seen)?;
+        let command = command.args(&cli.program[1..]);
+        let run = Run::of(command, Duration::from_secs(cli.patience))
+            .with_context(|| format!("run {}", cli.program[0].to_string_lossy()))?;
+        out.json(&run)?;
         out.flush()?;
     }
     Ok(Answer::Done)

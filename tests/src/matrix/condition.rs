@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::judge::Expectation;
 use super::judge::judge;
 use super::kernels::Condition;
-use crate::witness::Testimony;
+use crate::run::Run;
 
 /// What came of a condition.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -27,7 +27,7 @@ pub struct ConditionOutcome {
 #[derive(Debug, Clone)]
 pub struct Seen {
     /// The run.
-    pub run: Testimony,
+    pub run: Run,
     /// Modules before it.
     pub before: Vec<String>,
     /// Modules after it.
@@ -97,7 +97,7 @@ pub fn judge_condition(
 mod tests {
     use super::*;
     use crate::matrix::kernels::Reasons;
-    use crate::matrix::truth::Truths;
+    use crate::matrix::layout::Layout;
     use shared::offsets::Field;
     use shared::offsets::FieldSet;
 
@@ -123,13 +123,13 @@ mod tests {
         let expected = Expectation {
             release: "6",
             fields: &[],
-            truths: &Truths::parse(&lines.join("\n")).unwrap(),
+            layout: &Layout::parse(&lines.join("\n")).unwrap(),
             reasons: &reasons,
         };
         judge_condition(&condition, &expected, Some(2_000), seen).unexpected
     }
 
-    fn unexpected(exit: i32, run: &Testimony) -> Vec<String> {
+    fn unexpected(exit: i32, run: &Run) -> Vec<String> {
         let modules = vec!["nf_tables".to_owned()];
         let seen = Seen {
             run: run.clone(),
@@ -139,8 +139,8 @@ mod tests {
         unexpected_of(exit, &seen)
     }
 
-    fn refusal() -> Testimony {
-        Testimony {
+    fn refusal() -> Run {
+        Run {
             wall_us: 90_000,
             code: Some(4),
             out: String::new(),

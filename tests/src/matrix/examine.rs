@@ -21,15 +21,15 @@ use super::kernels::Kernel;
 use super::kernels::Matrix;
 use super::kernels::Source;
 use super::kernels::reasons;
+use super::layout::Layout;
 use super::outcome::Outcome;
 use super::outcome::Tally;
 use super::outcome::of_fields;
 use super::stale::asked;
-use super::truth::Truths;
 use crate::guest::Guest;
+use crate::run::Run;
 use crate::tree::repository;
 use crate::tree::script;
-use crate::witness::Testimony;
 
 /// Seconds that a guest gets beside those of its runs.
 const BOOT_S: u32 = 120;
@@ -71,7 +71,7 @@ struct Fetched {
     folder: PathBuf,
     release: String,
     taken: String,
-    truths: Truths,
+    layout: Layout,
 }
 
 /// The programs that are tried.
@@ -99,7 +99,7 @@ pub fn examine(
     let expected = Expectation {
         release: &fetched.release,
         fields: matrix.fields.fields(),
-        truths: &fetched.truths,
+        layout: &fetched.layout,
         reasons: &reasons(&kernel.missing),
     };
     let guest = Guest {
@@ -110,7 +110,7 @@ pub fn examine(
     };
     let told = guest.play(&format!("fields.sh {} {runs}", matrix.fields.name()))?;
     let judged = |state| -> anyhow::Result<Vec<(u64, Verdict)>> {
-        let seen: Vec<Testimony> = told.json(state)?;
+        let seen: Vec<Run> = told.json(state)?;
         let judged = seen.iter().map(|run| (run.wall_us, judge(&expected, run)));
         Ok(judged.collect())
     };
@@ -157,8 +157,8 @@ fn fetch(kernel: &Kernel) -> anyhow::Result<Fetched> {
         } => script("kernel", &[suite, version, flavour, kernel.arch.name()])?,
         Source::Built { config, version } => script("kernel-build", &[config, version])?,
     };
-    let truths = script("truth", &[&folder])?;
-    let truths = fs::read_to_string(&truths).with_context(|| format!("read {truths}"))?;
+    let truth = script("truth", &[&folder])?;
+    let truth = fs::read_to_string(&truth).with_context(|| format!("read {truth}"))?;
     let folder = PathBuf::from(folder);
     let read = |name: &str| {
         let path = folder.join(name);
@@ -171,7 +171,7 @@ fn fetch(kernel: &Kernel) -> anyhow::Result<Fetched> {
             .find_map(|line| line.strip_prefix("Version: "))
             .context("no version in what was taken")?
             .to_owned(),
-        truths: Truths::parse(&truths)?,
+        layout: Layout::parse(&truth)?,
         folder,
     })
 }
@@ -224,7 +224,7 @@ fn run_under(condition: &Condition, guest: Guest) -> anyhow::Result<Seen> {
         "a processor was told of packets {steered} times"
     );
 
-    let mut runs: Vec<Testimony> = told.json("run")?;
+    let mut runs: Vec<Run> = told.json("run")?;
     ensure!(runs.len() == 1, "{} runs, not one", runs.len());
     Ok(Seen {
         run: runs.remove(0),

@@ -1,14 +1,13 @@
-//! The judge: one run of guesser against the truth. Knows neither how guesser works nor how the
-//! truth was had. A wrong offset is the worst that there is; silence without a reason comes next.
+//! The judge: compares one run of guesser with the kernel's layout. It does not know how either came about.
+//! A wrong offset is the worst result; a field that is not proven, without a reason, comes next.
 
 use shared::offsets::Document;
 use shared::offsets::Field;
 use shared::offsets::Status;
 
 use super::kernels::Reasons;
-use super::truth::Truth;
-use super::truth::Truths;
-use crate::witness::Testimony;
+use super::layout::Layout;
+use crate::run::Run;
 
 /// What must come out of a run.
 #[derive(Debug, Clone, Copy)]
@@ -17,25 +16,25 @@ pub struct Expectation<'a> {
     pub release: &'a str,
     /// What was asked for.
     pub fields: &'a [Field],
-    /// Where they are.
-    pub truths: &'a Truths,
-    /// Which of them need not be proven.
+    /// Where they really are.
+    pub layout: &'a Layout,
+    /// Fields that need not be proven, and why.
     pub reasons: &'a Reasons,
 }
 
 /// Verdict on a run.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Verdict {
-    /// What was proven and is right.
+    /// Fields that are proven and right.
     pub right: Vec<Field>,
-    /// What was claimed and is not so, in a sentence each.
+    /// Wrong claims, in a sentence each.
     pub wrong: Vec<String>,
-    /// What should have been proven or told and was not, in a sentence each.
+    /// What should have been proven or reported and was not, in a sentence each.
     pub missed: Vec<String>,
 }
 
 impl Verdict {
-    /// Everything that was to be proven is, and nothing is wrong.
+    /// Nothing is wrong or missed.
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.wrong.is_empty() && self.missed.is_empty()
@@ -44,20 +43,20 @@ impl Verdict {
 
 /// Judges a run by the document that it wrote, and by how it ended.
 #[must_use]
-pub fn judge(expected: &Expectation, run: &Testimony) -> Verdict {
+pub fn judge(expected: &Expectation, run: &Run) -> Verdict {
     let said = last_line(&run.err);
     match serde_json::from_str::<Document>(&run.out) {
         Ok(document) => {
             let mut verdict = judge_document(expected, &document);
-            // A shell reads the exit code alone.
+            // A shell reads only the exit code.
             let due = exit_of(expected.fields, &document);
             match run.code {
                 Some(code) if code == due => {}
                 Some(code) => verdict.missed.push(format!(
-                    "exit {code} with a document that goes with exit {due}: {said}"
+                    "exit {code} with a document that needs exit {due}: {said}"
                 )),
                 None => verdict.missed.push(format!(
-                    "wrote a document and did not end by itself: {said}"
+                    "wrote a document, but did not end by itself: {said}"
                 )),
             }
             verdict
@@ -82,9 +81,9 @@ fn exit_of(asked: &[Field], document: &Document) -> i32 {
     i32::from(!asked.iter().all(is_proven))
 }
 
-/// The last line of a text; guesser gives its reason for ending there.
+/// The last line of a text: guesser ends with its reason.
 fn last_line(text: &str) -> &str {
-    text.trim_end().lines().last().unwrap_or("nothing said")
+    text.trim_end().lines().last().unwrap_or("no message")
 }
 
 fn judge_document(expected: &Expectation, document: &Document) -> Verdict {
@@ -92,28 +91,30 @@ fn judge_document(expected: &Expectation, document: &Document) -> Verdict {
     let release = &document.kernel.release;
     if release != expected.release {
         verdict.wrong.push(format!(
-            "says that this is {release}, and it is {}",
+            "reports kernel {release}, but this is {}",
             expected.release
         ));
     }
     for (at, found) in document.fields.iter().enumerate() {
-        // A field twice could say two things, of which a reader takes one.
+        // A reader would take one of the two.
         if document.fields[..at]
             .iter()
             .any(|other| other.name == found.name)
         {
-            verdict.wrong.push(format!("{} is told twice", found.name));
+            verdict
+                .wrong
+                .push(format!("{} is listed twice", found.name));
         }
         match found.name.parse() {
             Ok(field) if found.status == Status::Proven => {
-                match (found.offset, expected.truths.of(field)) {
-                    (Some(said), Truth::At(offset)) if said == offset => verdict.right.push(field),
-                    (Some(said), Truth::At(offset)) => verdict
+                match (found.offset, expected.layout.of(field)) {
+                    (Some(found), Some(offset)) if found == offset => verdict.right.push(field),
+                    (Some(found), Some(offset)) => verdict
                         .wrong
-                        .push(format!("{field}: proven at {said}, is at {offset}")),
-                    (Some(said), Truth::Absent) => verdict
+                        .push(format!("{field}: proven at {found}, is at {offset}")),
+                    (Some(found), None) => verdict
                         .wrong
-                        .push(format!("{field}: proven at {said}, is not in this kernel")),
+                        .push(format!("{field}: proven at {found}, is not in this kernel")),
                     (None, _) => verdict
                         .wrong
                         .push(format!("{field}: proven without an offset")),
@@ -121,7 +122,7 @@ fn judge_document(expected: &Expectation, document: &Document) -> Verdict {
             }
             Ok(field) if found.offset.is_some() => verdict
                 .wrong
-                .push(format!("{field}: an offset, though not proven")),
+                .push(format!("{field}: has an offset, but is not proven")),
             Ok(_) => {}
             Err(_) => verdict.wrong.push(format!("{}: no such field", found.name)),
         }
@@ -134,10 +135,9 @@ fn judge_document(expected: &Expectation, document: &Document) -> Verdict {
                 let reason = found.reason.as_deref().unwrap_or("no reason given");
                 if !expected.reasons.contains_key(field) {
                     verdict.missed.push(format!("{field}: {status}: {reason}"));
-                } else if found.status == Status::Ambiguous
-                    && expected.truths.of(*field) == Truth::Absent
+                } else if found.status == Status::Ambiguous && expected.layout.of(*field).is_none()
                 {
-                    // No reason excuses places for what is nowhere.
+                    // No reason excuses candidates for a field that is not there.
                     verdict.missed.push(format!(
                         "{field}: ambiguous, and is not in this kernel: {reason}"
                     ));

@@ -1,4 +1,4 @@
-//! The judge judged: what is right passes, and every way to be wrong is caught.
+//! Tests of the judge: right answers pass, every kind of wrong one is caught.
 
 use serde_json::Value;
 use serde_json::json;
@@ -9,7 +9,7 @@ use crate::matrix::kernels::Reasons;
 const ASKED: &[Field] = &[Field::NfConnMark, Field::NfConnZone, Field::NetNsInum];
 
 /// Mark at 168, no zone, everything else at 8.
-fn truths() -> Truths {
+fn layout() -> Layout {
     let lines: Vec<String> = Field::ALL
         .iter()
         .map(|field| match field {
@@ -18,7 +18,7 @@ fn truths() -> Truths {
             other => format!("{other} 8"),
         })
         .collect();
-    Truths::parse(&lines.join("\n")).unwrap()
+    Layout::parse(&lines.join("\n")).unwrap()
 }
 
 fn proven(name: &str, offset: u32) -> Value {
@@ -26,15 +26,15 @@ fn proven(name: &str, offset: u32) -> Value {
         "evidence_bits": 60, "candidates": [offset]})
 }
 
-fn silent(name: &str, status: &str) -> Value {
+fn unproven(name: &str, status: &str) -> Value {
     json!({"name": name, "status": status, "size": 4, "candidates": [], "reason": "why not"})
 }
 
 /// A run that ends as it must where the zone, which is not in this kernel, is asked for.
-fn run(release: &str, fields: &[Value]) -> Testimony {
+fn run(release: &str, fields: &[Value]) -> Run {
     let document = json!({"schema": 1, "elapsed_us": 9, "fields": fields,
         "kernel": {"release": release, "version": "#1", "machine": "x86_64"}});
-    Testimony {
+    Run {
         wall_us: 9,
         code: Some(1),
         out: document.to_string(),
@@ -42,13 +42,13 @@ fn run(release: &str, fields: &[Value]) -> Testimony {
     }
 }
 
-fn verdict(run: &Testimony) -> Verdict {
+fn verdict(run: &Run) -> Verdict {
     let reasons = Reasons::from([(Field::NfConnZone, "built without zones".into())]);
     judge(
         &Expectation {
             release: "6.12.1",
             fields: ASKED,
-            truths: &truths(),
+            layout: &layout(),
             reasons: &reasons,
         },
         run,
@@ -60,10 +60,10 @@ fn judged(fields: &[Value]) -> Verdict {
 }
 
 #[test]
-fn right_and_silent_with_a_reason_is_complete() {
+fn right_or_unproven_with_a_reason_is_complete() {
     let verdict = judged(&[
         proven("nf_conn.mark", 168),
-        silent("nf_conn.zone", "missing"),
+        unproven("nf_conn.zone", "missing"),
         proven("net.ns.inum", 8),
     ]);
     assert!(verdict.is_complete(), "{verdict:?}");
@@ -72,12 +72,12 @@ fn right_and_silent_with_a_reason_is_complete() {
 
 #[test]
 fn every_wrong_claim_is_caught() {
-    let zone = || silent("nf_conn.zone", "missing");
+    let zone = || unproven("nf_conn.zone", "missing");
     let inum = || proven("net.ns.inum", 8);
     let mut without_offset = proven("nf_conn.mark", 168);
     without_offset["offset"] = Value::Null;
-    let mut sneaked = silent("nf_conn.mark", "ambiguous");
-    sneaked["offset"] = 168.into();
+    let mut not_proven = unproven("nf_conn.mark", "ambiguous");
+    not_proven["offset"] = 168.into();
     for (fields, words) in [
         (
             vec![proven("nf_conn.mark", 172), zone(), inum()],
@@ -108,7 +108,7 @@ fn every_wrong_claim_is_caught() {
                 zone(),
                 inum(),
             ],
-            "nf_conn.mark is told twice",
+            "nf_conn.mark is listed twice",
         ),
         (
             vec![
@@ -124,8 +124,8 @@ fn every_wrong_claim_is_caught() {
             "nf_conn.mark: proven without an offset",
         ),
         (
-            vec![sneaked, zone(), inum()],
-            "nf_conn.mark: an offset, though not proven",
+            vec![not_proven, zone(), inum()],
+            "nf_conn.mark: has an offset, but is not proven",
         ),
     ] {
         assert_eq!(judged(&fields).wrong, [words]);
@@ -133,15 +133,15 @@ fn every_wrong_claim_is_caught() {
     let elsewhere = run("6.1.0", &[proven("nf_conn.mark", 168), zone(), inum()]);
     assert_eq!(
         verdict(&elsewhere).wrong,
-        ["says that this is 6.1.0, and it is 6.12.1"]
+        ["reports kernel 6.1.0, but this is 6.12.1"]
     );
 }
 
 #[test]
-fn silence_without_a_reason_is_not_complete() {
+fn unproven_without_a_reason_is_not_complete() {
     let verdict = judged(&[
-        silent("nf_conn.mark", "ambiguous"),
-        silent("nf_conn.zone", "missing"),
+        unproven("nf_conn.mark", "ambiguous"),
+        unproven("nf_conn.zone", "missing"),
     ]);
     assert_eq!(
         verdict.missed,
@@ -154,10 +154,10 @@ fn silence_without_a_reason_is_not_complete() {
 }
 
 #[test]
-fn no_reason_excuses_places_for_what_is_nowhere() {
+fn no_reason_excuses_candidates_for_an_absent_field() {
     let verdict = judged(&[
         proven("nf_conn.mark", 168),
-        silent("nf_conn.zone", "ambiguous"),
+        unproven("nf_conn.zone", "ambiguous"),
         proven("net.ns.inum", 8),
     ]);
     assert_eq!(
@@ -167,7 +167,7 @@ fn no_reason_excuses_places_for_what_is_nowhere() {
 }
 
 #[test]
-fn a_document_goes_with_one_exit_code() {
+fn a_document_needs_its_exit_code() {
     let ended = |fields: &[Value], code: Option<i32>| {
         let mut ended = run("6.12.1", fields);
         ended.code = code;
@@ -178,7 +178,7 @@ fn a_document_goes_with_one_exit_code() {
     };
     let some = [
         proven("nf_conn.mark", 168),
-        silent("nf_conn.zone", "missing"),
+        unproven("nf_conn.zone", "missing"),
         proven("net.ns.inum", 8),
     ];
     assert_eq!(ended(&some, Some(1)), Vec::<String>::new());
@@ -186,13 +186,13 @@ fn a_document_goes_with_one_exit_code() {
         assert_eq!(
             ended(&some, Some(code)),
             [format!(
-                "exit {code} with a document that goes with exit 1: guesser: last"
+                "exit {code} with a document that needs exit 1: guesser: last"
             )]
         );
     }
     assert_eq!(
         ended(&some, None),
-        ["wrote a document and did not end by itself: guesser: last"]
+        ["wrote a document, but did not end by itself: guesser: last"]
     );
 
     let all = |code| {
@@ -201,7 +201,7 @@ fn a_document_goes_with_one_exit_code() {
         let expected = Expectation {
             release: "6.12.1",
             fields: &[Field::NfConnMark],
-            truths: &truths(),
+            layout: &layout(),
             reasons: &Reasons::new(),
         };
         judge(&expected, &ended).missed
@@ -209,17 +209,17 @@ fn a_document_goes_with_one_exit_code() {
     assert_eq!(all(0), Vec::<String>::new());
     assert_eq!(
         all(1),
-        ["exit 1 with a document that goes with exit 0: nothing said"]
+        ["exit 1 with a document that needs exit 0: no message"]
     );
 }
 
 #[test]
-fn a_run_without_a_document_has_missed_everything() {
+fn a_run_without_a_document_missed_everything() {
     let mut failed = run("6.12.1", &[]);
     failed.out.clear();
     failed.err = "guesser: first\nguesser: attach: EPERM\n".into();
     failed.code = Some(3);
-    let missed = |run: &Testimony| verdict(run).missed;
+    let missed = |run: &Run| verdict(run).missed;
     assert_eq!(
         missed(&failed),
         ["no document, exit 3: guesser: attach: EPERM"]

@@ -1,13 +1,13 @@
-//! The kernel matrix: what is tried on which kernels ([`kernels`]), what is true there ([`truth`]),
-//! a run of one kernel ([`examine`]), the verdict on it ([`judge`], [`outcome`]), what of it no longer
-//! holds ([`stale`]), and the page that tells of all ([`page`]). All but `examine` and `store` are values in, values out.
+//! The kernel matrix: which kernels are tried and how ([`kernels`]), where their fields really are ([`layout`]),
+//! the runs on one kernel ([`examine`]), the verdict on them ([`judge`], [`outcome`]), which results are out of
+//! date ([`stale`]), and the page that shows all ([`page`]). Only `examine` and `store` do more than compute.
 
 pub mod condition;
 pub mod examine;
 pub mod judge;
 pub mod kernels;
+pub mod layout;
 pub mod outcome;
 pub mod page;
 pub mod stale;
 pub mod store;
-pub mod truth;

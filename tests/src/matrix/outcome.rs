@@ -10,7 +10,6 @@ use shared::offsets::Field;
 use super::condition::ConditionOutcome;
 use super::judge::Expectation;
 use super::judge::Verdict;
-use super::truth::Truth;
 
 /// Of 100 runs, so many must be complete.
 const COMPLETE_PERCENT: usize = 99;
@@ -98,13 +97,13 @@ impl Tally {
         Some(*middle as f64 / 1e3)
     }
 
-    fn is_borne(&self) -> bool {
+    fn is_good_enough(&self) -> bool {
         let enough = self.complete * 100 >= self.total * COMPLETE_PERCENT;
         self.total > 0 && self.wrong == 0 && enough
     }
 
     fn unexpected(&self, state: &str) -> Vec<String> {
-        if self.is_borne() {
+        if self.is_good_enough() {
             return Vec::new();
         }
         let Self {
@@ -126,10 +125,7 @@ impl Tally {
 pub fn of_fields(expected: &Expectation, verdicts: &[&Verdict]) -> Vec<FieldOutcome> {
     let outcome = |field: &Field| FieldOutcome {
         path: field.path().into(),
-        offset: match expected.truths.of(*field) {
-            Truth::At(offset) => Some(offset),
-            Truth::Absent => None,
-        },
+        offset: expected.layout.of(*field),
         reason: expected.reasons.get(field).cloned(),
         proven: verdicts
             .iter()
@@ -228,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn one_silent_run_of_a_hundred_is_borne_and_one_wrong_run_is_not() {
+    fn one_silent_run_of_a_hundred_is_good_enough_and_one_wrong_run_is_not() {
         let mut runs: Vec<_> = (0..100).map(|_| (1, Verdict::default())).collect();
         assert_eq!(outcome(&runs).unexpected(), Vec::<String>::new());
         runs[0].1 = verdict(&[], &["zone: missing"]);

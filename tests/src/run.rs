@@ -13,7 +13,7 @@ use serde::Serialize;
 
 /// One run of a program.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Testimony {
+pub struct Run {
     /// From before the process was started until it was gone, in microseconds.
     pub wall_us: u64,
     /// Its exit code; absent if a signal ended it, also ours when its time was over.
@@ -25,20 +25,22 @@ pub struct Testimony {
     pub err: String,
 }
 
-/// Runs a program to its end, or kills it after this time.
-///
-/// # Errors
-/// If it cannot be started.
-pub fn attend(command: &mut Command, time: Duration) -> io::Result<Testimony> {
-    let start = Instant::now();
-    let running = Running::try_start(command.stdin(Stdio::null()))?;
-    let (status, finished) = running.finish_within(time);
-    Ok(Testimony {
-        wall_us: start.elapsed().as_micros() as u64,
-        code: status.and_then(|status| status.code()),
-        out: finished.out,
-        err: finished.err,
-    })
+impl Run {
+    /// Runs a program to its end, or kills it after this time.
+    ///
+    /// # Errors
+    /// If it cannot be started.
+    pub fn of(command: &mut Command, time: Duration) -> io::Result<Self> {
+        let start = Instant::now();
+        let running = Running::try_start(command.stdin(Stdio::null()))?;
+        let (status, finished) = running.finish_within(time);
+        Ok(Self {
+            wall_us: start.elapsed().as_micros() as u64,
+            code: status.and_then(|status| status.code()),
+            out: finished.out,
+            err: finished.err,
+        })
+    }
 }
 
 #[cfg(test)]
@@ -49,7 +51,7 @@ mod tests {
     fn a_run_is_timed_and_a_killed_one_has_no_code() {
         let mut command = Command::new("sh");
         let command = command.args(["-c", "echo out; exec sleep 60"]);
-        let seen = attend(command, Duration::from_millis(200)).unwrap();
+        let seen = Run::of(command, Duration::from_millis(200)).unwrap();
         assert!((200_000..20_000_000).contains(&seen.wall_us));
         assert_eq!((seen.out.as_str(), seen.code), ("out\n", None));
     }
