@@ -1,5 +1,5 @@
-//! A scene of `tests/scenes` in a guest that `scripts/vm` boots, and what it told: lines of two
-//! columns, a kind and a text.
+//! Runs a scene of `tests/scenes` in a guest that `scripts/vm` boots. A scene prints lines of two columns, a
+//! kind and a text.
 
 use std::collections::HashMap;
 use std::fs;
@@ -17,7 +17,7 @@ use tempfile::TempDir;
 use crate::tree::repository;
 use crate::tree::stdout_of;
 
-/// A machine to be booted.
+/// A guest to boot.
 #[derive(Debug, Clone, Copy)]
 pub struct Guest<'a> {
     /// What `scripts/kernel` prints.
@@ -26,13 +26,13 @@ pub struct Guest<'a> {
     pub programs: &'a Path,
     /// Processors.
     pub smp: u32,
-    /// More for the kernel's command line.
+    /// Additions to the kernel's command line.
     pub append: &'a str,
     /// Programs of this machine that the scene needs.
     pub tools: &'a [&'a str],
-    /// Other files of this machine, to be put into `/sextant`.
+    /// Other files of this machine, placed in `/sextant`.
     pub files: &'a [&'a Path],
-    /// Seconds that it may take.
+    /// Time limit in seconds.
     pub limit_s: u32,
 }
 
@@ -51,10 +51,10 @@ impl<'a> Guest<'a> {
         }
     }
 
-    /// Boots it, runs a scene with its arguments, and gives what that told.
+    /// Boots it and runs a scene with its arguments.
     ///
     /// # Errors
-    /// If the guest or the scene fails; the message has the console's last words.
+    /// If the guest or the scene fails; the message ends with the console's last lines.
     pub fn play(&self, scene: &str) -> anyhow::Result<Output> {
         let directory = TempDir::new().context("make a directory")?;
         let start = directory.path().join("scene");
@@ -86,8 +86,7 @@ impl<'a> Guest<'a> {
     }
 }
 
-/// The programs in a folder. cargo keeps more in its own; which programs there are, `scripts/build`
-/// alone knows.
+/// The programs in a folder. Only `scripts/build` knows which programs there are.
 ///
 /// # Errors
 /// If it cannot be read, or holds none.
@@ -109,25 +108,26 @@ fn placed(host: &Path, guest: &str) -> String {
     format!("{}:{guest}", host.display())
 }
 
-/// What a scene told, by kind.
+/// What a scene printed, by kind.
 #[derive(Debug)]
 pub struct Output(HashMap<String, Vec<String>>);
 
 impl Output {
     fn parse(output: &str) -> anyhow::Result<Self> {
-        let mut told: HashMap<String, Vec<String>> = HashMap::new();
+        let mut lines: HashMap<String, Vec<String>> = HashMap::new();
         for line in output.lines() {
             let (kind, text) = line
                 .split_once('\t')
                 .with_context(|| format!("not two columns: {line:?}"))?;
-            told.entry(kind.to_owned())
+            lines
+                .entry(kind.to_owned())
                 .or_default()
                 .push(text.to_owned());
         }
-        Ok(Self(told))
+        Ok(Self(lines))
     }
 
-    /// The lines of a kind, in the order in which they came.
+    /// The lines of a kind, in order.
     #[must_use]
     pub fn lines(&self, kind: &str) -> &[String] {
         self.0.get(kind).map_or(&[], Vec::as_slice)
@@ -136,7 +136,7 @@ impl Output {
     /// The same, parsed.
     ///
     /// # Errors
-    /// If one is no such JSON.
+    /// If a line is not such JSON.
     pub fn json<T: DeserializeOwned>(&self, kind: &str) -> anyhow::Result<Vec<T>> {
         let parse = |line: &String| {
             serde_json::from_str(line).with_context(|| format!("read {kind}: {line}"))

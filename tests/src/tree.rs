@@ -1,5 +1,4 @@
-//! This source tree: where it is, what its scripts print, and which version it is of that which the
-//! matrix tries.
+//! This source tree: where it is, what its scripts print, and the version of what the matrix tries.
 
 use std::path::Path;
 use std::path::PathBuf;
@@ -8,8 +7,8 @@ use std::process::Command;
 use anyhow::Context as _;
 use anyhow::bail;
 
-/// What decides how a kernel of the matrix comes out. Not `tests/kernels.toml`, where a line about
-/// one kernel says nothing of the others; and text is no code.
+/// What the results of the matrix depend on. Not `tests/kernels.toml`, where a line about one kernel
+/// does not concern the others, and not prose.
 const TRIED: [&str; 13] = [
     "Cargo.lock",
     "Cargo.toml",
@@ -26,13 +25,13 @@ const TRIED: [&str; 13] = [
     ":(exclude)*.md",
 ];
 
-/// Its top: that of the tree that this was built from.
+/// Its root: of the tree that this was built from.
 #[must_use]
 pub fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// Runs one of `scripts/` and gives the last line that it printed.
+/// Runs one of `scripts/`; returns the last line that it printed.
 ///
 /// # Errors
 /// If it fails; the message has its standard error.
@@ -42,7 +41,7 @@ pub fn script(name: &str, arguments: &[&str]) -> anyhow::Result<String> {
     Ok(printed.lines().last().unwrap_or_default().to_owned())
 }
 
-/// Runs a command and gives what it printed.
+/// Runs a command; returns what it printed.
 ///
 /// # Errors
 /// If it fails; the message has its standard error.
@@ -57,10 +56,10 @@ pub fn stdout_of(command: &mut Command) -> anyhow::Result<String> {
     String::from_utf8(output.stdout).with_context(|| format!("read what {command:?} printed"))
 }
 
-/// The version of this tree, as git describes it; `-dirty` if what is tried is in no commit.
+/// The version of this tree, as git describes it; `-dirty` if what is tried is not committed.
 ///
 /// # Errors
-/// If this is no checkout.
+/// If this is not a checkout.
 pub fn version() -> anyhow::Result<String> {
     version_of(&repository())
 }
@@ -72,7 +71,7 @@ fn version_of(root: &Path) -> anyhow::Result<String> {
     Ok(format!("{}{mark}", described.trim()))
 }
 
-/// Is what is tried now the same as it was in a version? Of one that git does not know, it is not.
+/// Is what is tried now the same as in a version? Not if git does not know the version.
 ///
 /// # Errors
 /// If git cannot be started.
@@ -90,7 +89,7 @@ fn is_tree_as_in(root: &Path, version: &str) -> anyhow::Result<bool> {
 fn git(root: &Path) -> Command {
     let mut git = Command::new("git");
     git.arg("-C").arg(root);
-    // In one of git's hooks these say where it is, whatever -C says.
+    // Git hooks set these, and they override -C.
     for name in ["GIT_DIR", "GIT_INDEX_FILE", "GIT_WORK_TREE"] {
         git.env_remove(name);
     }
@@ -116,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_tried_makes_a_version_another() {
+    fn only_what_is_tried_makes_another_version() {
         let directory = TempDir::new().unwrap();
         let root = directory.path();
         stdout_of(git(root).args(["init", "--quiet"])).unwrap();
@@ -135,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_in_no_commit_is_marked_if_it_is_tried() {
+    fn uncommitted_changes_are_marked_if_they_are_tried() {
         let directory = TempDir::new().unwrap();
         let root = directory.path();
         stdout_of(git(root).args(["init", "--quiet"])).unwrap();

@@ -1,4 +1,4 @@
-//! `matrix`: tries guesser on the kernels of `tests/kernels.toml`, tells of each as it is done, and
+//! `matrix`: tries guesser on the kernels of `tests/kernels.toml`, prints each result as it comes, and
 //! writes the page. `scripts/matrix` starts it.
 
 use std::collections::BTreeSet;
@@ -44,21 +44,21 @@ use tempfile::TempDir;
 #[derive(Parser)]
 #[command(version)]
 struct Cli {
-    /// Kernels, by name; without any, all that need not be built
+    /// Names of kernels; without any, all that need not be built
     names: Vec<String>,
-    /// Runs in each state; of fewer than the table asks for, nothing is kept
+    /// Runs in each state; with fewer than the table requests, no result is stored
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     runs: Option<u32>,
     /// Guests at a time
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=16))]
     jobs: u8,
-    /// Write docs/kernels.md from the results that there are now
+    /// Write docs/kernels.md from the stored results
     #[arg(long)]
     write: bool,
-    /// Write it, and try nothing
+    /// Write docs/kernels.md, and try nothing
     #[arg(long, conflicts_with_all = ["names", "runs", "write"])]
     page_only: bool,
-    /// Where results are kept
+    /// Where results are stored
     #[arg(long)]
     results: PathBuf,
     #[command(flatten)]
@@ -93,11 +93,13 @@ fn run(cli: Cli) -> anyhow::Result<Answer> {
         runs: cli.runs.unwrap_or(full.runs),
         ..full
     };
-    // Few runs are a try, and leave alone what is known from many.
-    let is_kept = effort.runs >= full.runs;
-    if cli.write && !is_kept {
+    // A few runs must not replace the result of many.
+    let is_stored = effort.runs >= full.runs;
+    if cli.write && !is_stored {
         let runs = full.runs;
-        let words = format!("of fewer than {runs} runs nothing is kept, so nothing to write");
+        let words = format!(
+            "results of fewer than {runs} runs are not stored, so there is nothing to write"
+        );
         return Err(Failure::Usage(words).into());
     }
     let version = tree::version()?;
@@ -121,7 +123,7 @@ fn run(cli: Cli) -> anyhow::Result<Answer> {
             let (queue, matrix, programs) = (&queue, &matrix, &programs);
             let (version, sender) = (&version, sender.clone());
             scope.spawn(move || {
-                // One at a time is taken; none is left in a broken state by a panic elsewhere.
+                // The lock is held only to take one: a panic elsewhere cannot break the queue.
                 let next = || {
                     queue
                         .lock()
@@ -134,7 +136,7 @@ fn run(cli: Cli) -> anyhow::Result<Answer> {
                         version,
                     };
                     let result = examine(matrix, kernel, tried, effort);
-                    // Nobody listens any more once the output has failed.
+                    // The receiver is gone if the output failed.
                     if sender.send((kernel, result)).is_err() {
                         break;
                     }
@@ -145,15 +147,15 @@ fn run(cli: Cli) -> anyhow::Result<Answer> {
         for (kernel, result) in results {
             match result {
                 Ok(outcome) => {
-                    if is_kept {
-                        store::keep(&cli.results, &outcome)?;
+                    if is_stored {
+                        store::save(&cli.results, &outcome)?;
                     }
-                    all_well &= tell(&mut out, &outcome)?;
+                    all_well &= print(&mut out, &outcome)?;
                 }
                 Err(error) => {
                     all_well = false;
-                    if is_kept {
-                        store::forget(&cli.results, &kernel.name)?;
+                    if is_stored {
+                        store::remove(&cli.results, &kernel.name)?;
                     }
                     log::error!("{}: {error:#}", kernel.name);
                 }
@@ -167,8 +169,8 @@ fn run(cli: Cli) -> anyhow::Result<Answer> {
     Ok(if all_well { Answer::Done } else { Answer::No })
 }
 
-/// The static programs for each architecture, built first if they have to be, in folders of their
-/// own: what is built here meanwhile must not be tried under this version's name.
+/// The static programs for each architecture, built if necessary and copied, since a later build here must
+/// not be tried under this version's name.
 fn programs(kernels: &[&Kernel], own: &Path) -> anyhow::Result<HashMap<Arch, PathBuf>> {
     let mut folders = HashMap::new();
     for kernel in kernels {
@@ -192,8 +194,8 @@ fn line(cells: [&str; 6]) -> String {
     format!("{kernel:<14} {taken:<20} {idle:<24} {idle_median:>8}  {storm:<24} {storm_median:>8}")
 }
 
-/// One kernel's outcome for people; is it as expected?
-fn tell(out: &mut Lines<impl Write>, outcome: &Outcome) -> anyhow::Result<bool> {
+/// Prints one kernel's outcome; is it as expected?
+fn print(out: &mut Lines<impl Write>, outcome: &Outcome) -> anyhow::Result<bool> {
     let counts = |tally: &Tally| {
         let Tally {
             total,
@@ -234,7 +236,7 @@ fn write_page(matrix: &Matrix, results: &Path) -> anyhow::Result<()> {
     let mut outcomes = Vec::new();
     let mut older = BTreeSet::new();
     for kernel in &matrix.kernels {
-        outcomes.extend(store::kept(results, &kernel.name)?);
+        outcomes.extend(store::load(results, &kernel.name)?);
     }
     for outcome in &outcomes {
         if !tree::is_as_in(&outcome.sextant)? {

@@ -1,6 +1,5 @@
-//! `traffic`: the connections of every scene, benchmark and guest, as one static program.
-//! Serves echoes, calls them, and makes many new UDP flows at once; never leaves the addresses
-//! that it is given.
+//! `traffic`: makes the connections of every scene, benchmark and guest. Serves echoes, calls them, and makes
+//! many new UDP flows at once; uses only the addresses that it is given.
 
 use std::io;
 use std::io::BufRead as _;
@@ -43,11 +42,11 @@ struct Cli {
 
 #[derive(clap::Subcommand)]
 enum What {
-    /// Echo at these ends until standard input ends; says "ready" once all of them listen
+    /// Echo at these ends until standard input ends; prints "ready" once all of them listen
     Serve { ends: Vec<End> },
-    /// Call an end, expect an echo, and say who spoke to whom
+    /// Call an end, expect an echo, and print both addresses
     Call { end: End },
-    /// Send one packet on each of many new UDP flows and say how fast that went
+    /// Send one packet on each of many new UDP flows and print the rate
     Flows {
         /// Flows to make
         #[arg(long)]
@@ -56,7 +55,7 @@ enum What {
         #[arg(long)]
         to: IpAddr,
     },
-    /// Connect to an end and close, over and over, for this long; says after each how many that were
+    /// Connect to an end and close, over and over, for this long; prints a count after each
     Storm {
         end: End,
         #[arg(long)]
@@ -138,7 +137,7 @@ fn serve(ends: &[End]) -> anyhow::Result<()> {
             thread::spawn(move || {
                 let mut packet = [0; 2048];
                 while let Ok((length, peer)) = socket.recv_from(&mut packet) {
-                    // A peer that is gone is no reason to stop serving the others.
+                    // If one peer is gone, the others are still served.
                     let _ = socket.send_to(&packet[..length], peer);
                 }
             });
@@ -154,7 +153,7 @@ fn echo_stream(stream: TcpStream) -> io::Result<()> {
 }
 
 fn call(end: End) -> anyhow::Result<()> {
-    const WORDS: &[u8] = b"anybody there?\n";
+    const WORDS: &[u8] = b"echo this\n";
     let context = || format!("call {}", end.address);
     if end.is_tcp {
         let mut stream =
@@ -192,7 +191,7 @@ fn check_echo(echo: &[u8], words: &[u8]) -> anyhow::Result<()> {
 }
 
 fn flows(count: u32, to: IpAddr) -> anyhow::Result<()> {
-    // Source ports are taken from here up, one whenever the destination's are used up.
+    // Source ports count up from here; the next one is used when all destination ports are used.
     const FIRST_SOURCE: u16 = 20_000;
     const FIRST_PORT: u32 = 1024;
     const PORTS: u32 = 65_536 - FIRST_PORT;
@@ -209,7 +208,7 @@ fn flows(count: u32, to: IpAddr) -> anyhow::Result<()> {
     let mut refused = 0_u32;
     for flow in 0..count {
         let port = (FIRST_PORT + flow % PORTS) as u16;
-        // An ICMP error for an earlier packet comes back here once; the packet itself was not sent.
+        // An ICMP error for an earlier packet is returned here, and this packet is not sent.
         if sockets[(flow / PORTS) as usize]
             .send_to(&[0; 8], (to, port))
             .is_err()
@@ -235,7 +234,7 @@ fn storm(end: End, time: Duration) -> anyhow::Result<()> {
         stream.set_nodelay(true)?;
         (&stream).write_all(b"x")?;
         (&stream).read_exact(&mut [0])?;
-        // Reset instead of TIME-WAIT: a storm must not run out of ports.
+        // Reset instead of TIME-WAIT, so that ports do not run out.
         setsockopt(
             &stream,
             sockopt::Linger,

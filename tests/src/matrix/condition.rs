@@ -1,4 +1,4 @@
-//! The judge of a run under a condition: exit code, sentence, time, modules, and never a wrong offset.
+//! The judge of a run under a condition: exit code, message, time, modules, and no wrong offset.
 
 use serde::Deserialize;
 use serde::Serialize;
@@ -8,7 +8,7 @@ use super::judge::judge;
 use super::kernels::Condition;
 use crate::run::Run;
 
-/// What came of a condition.
+/// The result of a condition.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ConditionOutcome {
     /// [`Condition::name`].
@@ -25,7 +25,7 @@ pub struct ConditionOutcome {
 
 /// A run under a condition, and which modules the kernel had.
 #[derive(Debug, Clone)]
-pub struct Seen {
+pub struct ConditionRun {
     /// The run.
     pub run: Run,
     /// Modules before it.
@@ -40,14 +40,14 @@ pub fn judge_condition(
     condition: &Condition,
     expected: &Expectation,
     limit_ms: Option<u64>,
-    seen: &Seen,
+    seen: &ConditionRun,
 ) -> ConditionOutcome {
-    let Seen { run, before, after } = seen;
+    let ConditionRun { run, before, after } = seen;
     let mut unexpected = Vec::new();
-    let came = after.iter().filter(|module| !before.contains(module));
-    unexpected.extend(came.map(|module| format!("the kernel loaded {module}")));
-    let went = before.iter().filter(|module| !after.contains(module));
-    unexpected.extend(went.map(|module| format!("the kernel unloaded {module}")));
+    let loaded = after.iter().filter(|module| !before.contains(module));
+    unexpected.extend(loaded.map(|module| format!("the kernel loaded {module}")));
+    let unloaded = before.iter().filter(|module| !after.contains(module));
+    unexpected.extend(unloaded.map(|module| format!("the kernel unloaded {module}")));
     if run.code != Some(condition.exit) {
         let ended = run
             .code
@@ -58,18 +58,18 @@ pub fn judge_condition(
     if let Some(limit_ms) = limit_ms.filter(|limit_ms| ms > *limit_ms) {
         unexpected.push(format!("took {ms} ms, more than {limit_ms}"));
     }
-    let sentence = run.err.lines().find(|line| line.contains(&condition.says));
-    if sentence.is_none() && !condition.says.is_empty() {
+    let message = run.err.lines().find(|line| line.contains(&condition.says));
+    if message.is_none() && !condition.says.is_empty() {
         unexpected.push(format!("does not say {:?}", condition.says));
     }
-    // Codes above 1 are of runs that found out nothing: one line says why, and nothing comes out.
+    // A run that ends with a code above 1 measured nothing: it says why in one line, and writes nothing.
     if condition.exit > 1 {
         let lines = run.err.lines().count();
         if lines != 1 {
             unexpected.push(format!("says {lines} lines instead of one"));
         }
         if !run.out.is_empty() {
-            unexpected.push("writes a document nevertheless".into());
+            unexpected.push("writes a document, but should not".into());
         }
     } else {
         let verdict = judge(expected, run);
@@ -77,14 +77,14 @@ pub fn judge_condition(
         unexpected.extend(verdict.missed);
         let stale = |field| {
             let reason = expected.reasons.get(field)?;
-            Some(format!("{field} is proven, in spite of: {reason}"))
+            Some(format!("{field} is proven, despite: {reason}"))
         };
         unexpected.extend(verdict.right.iter().filter_map(stale));
     }
     ConditionOutcome {
         name: condition.name.clone(),
         exit: run.code,
-        said: sentence
+        said: message
             .or(run.err.lines().last())
             .unwrap_or_default()
             .to_owned(),
@@ -101,7 +101,7 @@ mod tests {
     use shared::offsets::Field;
     use shared::offsets::FieldSet;
 
-    fn unexpected_of(exit: i32, seen: &Seen) -> Vec<String> {
+    fn unexpected_of(exit: i32, seen: &ConditionRun) -> Vec<String> {
         let reasons = Reasons::from([(Field::NfConnMark, "no marks".into())]);
         let condition = Condition {
             fields: FieldSet::Conntrack,
@@ -131,7 +131,7 @@ mod tests {
 
     fn unexpected(exit: i32, run: &Run) -> Vec<String> {
         let modules = vec!["nf_tables".to_owned()];
-        let seen = Seen {
+        let seen = ConditionRun {
             run: run.clone(),
             before: modules.clone(),
             after: modules,
@@ -154,8 +154,8 @@ mod tests {
     }
 
     #[test]
-    fn a_module_that_comes_or_goes_is_told() {
-        let seen = Seen {
+    fn a_loaded_or_unloaded_module_is_reported() {
+        let seen = ConditionRun {
             run: refusal(),
             before: vec!["nf_tables".into(), "veth".into()],
             after: vec!["x_tables".into(), "nf_tables".into()],
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn every_departure_is_told() {
+    fn every_deviation_is_reported() {
         let mut slow = refusal();
         slow.wall_us = 2_001_000;
         assert_eq!(unexpected(4, &slow), ["took 2001 ms, more than 2000"]);
@@ -182,13 +182,13 @@ mod tests {
             unexpected(4, &talkative),
             [
                 "says 2 lines instead of one",
-                "writes a document nevertheless"
+                "writes a document, but should not"
             ]
         );
         let mut other = refusal();
         other.err = "guesser: no\n".into();
         assert_eq!(unexpected(4, &other), ["does not say \"bpf(2)\""]);
-        // A reason under which a field is proven is none.
+        // A field that is proven needs no reason.
         let field = serde_json::json!({"name": "nf_conn.mark", "status": "proven", "offset": 8,
             "size": 4, "method": "guess", "evidence_bits": 60, "candidates": [8]});
         let mut proven = refusal();
@@ -198,9 +198,9 @@ mod tests {
         .to_string();
         assert_eq!(
             unexpected(0, &proven),
-            ["nf_conn.mark is proven, in spite of: no marks"]
+            ["nf_conn.mark is proven, despite: no marks"]
         );
-        // What ends well has to bring a document.
+        // Exit 0 needs a document.
         let mut empty = refusal();
         empty.code = Some(0);
         assert_eq!(

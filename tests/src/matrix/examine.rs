@@ -1,5 +1,5 @@
-//! Examines one kernel: fetches or builds it, asks for the truth, boots it for the runs and for
-//! each condition, and hands what came out to the judges.
+//! Examines one kernel: fetches or builds it, reads its layout, boots it for the runs and for each
+//! condition, and passes the results to the judges.
 
 use std::fs;
 use std::path::Path;
@@ -11,7 +11,7 @@ use anyhow::ensure;
 use tempfile::TempDir;
 
 use super::condition::ConditionOutcome;
-use super::condition::Seen;
+use super::condition::ConditionRun;
 use super::condition::judge_condition;
 use super::judge::Expectation;
 use super::judge::Verdict;
@@ -31,9 +31,9 @@ use crate::run::Run;
 use crate::tree::repository;
 use crate::tree::script;
 
-/// Seconds that a guest gets beside those of its runs.
+/// Time limit of a guest, without its runs, in seconds.
 const BOOT_S: u32 = 120;
-/// Seconds that a run gets, in a state that makes it slow, on a host that does other things too.
+/// Time limit of a run in a slow state on a busy host, in seconds.
 const RUN_S: u32 = 8;
 
 /// How much is tried, and how strictly.
@@ -41,8 +41,8 @@ const RUN_S: u32 = 8;
 pub struct Effort {
     /// Runs in each state.
     pub runs: u32,
-    /// Longest time that a run under a condition may take; absent in tests, which have to pass on
-    /// machines that do other things too.
+    /// Longest time that a run under a condition may take; absent in tests, which must pass on busy
+    /// machines.
     pub condition_limit_ms: Option<u64>,
 }
 
@@ -66,7 +66,7 @@ impl Effort {
     }
 }
 
-/// A kernel in its folder, and what is true of it.
+/// A kernel in its folder, and its layout.
 struct Fetched {
     folder: PathBuf,
     release: String,
@@ -74,7 +74,7 @@ struct Fetched {
     layout: Layout,
 }
 
-/// The programs that are tried.
+/// The programs under test.
 #[derive(Debug, Clone, Copy)]
 pub struct Tried<'a> {
     /// What `scripts/build --static` prints, for the kernel's architecture.
@@ -83,11 +83,11 @@ pub struct Tried<'a> {
     pub version: &'a str,
 }
 
-/// Examines one kernel; nothing is kept.
+/// Examines one kernel; stores nothing.
 ///
 /// # Errors
-/// If the kernel cannot be had or a guest fails. What guesser does wrong is no error: it stands in
-/// the outcome.
+/// If the kernel cannot be fetched or built, or a guest fails. What guesser does wrong is no error: the
+/// outcome lists it.
 pub fn examine(
     matrix: &Matrix,
     kernel: &Kernel,
@@ -108,14 +108,14 @@ pub fn examine(
         limit_s: BOOT_S + 2 * runs * RUN_S,
         ..Guest::new(&fetched.folder, tried.programs)
     };
-    let told = guest.play(&format!("fields.sh {} {runs}", matrix.fields.name()))?;
+    let output = guest.play(&format!("fields.sh {} {runs}", matrix.fields.name()))?;
     let judged = |state| -> anyhow::Result<Vec<(u64, Verdict)>> {
-        let seen: Vec<Run> = told.json(state)?;
+        let seen: Vec<Run> = output.json(state)?;
         let judged = seen.iter().map(|run| (run.wall_us, judge(&expected, run)));
         Ok(judged.collect())
     };
     let (idle, storm) = (judged("idle")?, judged("storm")?);
-    let connections: Vec<u64> = told.json("connections")?;
+    let connections: Vec<u64> = output.json("connections")?;
     let fewest = connections.into_iter().min().context("no storm")?;
     let verdicts: Vec<&Verdict> = idle
         .iter()
@@ -177,7 +177,7 @@ fn fetch(kernel: &Kernel) -> anyhow::Result<Fetched> {
 }
 
 /// Boots a guest under a condition and runs guesser once there.
-fn run_under(condition: &Condition, guest: Guest) -> anyhow::Result<Seen> {
+fn run_under(condition: &Condition, guest: Guest) -> anyhow::Result<ConditionRun> {
     let directory = TempDir::new()?;
     let launcher = directory.path().join("without_bpf");
     let files: &[&Path] = if condition.without_bpf {
@@ -193,47 +193,40 @@ fn run_under(condition: &Condition, guest: Guest) -> anyhow::Result<Seen> {
         limit_s: BOOT_S,
         ..guest
     };
-    let modules = if condition.without_modules {
-        "none"
-    } else {
-        "all"
-    };
-    let launcher = if condition.without_bpf {
-        "without_bpf"
-    } else {
-        ""
-    };
-    let place = if condition.steered { "steered" } else { "here" };
+    let word = |is_set: bool, yes, no| if is_set { yes } else { no };
+    let modules = word(condition.without_modules, "none", "all");
+    let launcher = word(condition.without_bpf, "without_bpf", "");
+    let place = word(condition.steered, "steered", "here");
     let (fields, hook) = (condition.fields.name(), &condition.hook);
-    let told = guest.play(&format!(
+    let output = guest.play(&format!(
         "condition.sh {fields} {hook} {modules} {place} {launcher}"
     ))?;
 
-    // A condition that does not hold would prove nothing.
-    let processors: u32 = told.one("processors")?.parse()?;
+    // If the condition does not hold, the run proves nothing.
+    let processors: u32 = output.one("processors")?.parse()?;
     ensure!(processors == condition.smp, "{processors} processors");
-    let cmdline = told.one("cmdline")?;
+    let cmdline = output.one("cmdline")?;
     ensure!(
         cmdline.ends_with(condition.append.as_str()),
         "command line {cmdline}"
     );
 
-    let steered: u64 = told.one("steered")?.parse()?;
+    let steered: u64 = output.one("steered")?.parse()?;
     ensure!(
         condition.steered == (steered > 0),
-        "a processor was told of packets {steered} times"
+        "packets were steered to another processor {steered} times"
     );
 
-    let mut runs: Vec<Run> = told.json("run")?;
+    let mut runs: Vec<Run> = output.json("run")?;
     ensure!(runs.len() == 1, "{} runs, not one", runs.len());
-    Ok(Seen {
+    Ok(ConditionRun {
         run: runs.remove(0),
-        before: told.lines("before").to_vec(),
-        after: told.lines("after").to_vec(),
+        before: output.lines("before").to_vec(),
+        after: output.lines("after").to_vec(),
     })
 }
 
-/// The program that runs others without bpf(2), for guests of this machine's own architecture.
+/// Compiles the program that runs others without bpf(2), for guests of this machine's architecture.
 fn compile_launcher(program: &Path) -> anyhow::Result<()> {
     let source = repository().join("tests/scenes/without_bpf.c");
     let mut compiler = Command::new("cc");

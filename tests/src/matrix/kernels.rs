@@ -1,5 +1,4 @@
-//! The kernels as data: `tests/kernels.toml` as values, refused if it makes no sense.
-//! Reads nothing but the text that it is given.
+//! The kernels as data: parses the text of `tests/kernels.toml` and refuses what makes no sense.
 
 use std::collections::BTreeMap;
 use std::collections::HashSet;
@@ -12,11 +11,11 @@ use serde::de::Error as _;
 use shared::offsets::Field;
 use shared::offsets::FieldSet;
 
-/// All of it.
+/// The whole table.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Matrix {
-    /// What guesser is asked for.
+    /// The fields that guesser is asked for.
     pub fields: FieldSet,
     /// Runs in each state.
     pub runs: u32,
@@ -24,7 +23,7 @@ pub struct Matrix {
     pub short_runs: u32,
     /// Longest time that a run under a condition may take.
     pub condition_limit_ms: u64,
-    /// In the order in which they are shown.
+    /// In the order of the page.
     #[serde(rename = "kernel")]
     pub kernels: Vec<Kernel>,
 }
@@ -33,7 +32,7 @@ pub struct Matrix {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Kernel {
-    /// What people call it here; unique.
+    /// Its name here; unique.
     pub name: String,
     /// `amd64` or `arm64`.
     pub arch: Arch,
@@ -48,7 +47,7 @@ pub struct Kernel {
     /// Fields that guesser need not prove here, and why.
     #[serde(default)]
     pub missing: Vec<Missing>,
-    /// What else is tried here.
+    /// Other guests and how guesser must end there.
     #[serde(default, rename = "condition")]
     pub conditions: Vec<Condition>,
 }
@@ -99,7 +98,7 @@ pub enum Source {
         /// `full`, `cloud` or `rt`.
         flavour: String,
     },
-    /// Built here by `scripts/kernel-build`; only by hand, since it takes minutes.
+    /// Built here by `scripts/kernel-build`; only on request, since it takes minutes.
     Built {
         /// Name of the configuration.
         config: String,
@@ -129,11 +128,11 @@ fn paths<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Field>, D::Error> {
         .collect()
 }
 
-/// A guest that is not as guests usually are, and how guesser must end there.
+/// A guest with something unusual, and how guesser must end there.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Condition {
-    /// What people call it; unique for the kernel.
+    /// Its name; unique for the kernel.
     pub name: String,
     /// More for the kernel's command line.
     #[serde(default)]
@@ -144,14 +143,13 @@ pub struct Condition {
     /// No module is loaded beforehand.
     #[serde(default)]
     pub without_modules: bool,
-    /// Every packet is handled by another processor than the one that sent it. Holds only where there are no
-    /// network namespaces.
+    /// Another processor than the sender's handles every packet. Works only without network namespaces.
     #[serde(default)]
     pub steered: bool,
     /// bpf(2) is refused with EPERM by a seccomp filter.
     #[serde(default)]
     pub without_bpf: bool,
-    /// The fields that are asked for: those of the pipeline, if not said.
+    /// The requested fields; those of the pipeline by default.
     #[serde(default = "of_the_pipeline")]
     pub fields: FieldSet,
     /// What guesser may hook.
@@ -159,7 +157,7 @@ pub struct Condition {
     pub hook: String,
     /// Expected exit code.
     pub exit: i32,
-    /// A piece of the sentence expected on stderr; empty where nothing has to be said.
+    /// A part of the message expected on stderr; may be empty.
     #[serde(default)]
     pub says: String,
     /// Fields that need not be proven under it, beside those of the kernel.
@@ -206,10 +204,10 @@ impl Matrix {
         Ok(matrix)
     }
 
-    /// The kernels of these names; without any, all that are not built here.
+    /// The kernels with these names; without names, all that are not built here.
     ///
     /// # Errors
-    /// If a name is of no kernel.
+    /// If there is no kernel of a name.
     pub fn select(&self, names: &[String]) -> anyhow::Result<Vec<&Kernel>> {
         if names.is_empty() {
             let packaged = |kernel: &&Kernel| matches!(kernel.source, Source::Package { .. });
@@ -252,7 +250,7 @@ mod tests {
                 .iter()
                 .any(|kernel| !kernel.conditions.is_empty())
         );
-        // By hand only: without names, no kernel is built.
+        // Without names, no kernel is built.
         let chosen = matrix.select(&[]).unwrap();
         let built = |kernel: &&Kernel| matches!(kernel.source, Source::Built { .. });
         assert!(!chosen.iter().any(built));

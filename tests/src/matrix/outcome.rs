@@ -1,5 +1,5 @@
-//! What came of one kernel: each field, the runs of each state, the conditions; and whether that
-//! is as expected. Counts and compares; runs nothing.
+//! The result of one kernel: each field, the runs in each state, the conditions; and whether all is as
+//! expected. Counts and compares; runs nothing.
 
 use std::collections::BTreeMap;
 
@@ -11,10 +11,10 @@ use super::condition::ConditionOutcome;
 use super::judge::Expectation;
 use super::judge::Verdict;
 
-/// Of 100 runs, so many must be complete.
+/// How many of 100 runs must be complete.
 const COMPLETE_PERCENT: usize = 99;
 
-/// Beside fewer connections, a run met no storm.
+/// A run beside fewer connections met no storm.
 const STORM_CONNECTIONS: u64 = 10;
 
 /// One kernel's result.
@@ -24,20 +24,20 @@ pub struct Outcome {
     pub kernel: String,
     /// `uname -r`.
     pub release: String,
-    /// Version of the package that was taken, of a kernel or of its source.
+    /// Version of the package, of a kernel or of its source.
     pub taken: String,
     /// Version of Sextant, as git describes it.
     pub sextant: String,
-    /// [`super::stale::asked`]; none in what was kept before there was one.
+    /// [`super::stale::asked`]; empty in results of older versions.
     #[serde(default)]
     pub asked: String,
-    /// Each field that was asked for.
+    /// Each requested field.
     pub fields: Vec<FieldOutcome>,
-    /// On a guest that does nothing else.
+    /// Runs on a guest that does nothing else.
     pub idle: Tally,
-    /// Beside processes that connect and close.
+    /// Runs beside processes that connect and close.
     pub storm: Tally,
-    /// Fewest connections that were opened during a run of `storm`.
+    /// Fewest connections that were opened during one run of `storm`.
     pub storm_connections: u64,
     /// In the order of `tests/kernels.toml`.
     pub conditions: Vec<ConditionOutcome>,
@@ -48,11 +48,11 @@ pub struct Outcome {
 pub struct FieldOutcome {
     /// [`Field::path`].
     pub path: String,
-    /// Where it really is; absent if the kernel has no such field.
+    /// Its real offset; absent if the kernel has no such field.
     pub offset: Option<u32>,
     /// Why it need not be proven.
     pub reason: Option<String>,
-    /// Runs that proved it and were right.
+    /// Number of runs that proved it and were right.
     pub proven: usize,
 }
 
@@ -61,18 +61,18 @@ pub struct FieldOutcome {
 pub struct Tally {
     /// How many.
     pub total: usize,
-    /// Those that proved everything that was to be proven.
+    /// Those in which nothing was wrong or missed.
     pub complete: usize,
-    /// Those that claimed something that is not so.
+    /// Those with a wrong claim.
     pub wrong: usize,
-    /// From start to end, in microseconds, each.
+    /// The time of each, from start to end, in microseconds.
     pub wall_us: Vec<u64>,
-    /// What was wrong or missed, with how many runs.
+    /// What was wrong or missed, and in how many runs.
     pub complaints: BTreeMap<String, usize>,
 }
 
 impl Tally {
-    /// Counts runs: each its time and its verdict.
+    /// Counts runs by their times and verdicts.
     #[must_use]
     pub fn of(runs: &[(u64, Verdict)]) -> Self {
         let mut tally = Self::default();
@@ -88,7 +88,7 @@ impl Tally {
         tally
     }
 
-    /// The middle one of the times, in milliseconds; absent without runs.
+    /// Median time in milliseconds; absent without runs.
     #[must_use]
     pub fn median_ms(&self) -> Option<f64> {
         let mut sorted = self.wall_us.clone();
@@ -120,7 +120,7 @@ impl Tally {
     }
 }
 
-/// Each field that was asked for, after these runs.
+/// Each requested field, after these runs.
 #[must_use]
 pub fn of_fields(expected: &Expectation, verdicts: &[&Verdict]) -> Vec<FieldOutcome> {
     let outcome = |field: &Field| FieldOutcome {
@@ -142,7 +142,7 @@ impl Outcome {
         self.idle.total + self.storm.total
     }
 
-    /// Everything that is not as expected, in a sentence each; none means that all is well.
+    /// Everything that is not as expected, in a sentence each.
     #[must_use]
     pub fn unexpected(&self) -> Vec<String> {
         let mut said = self.idle.unexpected("idle");
@@ -150,7 +150,7 @@ impl Outcome {
         let connections = self.storm_connections;
         if connections < STORM_CONNECTIONS {
             said.push(format!(
-                "storm: a run beside {connections} connections only, of {STORM_CONNECTIONS} needed"
+                "storm: a run beside only {connections} connections, needs {STORM_CONNECTIONS}"
             ));
         }
         for field in &self.fields {
@@ -158,7 +158,7 @@ impl Outcome {
                 if field.proven > 0 {
                     let (path, proven, runs) = (&field.path, field.proven, self.runs());
                     said.push(format!(
-                        "{path} is proven in {proven} of {runs} runs, in spite of: {reason}"
+                        "{path} is proven in {proven} of {runs} runs, despite: {reason}"
                     ));
                 }
             }
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn one_silent_run_of_a_hundred_is_good_enough_and_one_wrong_run_is_not() {
+    fn one_incomplete_run_of_a_hundred_passes_and_one_wrong_run_fails() {
         let mut runs: Vec<_> = (0..100).map(|_| (1, Verdict::default())).collect();
         assert_eq!(outcome(&runs).unexpected(), Vec::<String>::new());
         runs[0].1 = verdict(&[], &["zone: missing"]);
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn no_runs_no_storm_and_stale_reasons_are_told() {
+    fn no_runs_no_storm_and_stale_reasons_are_reported() {
         assert_eq!(
             outcome(&[]).unexpected(),
             ["idle: 0 complete and 0 WRONG of 0 runs"]
@@ -246,7 +246,7 @@ mod tests {
         calm.storm_connections = 9;
         assert_eq!(
             calm.unexpected(),
-            ["storm: a run beside 9 connections only, of 10 needed"]
+            ["storm: a run beside only 9 connections, needs 10"]
         );
         let mut stale = outcome(&[(1, Verdict::default())]);
         stale.fields.push(FieldOutcome {
@@ -257,7 +257,7 @@ mod tests {
         });
         assert_eq!(
             stale.unexpected(),
-            ["nf_conn.zone is proven in 1 of 2 runs, in spite of: no zones"]
+            ["nf_conn.zone is proven in 1 of 2 runs, despite: no zones"]
         );
         stale.fields[0].proven = 0;
         assert_eq!(stale.unexpected(), Vec::<String>::new());

@@ -1,4 +1,4 @@
-//! The page `docs/kernels.md` from the outcomes: the same outcomes make the same page.
+//! Writes the page `docs/kernels.md` from the outcomes. The same outcomes make the same page.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -16,21 +16,20 @@ const HEAD: &str = "\
 # Kernels
 
 Which fields `guesser --method guess` proves on which kernels, and where they are. Written by
-`scripts/matrix --write`; the kernels are data in `tests/kernels.toml`. Edit that, not this.
+`scripts/matrix --write` from the kernels in `tests/kernels.toml`. Edit that file, not this one.
 
 A kernel is booted under emulation (`scripts/vm`), where everything takes longer than on hardware.
 Each run is a process of its own: *idle* on a guest that does nothing else, *storm* beside two
-processes that connect and close without pause. A run is complete if every field is proven, save
-those for which a reason stands below; it is **wrong** if it claims one offset that is not the true
-one. The truth comes from `scripts/truth`, which knows nothing of guesser.
+processes that connect and close without pause. A run is complete if every field is proven, except
+those with a reason below; it is **wrong** if one claimed offset is not the true one. The true
+offsets come from `scripts/truth`, which is independent of guesser.
 ";
 
 const OUTDATED: &str = "\
-What stands above of these kernels was not found with the programs, the scenes or the table as they
-were when this page was written.
+The results of these kernels are older than the programs, the scenes or the table.
 ";
 
-/// Kernels that are shown in one table.
+/// Kernels that share a table.
 struct Group {
     title: &'static str,
     holds: fn(&Kernel) -> bool,
@@ -55,8 +54,8 @@ fn packaged(kernel: &Kernel) -> bool {
     matches!(kernel.source, Source::Package { .. })
 }
 
-/// The page. `outcomes` are those that there are; kernels without one are named. `older` are the
-/// versions in which what is tried was not what it is now.
+/// The page. It names kernels without an outcome. `older` are the versions whose programs or scenes differ
+/// from this tree's.
 #[must_use]
 pub fn page(matrix: &Matrix, outcomes: &[Outcome], older: &BTreeSet<String>) -> String {
     let mut text = HEAD.to_owned();
@@ -90,7 +89,7 @@ fn find<'a>(outcomes: &'a [Outcome], kernel: &Kernel) -> Option<&'a Outcome> {
         .find(|outcome| outcome.kernel == kernel.name)
 }
 
-/// One row of a table; a cell cannot end it.
+/// One row of a table, its cells escaped.
 fn row<S: AsRef<str>>(cells: impl IntoIterator<Item = S>) -> String {
     let mut line = String::from("|");
     for cell in cells {
@@ -139,7 +138,7 @@ fn counts(tally: &Tally) -> String {
     format!("{}, {wrong}, {}", tally.complete, tally.total)
 }
 
-/// A tally's median time for people.
+/// A tally's median time as text.
 #[must_use]
 pub fn median(tally: &Tally) -> String {
     tally
@@ -151,7 +150,7 @@ fn table_of_fields(tried: &[&Outcome], reasons: &mut Vec<String>) -> String {
     let titles = tried.iter().map(|outcome| outcome.kernel.clone());
     let titles: Vec<String> = ["field".to_owned()].into_iter().chain(titles).collect();
     let mut table = head(&titles);
-    // All were asked for the same, except where the set has grown since one was tried.
+    // The set of fields may have grown since a kernel was tried.
     let mut paths: Vec<&str> = Vec::new();
     for outcome in tried {
         for field in &outcome.fields {
@@ -164,7 +163,7 @@ fn table_of_fields(tried: &[&Outcome], reasons: &mut Vec<String>) -> String {
         let mut cells = vec![format!("`{path}`")];
         for outcome in tried {
             let field = outcome.fields.iter().find(|field| field.path == path);
-            cells.push(field.map_or("not asked for".into(), |field| {
+            cells.push(field.map_or("not requested".into(), |field| {
                 cell(field, outcome.runs(), reasons)
             }));
         }
@@ -225,13 +224,13 @@ fn conditions(matrix: &Matrix, outcomes: &[Outcome]) -> String {
     }
     let limit_s = matrix.condition_limit_ms as f64 / 1e3;
     format!(
-        "\n## Conditions\n\nHow guesser ends where something is forbidden or not there. None may \
+        "\n## Conditions\n\nHow guesser ends where something is forbidden or missing. No run may \
          take longer than {limit_s} s.\n\n{}{table}",
         head(&["kernel", "condition", "exit", "time", "says"])
     )
 }
 
-/// What is not as it should be, what tells of another tree, and what has no outcome.
+/// What is not as expected, out of date, or without an outcome.
 fn departures(matrix: &Matrix, outcomes: &[Outcome], older: &BTreeSet<String>) -> String {
     let (mut unexpected, mut outdated) = (String::new(), String::new());
     let mut without = Vec::new();

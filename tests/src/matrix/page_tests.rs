@@ -1,4 +1,4 @@
-//! The page: what it tells of, in which order, and that it hides nothing.
+//! Tests of the page: what it shows, in which order, and that it hides nothing.
 
 use super::*;
 use crate::matrix::condition::ConditionOutcome;
@@ -49,7 +49,7 @@ fn outcome(kernel: &str, fields: &[(&str, Option<u32>, Option<&str>, usize)]) ->
 }
 
 #[test]
-fn rows_are_fields_and_a_cell_tells_where_or_why_not() {
+fn rows_are_fields_and_a_cell_is_an_offset_or_a_reason() {
     let matrix = Matrix::parse(KERNELS).unwrap();
     let mut first = outcome(
         "6.12",
@@ -89,8 +89,7 @@ fn rows_are_fields_and_a_cell_tells_where_or_why_not() {
     ] {
         assert!(text.lines().any(|other| other == line), "{line}\n{text}");
     }
-    let unexpected =
-        "- nonetns: nf_conn.zone is proven in 1 of 2 runs, in spite of: two look alike";
+    let unexpected = "- nonetns: nf_conn.zone is proven in 1 of 2 runs, despite: two look alike";
     assert!(text.ends_with(&format!(
         "## Not as expected\n\n{unexpected}\n\nWithout a result: 7.2 arm64.\n"
     )));
@@ -112,7 +111,7 @@ fn what_is_wrong_is_not_hidden() {
 }
 
 #[test]
-fn what_tells_of_another_tree_is_named() {
+fn results_of_another_tree_are_listed() {
     let matrix = Matrix::parse(KERNELS).unwrap();
     let current = outcome("nonetns", &[]);
     let mut old = outcome("6.12", &[]);
@@ -125,7 +124,6 @@ fn what_tells_of_another_tree_is_named() {
         .lines()
         .filter(|line| line.starts_with('-'))
         .collect();
-    let words =
-        "tried with old1234, and what is tried is another now; 0 runs in a state instead of 1";
+    let words = "tried with old1234; the programs or scenes have changed since; 0 runs per state instead of 1";
     assert_eq!(rows, [format!("- 6.12: {words}")]);
 }

@@ -1,5 +1,5 @@
-//! What keeps an outcome from telling of this tree: outcomes are kept while the programs, the scenes
-//! and the table go on. Values in, values out: whoever asks says which versions are older.
+//! Which results are out of date: they are stored while the programs, the scenes and the table change.
+//! Values in, values out; the caller knows which versions are older.
 
 use std::collections::BTreeSet;
 
@@ -9,14 +9,14 @@ use super::kernels::Kernel;
 use super::kernels::Matrix;
 use super::outcome::Outcome;
 
-/// All that the table asks of a kernel but the number of runs, as a text that is only ever compared.
+/// What the table requests of a kernel, without the number of runs, as a text to compare.
 #[must_use]
 pub fn asked(fields: FieldSet, kernel: &Kernel) -> String {
     format!("{fields:?} of {kernel:?}")
 }
 
-/// Why an outcome does not tell of this tree, in a few words each; none means that it does.
-/// `older` are the versions in which what is tried was not what it is now.
+/// Why an outcome is out of date, in a few words each; none if it is not. `older` are the versions
+/// whose programs or scenes differ from this tree's.
 #[must_use]
 pub fn stale(
     matrix: &Matrix,
@@ -27,18 +27,18 @@ pub fn stale(
     let mut said = Vec::new();
     let version = &outcome.sextant;
     if version.ends_with("-dirty") {
-        said.push(format!("tried with {version}, which is no commit"));
+        said.push(format!("tried with {version}, which is not a commit"));
     } else if older.contains(version) {
         said.push(format!(
-            "tried with {version}, and what is tried is another now"
+            "tried with {version}; the programs or scenes have changed since"
         ));
     }
     if outcome.asked != asked(matrix.fields, kernel) {
-        said.push("not known to be of the table as it is now".into());
+        said.push("the table has changed since".into());
     }
     let runs = outcome.idle.total.min(outcome.storm.total);
     if runs < matrix.runs as usize {
-        said.push(format!("{runs} runs in a state instead of {}", matrix.runs));
+        said.push(format!("{runs} runs per state instead of {}", matrix.runs));
     }
     said
 }
@@ -76,43 +76,43 @@ source = { config = 'plain', version = '6.12' }
         }
     }
 
-    fn told(table: &str, outcome: &Outcome) -> Vec<String> {
+    fn reasons(table: &str, outcome: &Outcome) -> Vec<String> {
         let matrix = Matrix::parse(table).unwrap();
         let older = BTreeSet::from(["old".to_owned()]);
         stale(&matrix, &matrix.kernels[0], outcome, &older)
     }
 
     #[test]
-    fn what_is_of_this_tree_is_not_stale() {
+    fn a_result_of_this_tree_is_not_stale() {
         let outcome = outcome(&Matrix::parse(TABLE).unwrap());
-        assert_eq!(told(TABLE, &outcome), Vec::<String>::new());
+        assert_eq!(reasons(TABLE, &outcome), Vec::<String>::new());
         let fewer = TABLE.replace("runs = 2", "runs = 1");
-        assert_eq!(told(&fewer, &outcome), Vec::<String>::new());
-        // What is asked of another kernel.
+        assert_eq!(reasons(&fewer, &outcome), Vec::<String>::new());
+        // Another kernel in the table changes nothing.
         let other = TABLE[TABLE.find("[[kernel]]").unwrap()..].replace("'k'", "'l'");
         assert_eq!(
-            told(&format!("{TABLE}{other}"), &outcome),
+            reasons(&format!("{TABLE}{other}"), &outcome),
             Vec::<String>::new()
         );
     }
 
     #[test]
-    fn every_way_to_be_stale_is_told() {
+    fn every_way_to_be_stale_is_reported() {
         let good = outcome(&Matrix::parse(TABLE).unwrap());
         let of = |version: &str| Outcome {
             sextant: version.into(),
             ..good.clone()
         };
         assert_eq!(
-            told(TABLE, &of("old")),
-            ["tried with old, and what is tried is another now"]
+            reasons(TABLE, &of("old")),
+            ["tried with old; the programs or scenes have changed since"]
         );
         assert_eq!(
-            told(TABLE, &of("abc-dirty")),
-            ["tried with abc-dirty, which is no commit"]
+            reasons(TABLE, &of("abc-dirty")),
+            ["tried with abc-dirty, which is not a commit"]
         );
         let more = TABLE.replace("runs = 2", "runs = 3");
-        assert_eq!(told(&more, &good), ["2 runs in a state instead of 3"]);
+        assert_eq!(reasons(&more, &good), ["2 runs per state instead of 3"]);
         for other in [
             TABLE.replace("'conntrack'", "'all'"),
             format!("{TABLE}smp = 1"),
@@ -120,8 +120,8 @@ source = { config = 'plain', version = '6.12' }
             format!("{TABLE}[[kernel.condition]]\nname = 'c'\nexit = 0"),
         ] {
             assert_eq!(
-                told(&other, &good),
-                ["not known to be of the table as it is now"],
+                reasons(&other, &good),
+                ["the table has changed since"],
                 "{other}"
             );
         }

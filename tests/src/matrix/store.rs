@@ -1,6 +1,5 @@
-//! Outcomes kept between runs, one file of JSON per kernel: so the page can tell of kernels that
-//! were tried at different times, each with the version of Sextant that it was tried with. The last
-//! attempt counts: one that fails leaves none.
+//! Stores outcomes between runs, one JSON file per kernel, so that the page can show kernels that were tried
+//! at different times, each with its version of Sextant. The last attempt counts: if it fails, there is none.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -11,22 +10,22 @@ use anyhow::Context as _;
 
 use super::outcome::Outcome;
 
-/// Keeps an outcome, in place of an older one of the same kernel.
+/// Stores an outcome, in place of an older one of the same kernel.
 ///
 /// # Errors
 /// If it cannot be written.
-pub fn keep(directory: &Path, outcome: &Outcome) -> anyhow::Result<()> {
+pub fn save(directory: &Path, outcome: &Outcome) -> anyhow::Result<()> {
     fs::create_dir_all(directory).with_context(|| format!("make {}", directory.display()))?;
     let path = file(directory, &outcome.kernel);
     let text = serde_json::to_vec(outcome)?;
     fs::write(&path, text).with_context(|| format!("write {}", path.display()))
 }
 
-/// Forgets the outcome of a kernel, if there is one.
+/// Removes the outcome of a kernel, if there is one.
 ///
 /// # Errors
 /// If it cannot be removed.
-pub fn forget(directory: &Path, kernel: &str) -> anyhow::Result<()> {
+pub fn remove(directory: &Path, kernel: &str) -> anyhow::Result<()> {
     let path = file(directory, kernel);
     match fs::remove_file(&path) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
@@ -34,11 +33,11 @@ pub fn forget(directory: &Path, kernel: &str) -> anyhow::Result<()> {
     }
 }
 
-/// The outcome of a kernel, if it was ever tried.
+/// Loads the outcome of a kernel, if there is one.
 ///
 /// # Errors
 /// If there is one and it cannot be read.
-pub fn kept(directory: &Path, kernel: &str) -> anyhow::Result<Option<Outcome>> {
+pub fn load(directory: &Path, kernel: &str) -> anyhow::Result<Option<Outcome>> {
     let path = file(directory, kernel);
     let text = match fs::read(&path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
@@ -65,10 +64,10 @@ mod tests {
     use crate::matrix::outcome::Tally;
 
     #[test]
-    fn what_is_kept_is_there_until_it_is_forgotten() {
+    fn an_outcome_is_stored_until_it_is_removed() {
         let directory = TempDir::new().unwrap();
         let directory = directory.path().join("results");
-        let release = |kernel| kept(&directory, kernel).unwrap().map(|found| found.release);
+        let release = |kernel| load(&directory, kernel).unwrap().map(|found| found.release);
         let mut outcome = Outcome {
             kernel: "6.12".into(),
             release: "first".into(),
@@ -82,13 +81,13 @@ mod tests {
             conditions: Vec::new(),
         };
         assert_eq!(release("6.12"), None);
-        forget(&directory, "6.12").unwrap();
-        keep(&directory, &outcome).unwrap();
+        remove(&directory, "6.12").unwrap();
+        save(&directory, &outcome).unwrap();
         outcome.release = "second".into();
-        keep(&directory, &outcome).unwrap();
+        save(&directory, &outcome).unwrap();
         assert_eq!(release("6.12").as_deref(), Some("second"));
         assert_eq!(release("6.1"), None);
-        forget(&directory, "6.12").unwrap();
+        remove(&directory, "6.12").unwrap();
         assert_eq!(release("6.12"), None);
     }
 }
