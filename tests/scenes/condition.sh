@@ -1,22 +1,22 @@
 #!/bin/sh
-# Runs guesser once in a guest that is not as guests usually are.
+# Runs guesser once in a guest with something unusual.
 #
 #   condition.sh FIELDS HOOK all|none here|steered [LAUNCHER]
 #
-#   FIELDS HOOK   which fields, what may be hooked
+#   FIELDS HOOK   which fields, which hook
 #   all, none     which modules are loaded before
 #   steered       the host's loopback hands every packet to the second processor, and guesser runs on the first
-#   LAUNCHER      what starts it
+#   LAUNCHER      the program that starts it
 #
 # Prints lines of two columns, a tab between them: `run` the run as JSON, `before` and `after` each module that
 # is loaded before and after it, and what shows that the condition holds: `processors` their number, `cmdline`
-# the kernel's command line, `steered` how many times a processor was told of packets meanwhile.
+# the kernel's command line, `steered` how often packets were steered to another processor meanwhile.
 set -eu
 fields=$1 hook=$2 modules=$3 place=$4 launcher=${5-}
 PATH=/sextant:$PATH
 [ "$modules" = none ] || sh /scenes/modules.sh
 
-tell_modules() { # KIND
+list_modules() { # KIND
 	[ ! -e /proc/modules ] || cut -d' ' -f1 /proc/modules |
 		while read -r module; do printf '%s\t%s\n' "$1" "$module"; done
 }
@@ -30,7 +30,7 @@ steered() {
 	echo $total
 }
 
-# A mask that is per namespace would do nothing: guesser makes its own namespaces where it can.
+# A mask per namespace would do nothing: guesser makes its own namespaces where it can.
 if [ "$place" = steered ]; then
 	echo 2 >/sys/class/net/lo/queues/rx-0/rps_cpus
 	launcher="taskset 1 $launcher"
@@ -38,11 +38,11 @@ fi
 
 printf 'processors\t%s\n' "$(nproc)"
 printf 'cmdline\t%s\n' "$(cat /proc/cmdline)"
-tell_modules before
+list_modules before
 steered_before=$(steered)
 # The launcher searches no PATH.
 # shellcheck disable=SC2086 # no launcher is no word
 witness -- $launcher /sextant/guesser --quiet --fields "$fields" --hook "$hook" --method guess --format json --partial >seen
 printf 'steered\t%s\n' $(($(steered) - steered_before))
-tell_modules after
+list_modules after
 printf 'run\t%s\n' "$(cat seen)"

@@ -1,28 +1,28 @@
 #!/bin/sh
 # Runs guesser over and over in a guest: at rest, then beside two processes that connect and close.
 #
-#   fields.sh FIELDS RUNS     which fields, and how many runs in each state
+#   fields.sh FIELDS RUNS     which fields, and the number of runs in each state
 #
 # Prints lines of two columns, a tab between them: `idle` and `storm` a run as JSON, `connections` how
-# many the two opened during each run beside them.
+# many the two opened during each run.
 set -eu
 fields=$1 runs=$2
 PATH=/sextant:$PATH
 sh /scenes/modules.sh
 
-tell() { # KIND: each line of stdin
+emit() { # KIND: each line of stdin
 	while IFS= read -r line; do printf '%s\t%s\n' "$1" "$line"; done
 }
 
 guess() { # KIND RUNS
 	witness --runs "$2" --pause-ms 50 -- \
 		guesser --quiet --fields "$fields" --method guess --format json --partial >seen
-	tell "$1" <seen
+	emit "$1" <seen
 }
 
 guess idle "$runs"
 
-# In a namespace of its own, where there are any.
+# In a namespace of its own, if the kernel has namespaces.
 if [ -e /proc/self/ns/net ]; then
 	ip netns add storm
 	ip -n storm link set lo up
@@ -40,7 +40,7 @@ for number in 1 2; do
 	storm="$storm $!"
 done
 
-# They tell themselves, since the kernel's counters would count guesser's connections too where all share one network.
+# The two count, since the kernel's counters would include guesser's connections where all share one network.
 # shellcheck disable=SC2016 # the field is awk's
 opened() { tail -qn1 storm.1 storm.2 | awk '{ sum += $2 } END { print sum + 0 }'; }
 
@@ -58,7 +58,7 @@ while [ $run -lt "$runs" ]; do
 	run=$((run + 1))
 	before=$(opened)
 	guess storm 1
-	echo $(($(opened) - before)) | tell connections
+	echo $(($(opened) - before)) | emit connections
 done
 # shellcheck disable=SC2086 # one word per process
 kill $storm

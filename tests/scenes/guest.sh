@@ -1,26 +1,26 @@
 #!/bin/sh
-# The whole pipeline in a guest that scripts/vm booted: the laboratory, the static programs from
+# The whole pipeline in a guest that scripts/vm booted: the network of lab.sh, the static programs from
 # /sextant, one call of each kind. For tests/tests/guest.rs.
 #
 #   guest.sh SOURCE     tracepoint or kprobe
 #
 # Prints lines of two columns, a tab between them: `kernel` its release, `guess` and `btf` the offsets
-# as JSON, `call` who called what, `oracle` what conntrack-tools knows of it, `record` what came out.
+# as JSON, `call` who called what, `oracle` the entries of conntrack-tools, `record` the records.
 set -eu
 source=$1
 PATH=/sextant:$PATH
 conntrack_tools=/usr/sbin/conntrack
 
-tell() { # KIND: each line of stdin
+emit() { # KIND: each line of stdin
 	while IFS= read -r line; do printf '%s\t%s\n' "$1" "$line"; done
 }
 
-# What an operator's own rules have loaded on a router; the programs themselves load nothing.
+# An operator's own rules load these on a router; the programs themselves load nothing.
 for module in nf_conntrack_netlink nft_ct nft_nat nft_chain_nat nft_masq; do modprobe "$module"; done
-uname -r | tell kernel
+uname -r | emit kernel
 
-guesser --method guess --format json | tell guess
-guesser --method btf --format json | tell btf
+guesser --method guess --format json | emit guess
+guesser --method btf --format json | emit btf
 
 /scenes/lab.sh up lab
 mkfifo hold served ready
@@ -35,11 +35,11 @@ viewer=$!
 read -r _ <ready
 
 for end in tcp:10.96.0.10:80 udp:10.96.0.10:53 'tcp:[fd77:96::10]:80' 'udp:[fd77:96::10]:53'; do
-	ip netns exec lab-client traffic call "$end" | tell call
+	ip netns exec lab-client traffic call "$end" | emit call
 done
-ip netns exec lab-router "$conntrack_tools" -L 2>/dev/null | tell oracle
+ip netns exec lab-router "$conntrack_tools" -L 2>/dev/null | emit oracle
 
-# The ends of these flows too: a record of each, then the ring closes and gwlookup ends by itself.
+# Each flow's end is a record, too; then the ring closes and gwlookup ends by itself.
 ip netns exec lab-router "$conntrack_tools" -F >/dev/null 2>&1
 tries=0
 while [ "$(grep -c '"type":"destroy"' records)" -lt 4 ] && [ $tries -lt 100 ]; do
@@ -48,4 +48,4 @@ while [ "$(grep -c '"type":"destroy"' records)" -lt 4 ] && [ $tries -lt 100 ]; d
 done
 kill -TERM "$(cat pid)"
 wait "$viewer"
-tell record <records
+emit record <records

@@ -1,5 +1,5 @@
-//! `conntrack` alone, on real connections: none lost or told twice, however fast they come and
-//! however slow it is; and what it does when something must be lost.
+//! `conntrack` alone, on real connections: it loses none and reports none twice, at any rate and any speed of
+//! its own; and what it does when it must lose some.
 
 use std::collections::HashSet;
 use std::sync::Mutex;
@@ -12,12 +12,12 @@ use scenes::testbed::Testbed;
 use scenes::watch::Watch;
 use serde_json::Value;
 
-/// Every tracepoint sees the whole machine: beside another test's flood a table may be full.
+/// A tracepoint sees the whole machine: another test's flood may fill the table.
 static ALONE: Mutex<()> = Mutex::new(());
 
 const SINK: &str = "10.77.4.9";
 
-/// Makes flows of one packet each through the router, to a place that drops them.
+/// Makes flows of one packet each through the router, to a sink that drops them.
 fn make_flows(testbed: &Testbed, count: usize) {
     let said = testbed.traffic(&["flows", "--to", SINK, "--count", &count.to_string()]);
     assert!(said.contains(" refused 0 "), "{said}");
@@ -27,14 +27,14 @@ fn is_flow(record: &Value, kind: &str, netns: u32) -> bool {
     record["type"] == kind && record["netns"] == netns && record["orig"]["dst"] == SINK
 }
 
-/// Ports, source and destination, of the records of one type: each must come once.
+/// Source and destination ports of the records of these types: each pair must come once.
 fn ports(records: &[Value], kinds: &[&str], netns: u32) -> HashSet<(u64, u64)> {
     let mut seen = HashSet::new();
     for record in records {
         if kinds.iter().any(|kind| is_flow(record, kind, netns)) {
             let port = |name: &str| record["orig"][name].as_u64().expect("a port");
             let ports = (port("sport"), port("dport"));
-            assert!(seen.insert(ports), "told twice: {record}");
+            assert!(seen.insert(ports), "reported twice: {record}");
         }
     }
     seen
@@ -67,7 +67,7 @@ fn ten_thousand_flows_are_ten_thousand_beginnings_and_ends() {
 }
 
 #[test]
-fn what_a_stopped_reader_cannot_take_is_told_later() {
+fn what_a_stopped_reader_cannot_take_is_reported_later() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let testbed = Testbed::up();
     let netns = testbed.inode("router");
@@ -77,7 +77,7 @@ fn what_a_stopped_reader_cannot_take_is_told_later() {
     make_flows(&testbed, 60_000);
     watch.running.signal(Signal::SIGCONT);
     watch.wait_for("beginnings", 60_000, |record| is_flow(record, "new", netns));
-    // Their ends do not fit into it either.
+    // Their ends do not fit, either.
     oracle::flush(&testbed.namespace("router"));
     watch.wait_for("ends", 60_000, |record| is_flow(record, "destroy", netns));
     let ended = watch.end();
@@ -105,9 +105,9 @@ fn a_full_table_loses_exactly_what_it_counts() {
     watch.settle(Duration::from_millis(1_500));
     let ended = watch.end();
     assert_eq!(ended.code, 1);
-    let told = ports(&ended.records, &["new"], netns).len() as u64;
-    assert!(told <= 1_000, "{told}");
-    assert_eq!(told + lost(&ended.records, "table_full"), 3_000);
+    let reported = ports(&ended.records, &["new"], netns).len() as u64;
+    assert!(reported <= 1_000, "{reported}");
+    assert_eq!(reported + lost(&ended.records, "table_full"), 3_000);
     assert!(ended.stderr.contains("(table_full)"), "{}", ended.stderr);
 }
 
@@ -120,12 +120,13 @@ fn what_netlink_lost_is_found_by_a_dump() {
     let flags = ["--source", "netlink", "--max-entries", "200000"];
     let mut watch = Watch::start(Some(&router), &flags);
     watch.running.signal(Signal::SIGSTOP);
-    // Beyond any receive buffer that it could ask for.
+    // More than fits into any receive buffer.
     make_flows(&testbed, 150_000);
     watch.running.signal(Signal::SIGCONT);
     watch.wait_for("loss", 1, |record| record["where"] == "netlink_overrun");
-    let is_told = |record: &Value| is_flow(record, "new", netns) || is_flow(record, "dump", netns);
-    watch.wait_for("beginnings", 150_000, is_told);
+    let is_reported =
+        |record: &Value| is_flow(record, "new", netns) || is_flow(record, "dump", netns);
+    watch.wait_for("beginnings", 150_000, is_reported);
     let ended = watch.end();
     assert_eq!(
         ports(&ended.records, &["new", "dump"], netns).len(),
@@ -140,7 +141,7 @@ fn what_netlink_lost_is_found_by_a_dump() {
 }
 
 #[test]
-fn connections_from_before_the_start_are_dumped_once_and_their_ends_told() {
+fn connections_from_before_the_start_are_dumped_once_and_their_ends_reported() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let testbed = Testbed::up();
     let netns = testbed.inode("router");
@@ -163,7 +164,7 @@ fn connections_from_before_the_start_are_dumped_once_and_their_ends_told() {
 }
 
 #[test]
-fn only_what_was_asked_for_is_told() {
+fn only_requested_events_are_reported() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let testbed = Testbed::up();
     let netns = testbed.inode("router");

@@ -34,7 +34,7 @@ fn guest_fields_are_right_or_silent_on_6_12_and_under_conditions() {
 }
 
 #[test]
-fn the_short_set_is_what_is_tried_here() {
+fn the_short_set_is_tried_here() {
     let matrix = Matrix::parse(include_str!("../kernels.toml")).expect("data that makes sense");
     let short = matrix.kernels.iter().filter(|kernel| kernel.short);
     let names: Vec<&str> = short.map(|kernel| kernel.name.as_str()).collect();

@@ -18,7 +18,7 @@ fn kernel() -> String {
     script("kernel", &["trixie", "6.12", "cloud"]).expect("a kernel")
 }
 
-/// Boots it and plays a scene of `tests/scenes` there.
+/// Boots it and runs a scene of `tests/scenes` there.
 fn play(scene: &str) -> Output {
     let programs = env::var_os("SEXTANT_STATIC_DIR")
         .expect("SEXTANT_STATIC_DIR names the folder that scripts/build --static prints");
@@ -30,11 +30,11 @@ fn play(scene: &str) -> Output {
     guest.play(scene).expect("a scene that ends well")
 }
 
-fn json(told: &Output, kind: &str) -> Vec<Value> {
-    told.json(kind).expect("JSON")
+fn json(output: &Output, kind: &str) -> Vec<Value> {
+    output.json(kind).expect("JSON")
 }
 
-/// What an offsets document proves, in the lines of `scripts/truth`; of other fields their status.
+/// The proven fields of an offsets document as lines of `scripts/truth`; other fields with their status.
 fn offsets(document: &Value) -> BTreeSet<String> {
     let fields = document["fields"].as_array().expect("a list of fields");
     fields
@@ -49,7 +49,7 @@ fn offsets(document: &Value) -> BTreeSet<String> {
         .collect()
 }
 
-/// Where the fields of a connection are, told by a compiler.
+/// Where the fields of a connection are, according to a compiler.
 fn truth() -> BTreeSet<String> {
     let file = script("truth", &[&kernel()]).expect("a truth");
     let lines = fs::read_to_string(file).expect("lines");
@@ -66,24 +66,24 @@ fn truth() -> BTreeSet<String> {
 }
 
 fn check(source: &str) {
-    let told = play(&format!("guest.sh {source}"));
+    let output = play(&format!("guest.sh {source}"));
     assert!(
-        told.lines("kernel")[0].starts_with("6.12"),
+        output.lines("kernel")[0].starts_with("6.12"),
         "{:?}",
-        told.lines("kernel")
+        output.lines("kernel")
     );
 
     let truth = truth();
-    assert_eq!(offsets(&json(&told, "guess")[0]), truth);
-    assert_eq!(offsets(&json(&told, "btf")[0]), truth);
+    assert_eq!(offsets(&json(&output, "guess")[0]), truth);
+    assert_eq!(offsets(&json(&output, "btf")[0]), truth);
 
-    let records = json(&told, "record");
-    let entries: Vec<oracle::Entry> = told
+    let records = json(&output, "record");
+    let entries: Vec<oracle::Entry> = output
         .lines("oracle")
         .iter()
         .map(|line| oracle::parse(line))
         .collect();
-    assert_eq!(told.lines("call").len(), 4);
+    assert_eq!(output.lines("call").len(), 4);
     assert_eq!(entries.len(), 4, "{entries:?}");
     for entry in &entries {
         for kind in ["new", "destroy"] {
@@ -114,29 +114,29 @@ fn check(source: &str) {
 }
 
 #[test]
-fn guest_tells_what_nat_did_by_kprobe() {
+fn guest_reports_nat_by_kprobe() {
     check("kprobe");
 }
 
 #[test]
-fn guest_tells_what_nat_did_by_tracepoint() {
+fn guest_reports_nat_by_tracepoint() {
     check("tracepoint");
 }
 
 #[test]
-fn guest_without_connection_tracking_is_told_so_and_stays_as_it_is() {
-    let told = play("bare_guest.sh");
+fn guest_without_connection_tracking_is_named_and_left_as_it_is() {
+    let output = play("bare_guest.sh");
     for (program, code, word) in [
         ("kcheck", "5", "nf_conntrack"),
         ("guesser", "5", "nf_conntrack"),
         ("conntrack", "5", "nf_conntrack"),
     ] {
-        let says = told.lines(&format!("{program}.says"));
-        assert_eq!(told.lines(&format!("{program}.exit")), [code], "{says:?}");
+        let says = output.lines(&format!("{program}.says"));
+        assert_eq!(output.lines(&format!("{program}.exit")), [code], "{says:?}");
         assert!(
             says.iter().any(|line| line.contains(word)),
             "{program}: {says:?}"
         );
     }
-    assert_eq!(told.lines("after"), told.lines("before"));
+    assert_eq!(output.lines("after"), output.lines("before"));
 }

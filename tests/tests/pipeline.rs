@@ -8,7 +8,7 @@ use scenes::testbed::Testbed;
 use serde_json::Value;
 use serde_json::json;
 
-/// What a call must come out as.
+/// A call, and what its record must have.
 struct Call {
     end: &'static str,
     proto: &'static str,
@@ -109,12 +109,12 @@ fn check(conntrack_flags: &str) {
         assert_eq!(record["route"]["prefix"], call.default);
         assert_eq!(record["route"]["type"], "unicast");
 
-        // As conntrack-tools tells it.
+        // As conntrack-tools lists it.
         let ours = oracle::of_record(&record);
         let theirs = entries
             .iter()
             .find(|entry| entry.orig == ours.orig && entry.proto == ours.proto)
-            .unwrap_or_else(|| panic!("conntrack-tools knows no {ours:?}"));
+            .unwrap_or_else(|| panic!("conntrack-tools has no {ours:?}"));
         assert_eq!(theirs.reply, ours.reply);
         assert_eq!(theirs.other.get("mark"), ours.other.get("mark"));
 
@@ -123,7 +123,7 @@ fn check(conntrack_flags: &str) {
         assert_eq!(record["route"]["gateway"], route["gateway"]);
         assert_eq!(record["route"]["oif_name"], route["dev"]);
 
-        // The namespace too: another test's laboratory has the same addresses.
+        // With the namespace: another test's testbed has the same addresses.
         let asked = match call.family {
             "ipv6" => format!("[{client}]:{sport},[{}]:{}", call.called.0, call.called.1),
             _ => format!("{client}:{sport},{}:{}", call.called.0, call.called.1),
@@ -161,17 +161,17 @@ fn check(conntrack_flags: &str) {
 }
 
 #[test]
-fn records_by_tracepoint_tell_what_nat_did_and_where_it_went() {
+fn records_by_tracepoint_have_nat_and_route() {
     check("--source tracepoint");
 }
 
 #[test]
-fn the_source_chosen_by_trying_tells_the_same() {
+fn records_of_the_automatic_source_are_the_same() {
     check("");
 }
 
 #[test]
 #[should_panic(expected = "conntrack did not become ready")]
-fn a_pipeline_in_which_a_program_fails_is_not_waited_for() {
+fn a_pipeline_with_a_failed_program_is_not_waited_for() {
     let _ = Pipeline::start("--no-such-flag");
 }

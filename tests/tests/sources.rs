@@ -1,5 +1,5 @@
-//! conntrack in the router's namespace of the laboratory: what was there before it, what begins and
-//! what ends, each against what conntrack-tools says of the same connection.
+//! conntrack in the testbed's router: connections from before its start, new ones and ended ones, each
+//! compared with conntrack-tools' entry of the same connection.
 
 use scenes::oracle;
 use scenes::testbed::Testbed;
@@ -13,7 +13,7 @@ fn count(records: &[Value], kind: &str) -> usize {
         .count()
 }
 
-/// Each entry that conntrack-tools knows has exactly one record of this type, and equals it.
+/// Each entry of conntrack-tools has exactly one record of this type, which equals it.
 fn check_equal(records: &[Value], kind: &str, entries: &[oracle::Entry]) {
     for entry in entries {
         let ours: Vec<oracle::Entry> = records
@@ -24,7 +24,7 @@ fn check_equal(records: &[Value], kind: &str, entries: &[oracle::Entry]) {
             .collect();
         assert_eq!(ours.len(), 1, "{kind} records of {entry:?}");
         assert_eq!(ours[0].reply, entry.reply);
-        // ctnetlink leaves a mark of zero out of its events, so there it is not known.
+        // ctnetlink omits a mark of zero from its events.
         let mark = ours[0].other.get("mark").map_or("0", String::as_str);
         assert_eq!(Some(mark), entry.other.get("mark").map(String::as_str));
     }
@@ -46,14 +46,14 @@ fn check_load_and_ends(source: &str) {
     let before = oracle::entries(&router);
     assert_eq!(before.len(), ends.len());
 
-    // Programs see every namespace, and other tests have laboratories of the same addresses.
+    // Programs see every namespace, and other tests have testbeds with the same addresses.
     let is = |kind: &'static str| {
         move |record: &Value| record["type"] == kind && record["netns"] == netns
     };
     let mut watch = Watch::start(Some(&router), &["--source", source]);
     watch.wait_for("loaded connections", ends.len(), is("dump"));
 
-    // One packet more on each would be no news; one connection more is.
+    // Another packet on an old connection makes no record; another connection does.
     let _ = testbed.call("tcp:[fd77:96::10]:80");
     watch.wait_for("beginning", 1, is("new"));
     let after = oracle::entries(&router);
@@ -63,7 +63,7 @@ fn check_load_and_ends(source: &str) {
         .collect();
     assert_eq!(new.len(), 1);
 
-    // The kernel tells nobody of the end of those that were there before: they are looked for.
+    // The kernel reports no end of connections from before the start: conntrack finds them by a sweep.
     oracle::flush(&router);
     watch.wait_for("ends", ends.len() + 1, is("destroy"));
     let ended = watch.end();
@@ -80,11 +80,11 @@ fn check_load_and_ends(source: &str) {
 }
 
 #[test]
-fn netlink_tells_of_what_was_there_what_begins_and_what_ends() {
+fn netlink_reports_old_new_and_ended_connections() {
     check_load_and_ends("netlink");
 }
 
 #[test]
-fn the_tracepoint_does_not_tell_again_of_what_was_there() {
+fn the_tracepoint_does_not_report_old_connections_again() {
     check_load_and_ends("tracepoint");
 }

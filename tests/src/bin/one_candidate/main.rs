@@ -1,5 +1,5 @@
-//! `one_candidate`: finds offsets as other projects do, one candidate per event, so that
-//! `scripts/bench/guess` has something to measure against. Written from descriptions of them.
+//! `one_candidate`: finds offsets as other projects do, one candidate per event, as a baseline for
+//! `scripts/bench/guess`. Written from descriptions of them.
 
 mod bpf;
 mod plan;
@@ -30,8 +30,8 @@ use shared::line::Lines;
 use world::Sockets;
 use world::Waits;
 
-/// Find offsets as other projects do, to measure against: one candidate per event, the first match
-/// is taken, nothing is verified
+/// Find offsets as other projects do, as a baseline: one candidate per event, the first match wins,
+/// nothing is verified
 ///
 /// Works in the namespace that it is started in, where loopback is up and, for --fields conntrack,
 /// UDP is tracked and NAT is in force. Prints a line for each field found, its name and its offset,
@@ -39,17 +39,17 @@ use world::Waits;
 #[derive(Parser)]
 #[command(version, verbatim_doc_comment)]
 struct Cli {
-    /// Whose way
+    /// Whose algorithm
     #[arg(value_enum)]
     peer: Peer,
-    /// What to find, as far as the peer does
+    /// What to find, as far as the peer can
     #[arg(long, value_enum, default_value_t = Fields::All)]
     fields: Fields,
     /// Offset of sk_buff._nfct: the peer's hook is handed the nf_conn, this one a packet
     #[arg(long, value_name = "OFFSET")]
     nfct: Option<u32>,
-    /// Sleep where the peer does: 200 ms until a connection has settled, 10 ms for each event that
-    /// was not seen, 1 s between attempts
+    /// Sleep where the peer does: 200 ms until a connection has settled, 10 ms for each unseen event,
+    /// 1 s between attempts
     #[arg(long)]
     with_waits: bool,
     #[command(flatten)]
@@ -95,10 +95,10 @@ fn run(cli: Cli) -> anyhow::Result<Answer> {
         Fields::All => peer.socket,
     };
     if first.is_empty() {
-        return Err(Failure::Usage("this peer knows nothing of tracked connections".into()).into());
+        return Err(Failure::Usage("this peer does not search tracked connections".into()).into());
     }
     if !peer.conntrack.is_empty() && cli.nfct.is_none() {
-        return Err(Failure::Usage("this peer wants --nfct".into()).into());
+        return Err(Failure::Usage("this peer needs --nfct".into()).into());
     }
     let nfct = cli.nfct.filter(|_| !peer.conntrack.is_empty());
     let mut object = MaybeUninit::uninit();
@@ -148,13 +148,13 @@ struct Guess<'a, 'obj> {
 }
 
 impl Guess<'_, '_> {
-    /// Tries some steps until they succeed or no attempt is left; then what the last one found
-    /// stays, which the peer would throw away.
+    /// Tries some steps until they succeed or no attempt is left. Keeps what the last attempt found,
+    /// which the peer would discard.
     fn find(&mut self, steps: &[Step]) -> anyhow::Result<Result<(), GivenUp>> {
         if steps.is_empty() {
             return Ok(Ok(()));
         }
-        // Whoever has one connection for all waits for it, whatever is looked for in its socket.
+        // A peer with one connection for all steps waits until that settles.
         let is_socket = |step: &Step| step.object == Object::Sock;
         let settles = self.peer.trigger == Trigger::Call && steps.iter().any(is_socket);
         let mut outcome = Ok(());
@@ -182,7 +182,7 @@ impl Guess<'_, '_> {
     }
 }
 
-/// The calling thread's name, as the programs see it.
+/// The calling thread's name, as the BPF programs see it.
 fn comm() -> anyhow::Result<[u8; COMM_BYTES]> {
     let name = fs::read("/proc/thread-self/comm").context("read this thread's name")?;
     let mut comm = [0; COMM_BYTES];

@@ -1,4 +1,4 @@
-//! What each peer looks for, in which order, from where and how far: its description as data. Pure.
+//! What each peer searches, in which order, from where and how far, as data.
 
 /// A struct that offsets count in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -7,7 +7,7 @@ pub enum Object {
     NfConn,
 }
 
-/// What user space knows of an event that it made. Addresses and ports are as in memory.
+/// What user space knows of its own event. Addresses and ports are as in memory.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Expected {
     pub saddr: u32,
@@ -23,14 +23,14 @@ pub struct Expected {
 #[derive(Debug, Clone, Copy)]
 pub enum Start {
     At(u64),
-    /// So many bytes behind the place of a field that was found before; 0 is its own place.
+    /// This many bytes behind a field that was found before.
     Behind(&'static str, u64),
 }
 
-/// One value, looked for at one offset after the other.
+/// The search for one value.
 #[derive(Debug, Clone, Copy)]
 pub struct Step {
-    /// The fields that a match is the place of, and how far behind it each begins.
+    /// The fields that a match gives, and their distance from it.
     pub fields: &'static [(&'static str, u64)],
     pub object: Object,
     /// How the value is reached.
@@ -38,7 +38,7 @@ pub struct Step {
     pub start: Start,
     /// The first offset that is not tried.
     pub bound: u64,
-    /// Bytes that belong to a match: no later field is looked for there.
+    /// Bytes that a match occupies: no later search tries them.
     pub occupies: u64,
 }
 
@@ -51,10 +51,9 @@ pub enum Kind {
         align: u64,
         must_be: fn(&Expected) -> u64,
     },
-    /// A `struct net *` lies at the candidate, and how far behind it the number is, is looked for
-    /// as well.
+    /// A `struct net *` lies at the candidate; the distance of the number behind it is searched, too.
     NetAndInum,
-    /// A `struct net *` lies at the candidate, and the number where it was found before.
+    /// A `struct net *` lies at the candidate; the distance of the number is known.
     Net,
     /// The smoothed round-trip time lies at the candidate, and its deviation right behind.
     RoundTrip,
@@ -73,15 +72,15 @@ pub enum Trigger {
 #[derive(Debug)]
 pub struct Peer {
     pub trigger: Trigger,
-    /// It tries only aligned offsets, and none inside of what it has found.
-    pub learnt: bool,
-    /// How often it begins anew if it fails.
+    /// It tries only aligned offsets, and skips the fields that it has found.
+    pub skips: bool,
+    /// Number of attempts.
     pub attempts: u32,
-    /// The steps for a socket, and for a tracked connection. The latter are tried even if the
-    /// former fail, which is kinder than the peer is.
+    /// The steps for a socket, and for a tracked connection. The latter are tried even if the former fail;
+    /// the peer itself would stop.
     pub socket: &'static [Step],
     pub conntrack: &'static [Step],
-    /// Steps before `conntrack` if nothing else is wanted.
+    /// Steps before `conntrack` if only that is requested.
     pub inum: &'static [Step],
 }
 
@@ -97,7 +96,7 @@ const AF_INET: u64 = 2;
 /// `IPS_CONFIRMED | IPS_SRC_NAT_DONE | IPS_DST_NAT_DONE`: of a flow where NAT is in force.
 const NEW_FLOW_STATUS: u64 = 0x188;
 /// `sizeof(struct nf_conntrack_tuple)` and `sizeof(struct nf_conntrack_tuple_hash)`, of which two
-/// follow one another; what follows the second tuple is not a third.
+/// follow one another.
 const TUPLE: u64 = 40;
 const TUPLE_HASH: u64 = 56;
 
@@ -155,7 +154,7 @@ const DPORT: Step = value(
     NEAR,
     |expected| expected.dport.into(),
 );
-/// Both ports in lock-step: the own one, in host order, right behind the other's.
+/// Both ports side by side: the own port, in host order, behind the other's.
 const PORT_PAIR: Step = Step {
     kind: Kind::Value {
         bytes: 4,
@@ -221,21 +220,21 @@ const CT_NET: Step = Step {
     ..NETNS
 };
 
-/// tcptracer-bpf, which the others descend from. It knows nothing of tracked connections.
+/// tcptracer-bpf, the origin of the others. It does not search tracked connections.
 pub const TCPTRACER: Peer = Peer {
     trigger: Trigger::Connect,
-    learnt: false,
+    skips: false,
     attempts: 1,
     socket: &[SADDR, DADDR, FAMILY_FROM_0, SPORT, DPORT, NETNS],
     conntrack: &[],
     inum: &[],
 };
 
-/// datadog-agent, as it is since its round-trip times must lie side by side; with the status of a
-/// tracked connection, which it looked for until early 2024.
+/// datadog-agent, since it requires the round-trip times side by side; with the status of a tracked
+/// connection, which it searched until early 2024.
 pub const DATADOG: Peer = Peer {
     trigger: Trigger::Call,
-    learnt: true,
+    skips: true,
     attempts: 5,
     socket: &[
         SADDR,

@@ -1,5 +1,5 @@
-//! The peers' algorithm: one candidate per event, the first match is taken, and nothing is verified.
-//! Pure: events are made, and read, behind [`World`].
+//! The peers' algorithm: one candidate per event, the first match wins, nothing is verified. Pure: events are
+//! made and read behind [`World`].
 
 use std::fmt;
 
@@ -12,7 +12,7 @@ use crate::plan::Peer;
 use crate::plan::Start;
 use crate::plan::Step;
 
-/// Events of one attempt that may stay unseen.
+/// Number of events that may stay unseen in one attempt.
 pub const UNSEEN_AT_MOST: u32 = 100;
 
 /// What a program reads at the next event.
@@ -28,7 +28,7 @@ pub struct Candidate {
     pub inner_align: u64,
 }
 
-/// What it read.
+/// What the program read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Answer {
     /// Where, after alignment.
@@ -41,7 +41,7 @@ pub struct Answer {
 
 /// Where events happen.
 pub trait World {
-    /// Makes one event at which the candidate is read; none if no program saw it.
+    /// Makes one event at which a program reads the candidate; none if no program saw it.
     ///
     /// # Errors
     /// If it cannot be made.
@@ -72,10 +72,15 @@ impl fmt::Display for Found {
     }
 }
 
+/// The pointer leads to the namespace in which the event was made.
+fn is_of_netns(answer: &Answer, expected: &Expected) -> bool {
+    !answer.failed && answer.value == u64::from(expected.netns)
+}
+
 /// One attempt.
 pub struct Search<'a> {
     world: &'a mut dyn World,
-    learnt: bool,
+    skips: bool,
     unseen: u32,
     /// Events made so far.
     pub events: u64,
@@ -86,11 +91,11 @@ pub struct Search<'a> {
 }
 
 impl<'a> Search<'a> {
-    /// Nothing is found yet but what an earlier search did.
+    /// Starts with what an earlier search found.
     pub fn new(world: &'a mut dyn World, peer: &Peer, found: Vec<Found>) -> Self {
         Self {
             world,
-            learnt: peer.learnt,
+            skips: peer.skips,
             unseen: 0,
             events: 0,
             found,
@@ -98,10 +103,10 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Finds the fields of all steps in their order, or gives up at the first that it cannot find.
+    /// Finds the fields of all steps in order, or gives up at the first that it cannot find.
     ///
     /// # Errors
-    /// [`GivenUp`], or that of the world.
+    /// [`GivenUp`], or an event that cannot be made.
     pub fn run(&mut self, steps: &[Step]) -> anyhow::Result<()> {
         for step in steps {
             match step.kind {
@@ -109,11 +114,17 @@ impl<'a> Search<'a> {
                     bytes,
                     align,
                     must_be,
-                } => self.value(step, (bytes, align), must_be)?,
+                } => {
+                    let candidate = self.candidate(step, bytes, align);
+                    let matches =
+                        |answer: &Answer, expected: &Expected| answer.value == must_be(expected);
+                    self.scan(step, candidate, bytes, matches)?;
+                }
                 Kind::NetAndInum => self.net_and_inum(step)?,
                 Kind::Net => {
-                    let inum = self.offset_of(INUM).unwrap_or(0);
-                    self.net(step, inum)?;
+                    let mut candidate = self.candidate(step, 4, 8);
+                    candidate.inner = Some(self.offset_of(INUM).unwrap_or(0));
+                    self.scan(step, candidate, step.occupies, is_of_netns)?;
                 }
                 Kind::RoundTrip => self.round_trip(step)?,
             }
@@ -121,19 +132,20 @@ impl<'a> Search<'a> {
         Ok(())
     }
 
-    fn value(
+    /// Tries one offset after the other until the answer matches.
+    fn scan(
         &mut self,
         step: &Step,
-        (bytes, align): (u64, u64),
-        must_be: fn(&Expected) -> u64,
+        mut candidate: Candidate,
+        bytes: u64,
+        matches: impl Fn(&Answer, &Expected) -> bool,
     ) -> anyhow::Result<()> {
-        let mut candidate = self.candidate(step, bytes, align);
         loop {
             let (answer, expected) = self.ask(step, &candidate)?;
             if let Some(free) = self.skip(step.object, answer.offset, bytes) {
                 candidate.offset = free;
-            } else if answer.value == must_be(&expected) {
-                self.take(step, answer.offset);
+            } else if matches(&answer, &expected) {
+                self.record(step, answer.offset);
                 return Ok(());
             } else {
                 candidate.offset = answer.offset + 1;
@@ -141,34 +153,18 @@ impl<'a> Search<'a> {
         }
     }
 
-    fn net(&mut self, step: &Step, inum: u64) -> anyhow::Result<()> {
-        let mut candidate = self.candidate(step, 4, 8);
-        candidate.inner = Some(inum);
-        loop {
-            let (answer, expected) = self.ask(step, &candidate)?;
-            if let Some(free) = self.skip(step.object, answer.offset, step.occupies) {
-                candidate.offset = free;
-            } else if !answer.failed && answer.value == u64::from(expected.netns) {
-                self.take(step, answer.offset);
-                return Ok(());
-            } else {
-                candidate.offset = answer.offset + 1;
-            }
-        }
-    }
-
-    /// Every distance behind one pointer, then the next pointer. Where the search begins is only a
-    /// hint: without a match there, the learnt peer begins once more at the family.
+    /// Tries every distance behind one pointer, then the next pointer. The start is only a hint: if nothing
+    /// matches there, a peer that skips begins again at the family.
     fn net_and_inum(&mut self, step: &Step) -> anyhow::Result<()> {
         let mut candidate = self.candidate(step, 4, 8);
         candidate.inner = Some(0);
-        let mut is_hint = self.learnt;
+        let mut is_hint = self.skips;
         loop {
             let (answer, expected) = self.ask(step, &candidate)?;
             if let Some(free) = self.skip(step.object, answer.offset, step.occupies) {
                 candidate.offset = free;
-            } else if !answer.failed && answer.value == u64::from(expected.netns) {
-                self.take(step, answer.offset);
+            } else if is_of_netns(&answer, &expected) {
+                self.record(step, answer.offset);
                 let (field, offset) = (INUM, answer.inner);
                 self.found.push(Found { field, offset });
                 return Ok(());
@@ -194,7 +190,7 @@ impl<'a> Search<'a> {
                 behind.offset = answer.offset + 4;
                 let (deviation, expected) = self.ask(step, &behind)?;
                 if deviation.value >> 2 == u64::from(expected.rttvar_us) {
-                    self.take(step, answer.offset);
+                    self.record(step, answer.offset);
                     return Ok(());
                 }
             }
@@ -203,8 +199,8 @@ impl<'a> Search<'a> {
     }
 
     fn candidate(&self, step: &Step, bytes: u64, align_of: u64) -> Candidate {
-        // Who has learnt nothing tries every byte.
-        let align = |align| if self.learnt { align } else { 1 };
+        // Other peers try every byte.
+        let align = |align| if self.skips { align } else { 1 };
         Candidate {
             object: step.object,
             offset: match step.start {
@@ -235,15 +231,15 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// The end of what is known to be something else, if the place overlaps it.
+    /// The end of a field that is already found there.
     fn skip(&self, object: Object, offset: u64, bytes: u64) -> Option<u64> {
         let overlaps = |&&(of, begin, end): &&(Object, u64, u64)| {
-            self.learnt && of == object && offset < end && begin < offset + bytes
+            self.skips && of == object && offset < end && begin < offset + bytes
         };
         self.occupied.iter().find(overlaps).map(|&(_, _, end)| end)
     }
 
-    fn take(&mut self, step: &Step, offset: u64) {
+    fn record(&mut self, step: &Step, offset: u64) {
         for (field, behind) in step.fields {
             self.found.push(Found {
                 field,

@@ -82,7 +82,7 @@ impl World for Memory {
 /// Every field of a socket but its times; the events too.
 fn search(memory: &mut Memory, peer: &Peer) -> (Vec<String>, u64) {
     let steps: Vec<Step> = peer.socket.iter().take(6).copied().collect();
-    let steps = &steps[..steps.len() - usize::from(peer.learnt)];
+    let steps = &steps[..steps.len() - usize::from(peer.skips)];
     let mut search = Search::new(memory, peer, Vec::new());
     search.run(steps).unwrap();
     let found = search.found.iter().map(Found::to_string).collect();
@@ -90,7 +90,7 @@ fn search(memory: &mut Memory, peer: &Peer) -> (Vec<String>, u64) {
 }
 
 #[test]
-fn every_byte_is_a_candidate_of_who_has_learnt_nothing() {
+fn a_peer_that_does_not_skip_tries_every_byte() {
     let (found, events) = search(&mut Memory::of_a_socket(), &TCPTRACER);
     assert_eq!(
         found,
@@ -109,7 +109,7 @@ fn every_byte_is_a_candidate_of_who_has_learnt_nothing() {
 }
 
 #[test]
-fn who_has_learnt_aligns_and_leaves_out_what_is_known() {
+fn a_peer_that_skips_aligns_and_leaves_out_found_fields() {
     let (found, events) = search(&mut Memory::of_a_socket(), &DATADOG);
     assert_eq!(
         found,

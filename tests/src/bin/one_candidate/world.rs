@@ -29,8 +29,8 @@ use crate::search::Answer;
 use crate::search::Candidate;
 use crate::search::World;
 
-/// The addresses of the peers. A flow's source differs from a connection's, since an earlier
-/// version took one for the other.
+/// The addresses that the peers use. A flow's source differs from a connection's, so that they are not
+/// confused.
 const SERVER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 const FLOW_SOURCE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 3);
 
@@ -42,7 +42,7 @@ nix::getsockopt_impl!(
     GetStruct<libc::tcp_info>
 );
 
-/// What the kernel tells of a TCP connection; nix does not name it.
+/// What the kernel reports of a TCP connection; nix does not name it.
 #[derive(Debug, Clone, Copy)]
 struct TcpInfo;
 
@@ -54,9 +54,9 @@ pub struct Waits {
 }
 
 impl Waits {
-    /// Before an event is made again that was not seen.
+    /// Before an unseen event is repeated.
     const UNSEEN: Duration = Duration::from_millis(10);
-    /// Between two looks at a connection that is to be stable.
+    /// Between two looks at a connection that has to settle.
     const SETTLE: Duration = Duration::from_millis(200);
     /// Before the next attempt.
     const ATTEMPT: Duration = Duration::from_secs(1);

@@ -1,5 +1,5 @@
-//! The programs that read one value at one offset: loads and attaches those that a peer needs, and
-//! carries candidates in and answers out by map system calls, as the peers do.
+//! The BPF programs that read one value at one offset: loads and attaches those that a peer needs, writes
+//! candidates and reads answers by map system calls, as the peers do.
 
 mod skel;
 
@@ -52,7 +52,7 @@ impl<'obj> Mailbox<'obj> {
         nfct: Option<u32>,
         comm: [u8; COMM_BYTES],
     ) -> anyhow::Result<Self> {
-        // What it would print is in the errors as well.
+        // The errors contain what libbpf would print.
         set_print(None);
         let mut open = OneCandidateSkelBuilder::default()
             .open(object)
@@ -92,7 +92,7 @@ impl<'obj> Mailbox<'obj> {
         })
     }
 
-    /// Lets the next event be read.
+    /// Sets the candidate of the next event.
     ///
     /// # Errors
     /// If the map cannot be written.
@@ -129,7 +129,7 @@ impl<'obj> Mailbox<'obj> {
         written.context("write a candidate")
     }
 
-    /// What was read at an event since; none if no program saw one.
+    /// What was read since; none if no program saw an event.
     ///
     /// # Errors
     /// If the map cannot be read.
