@@ -1,5 +1,5 @@
-//! Any bytes as a kernel's type information, and as its module's: two bytes say how many belong to the
-//! kernel. Every field has an offset or a reason; what the kernel answers, no module changes.
+//! Any bytes as the kernel's type information and a module's: the first two bytes are the length of the
+//! kernel's part. Every field has an offset or a reason, and a module changes no offset of the kernel.
 #![no_main]
 
 use std::io;
@@ -19,7 +19,7 @@ fuzz_target!(|bytes: &[u8]| {
         return;
     };
     let both = TypeInfo::read(vmlinux, || Ok(module), Field::ALL)
-        .expect("what is read without a module is read with one");
+        .expect("what parses without a module parses with one");
     for field in Field::ALL {
         assert_ne!(both.offset(*field).is_some(), both.reason(*field).is_some());
         if let Some(offset) = alone.offset(*field) {

@@ -1,6 +1,6 @@
-//! Any bytes as a capture, and what the solver makes of it: a verdict on each field that was asked for,
-//! in order, and no offset without the candidate that it is. What decodes must come through another
-//! round trip; not as the same bytes, since a second may be written as so many nanoseconds.
+//! Any bytes as a capture, which the solver then searches: each requested field has a verdict, in order, and an
+//! offset is its only candidate. What decodes must survive another round trip; the bytes may differ, since a
+//! second may be written in nanoseconds.
 //!
 //! The bytes are tried as they are, and once more sealed.
 #![no_main]

@@ -1,5 +1,4 @@
-//! The length and the checksum that a file should have, without which hardly any bytes would get past
-//! the head.
+//! Seals bytes with the right length and checksum: without these, hardly any input gets past the head.
 
 /// Magic and version; then come the length of the body and its checksum.
 const BEFORE_LENGTH: usize = 12;
@@ -13,7 +12,7 @@ pub fn both(bytes: &[u8], check: fn(&[u8])) {
     }
 }
 
-/// The same bytes with both; none if they are too few.
+/// The same bytes, sealed; none if they are too few.
 fn seal(bytes: &[u8]) -> Option<Vec<u8>> {
     let (head, body) = bytes.split_at_checked(HEAD_BYTES)?;
     let len = u32::try_from(body.len()).ok()?;
