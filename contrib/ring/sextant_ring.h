@@ -28,7 +28,7 @@ struct sextant_ring_header {
 	uint64_t slots;		     /* 16: slot bytes << 32 | log2 of their number */
 	uint64_t schema_hash;	     /* 24 */
 	uint64_t writer;	     /* 32: pid << 32 | source */
-	uint64_t writer_start;	     /* 40: clock ticks since boot */
+	uint64_t reserved0;	     /* 40: zero */
 	uint64_t boot_id[2];	     /* 48 */
 	uint64_t epoch_ns;	     /* 64 */
 	uint64_t realtime_offset_ns; /* 72: CLOCK_REALTIME less CLOCK_MONOTONIC */
@@ -36,9 +36,7 @@ struct sextant_ring_header {
 	uint64_t pad0[21];
 	uint64_t state; /* 256: 1 dumping, 2 live, 3 closed */
 	uint64_t heartbeat_mono_ns;
-	uint64_t dump_begin;
-	uint64_t dump_end;
-	uint64_t pad1[12];
+	uint64_t pad1[14];
 	uint32_t doorbell; /* 384: futex word */
 	uint32_t pad2[31];
 	uint64_t head; /* 512: number of the next record */
