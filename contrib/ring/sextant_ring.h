@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: (MIT OR Apache-2.0) */
 /*
- * The shared-memory ring for readers in C: the same numbers as crates/shared/src/ring/layout.rs,
- * compared by a test. A reader maps the file read-only, checks the header, and keeps a cursor of
- * its own; it never writes.
+ * The shared-memory ring for readers in C. A test compares the numbers with those of
+ * crates/shared/src/ring/layout.rs. A reader maps the file read-only, checks the header and keeps
+ * its own cursor; it never writes.
  */
 #ifndef SEXTANT_RING_H
 #define SEXTANT_RING_H
@@ -19,7 +19,7 @@ struct sextant_ring_field {
 	uint16_t offset; /* in the slot */
 	uint16_t width;	 /* bytes */
 	uint16_t kind;	 /* 0 unsigned integers, 1 raw bytes */
-	uint16_t known;	 /* bit of `known` that vouches for it, or 0 */
+	uint16_t known;	 /* bit of `known` that marks it known, or 0 */
 };
 
 struct sextant_ring_header {
