@@ -1,5 +1,5 @@
-//! Turns what a probe met into its answer, and says whose fault it is: the kernel's, a missing
-//! privilege's, or a policy's. Pure.
+//! Turns an attempt into the probe's answer: whether the kernel, a missing privilege or a policy is the
+//! reason. Pure.
 
 use nix::errno::Errno;
 use shared::capability::Capability;
@@ -14,56 +14,50 @@ use crate::probe::Verdict;
 
 /// The line of the report for one attempt.
 pub fn judge(name: Name, attempt: Attempt, privileges: &Privileges) -> Probe {
-    let mut probe = Probe {
-        name,
-        verdict: Verdict::Yes,
-        errno: None,
-        detail: String::new(),
-        lacks: Vec::new(),
+    let (verdict, errno, detail, lacks) = match attempt {
+        Ok(seen) => (Verdict::Yes, None, seen, Vec::new()),
+        Err(Obstacle::Answered {
+            verdict,
+            errno,
+            detail,
+        }) => (verdict, errno, detail, Vec::new()),
+        Err(Obstacle::Lacking(lacks)) => {
+            let detail = format!("{} not effective", are(&lacks));
+            (Verdict::Forbidden, None, detail, lacks)
+        }
+        Err(Obstacle::Refused { step, errno: None }) => {
+            let detail = format!("{step} failed before the kernel was asked");
+            (Verdict::Unknown, None, detail, Vec::new())
+        }
+        Err(Obstacle::Refused {
+            step,
+            errno: Some(errno),
+        }) => {
+            let (verdict, why, lacks) = refused(errno, name.capabilities(), privileges);
+            (verdict, Some(errno), format!("{step} {why}"), lacks)
+        }
     };
-    match attempt {
-        Ok(seen) => probe.detail = seen,
-        Err(Obstacle::Absent { seen, errno }) => {
-            probe.verdict = Verdict::No;
-            probe.errno = errno;
-            probe.detail = seen;
-        }
-        Err(Obstacle::Policy { reason, errno }) => {
-            probe.verdict = Verdict::Forbidden;
-            probe.errno = errno;
-            probe.detail = reason;
-        }
-        Err(Obstacle::Undecided(detail)) => {
-            probe.verdict = Verdict::Unknown;
-            probe.detail = detail;
-        }
-        Err(Obstacle::Lacking(capabilities)) => {
-            probe.verdict = Verdict::Forbidden;
-            probe.lacks = capabilities;
-            probe.detail = format!("{} not effective", are(&probe.lacks));
-        }
-        Err(Obstacle::Refused { step, errno }) => {
-            probe.errno = errno;
-            refused(&mut probe, &step, errno, privileges);
-        }
+    Probe {
+        name,
+        verdict,
+        errno,
+        detail,
+        lacks,
     }
-    probe
 }
 
-fn refused(probe: &mut Probe, step: &str, errno: Option<KernelErrno>, privileges: &Privileges) {
-    let Some(errno) = errno else {
-        probe.verdict = Verdict::Unknown;
-        probe.detail = format!("{step} failed before the kernel was asked");
-        return;
-    };
+/// The verdict on a refused call, the reason in words, and the missing privileges by name.
+fn refused(
+    errno: KernelErrno,
+    needed: &[Capability],
+    privileges: &Privileges,
+) -> (Verdict, String, Vec<String>) {
     match errno.known() {
         Errno::EPERM | Errno::EACCES => {
-            probe.verdict = Verdict::Forbidden;
-            let (reason, lacks) = why_forbidden(probe.name.capabilities(), privileges);
-            probe.detail = format!("{step} refused: {reason}");
-            probe.lacks = lacks;
+            let (reason, lacks) = why_forbidden(needed, privileges);
+            (Verdict::Forbidden, format!("refused: {reason}"), lacks)
         }
-        // These say something about the moment, not about the kernel.
+        // These depend on the moment, not on the kernel.
         Errno::ENOMEM
         | Errno::EAGAIN
         | Errno::EBUSY
@@ -72,13 +66,10 @@ fn refused(probe: &mut Probe, step: &str, errno: Option<KernelErrno>, privileges
         | Errno::ENFILE
         | Errno::ENOSPC
         | Errno::ENOBUFS
-        | Errno::ETIMEDOUT => {
-            probe.verdict = Verdict::Unknown;
-            probe.detail = format!("{step} failed");
-        }
+        | Errno::ETIMEDOUT => (Verdict::Unknown, "failed".into(), Vec::new()),
         _ => {
-            probe.verdict = Verdict::No;
-            probe.detail = format!("{step} refused: the kernel cannot do this");
+            let why = "refused: the kernel cannot do this".into();
+            (Verdict::No, why, Vec::new())
         }
     }
 }
@@ -124,6 +115,7 @@ mod tests {
     use shared::capability::Capabilities;
 
     use super::*;
+    use crate::probe::During as _;
 
     fn check(
         errno: Errno,
@@ -136,7 +128,7 @@ mod tests {
             effective,
             ..Privileges::default()
         };
-        let attempt = Err(Obstacle::refused("load", Some(errno)));
+        let attempt = Err::<String, _>(errno).during("load");
         let probe = judge(Name::Kprobe, attempt, &privileges);
         assert_eq!(probe.verdict, verdict, "{errno}");
         assert_eq!(probe.detail, detail);
@@ -198,7 +190,7 @@ mod tests {
     #[test]
     fn a_policy_is_named_as_far_as_it_shows() {
         let judged = |privileges: &Privileges| {
-            let attempt = Err(Obstacle::refused("load", Some(Errno::EPERM)));
+            let attempt = Err::<String, _>(Errno::EPERM).during("load");
             judge(Name::Fentry, attempt, privileges)
         };
         let mut privileges = Privileges {
@@ -234,7 +226,7 @@ mod tests {
         let privileges = Privileges::default();
         let undecided = judge(
             Name::NftCt,
-            Err(Obstacle::Undecided("no namespace".into())),
+            Err(Obstacle::undecided("no namespace")),
             &privileges,
         );
         assert_eq!(

@@ -1,13 +1,15 @@
-//! What a probe found: an answer, or what stood in its way.
+//! What a probe found: an answer, or the obstacle that it met. Also how errors become obstacles.
+
+use std::fmt;
 
 use serde::Serialize;
-use serde::Serializer;
 
+use crate::errno::HasErrno;
 use crate::errno::KernelErrno;
 use crate::name::Name;
 
 /// The answer to a probe's question. `no` and `forbidden` are different answers: the first is
-/// about the kernel, the second about who asks, or about a policy.
+/// about the kernel, the second about the caller's privileges or a policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
@@ -15,9 +17,9 @@ pub enum Verdict {
     Yes,
     /// This kernel, as it runs now, cannot do it.
     No,
-    /// It is there, or may be, and we are not let.
+    /// A missing privilege or a policy forbids it.
     Forbidden,
-    /// It could not be tried, or failed for a reason that says nothing about the kernel.
+    /// It could not be tried, or failed for a reason that does not depend on the kernel.
     Unknown,
 }
 
@@ -34,7 +36,7 @@ impl Verdict {
     }
 }
 
-/// Why a probe did not get to its yes, as it met it; the [judge](crate::judge) says what of it.
+/// Why a probe could not answer yes. Most are judged by [`crate::judge`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Obstacle {
     /// A call was refused.
@@ -44,51 +46,66 @@ pub enum Obstacle {
         /// The kernel's reason; `None` if a library gave up before asking the kernel.
         errno: Option<KernelErrno>,
     },
-    /// It was seen not to be there, or to have no effect.
-    Absent {
-        /// What was seen instead.
-        seen: String,
-        /// How the kernel said so, if it was a call that showed it.
+    /// The probe itself knows the answer.
+    Answered {
+        /// The answer.
+        verdict: Verdict,
+        /// The kernel's reason, if a call showed it.
         errno: Option<KernelErrno>,
+        /// What was seen, or why it was not tried.
+        detail: String,
     },
-    /// A policy that stands above privileges forbids it.
-    Policy {
-        /// Which, in words.
-        reason: String,
-        /// How the kernel said so, if it was a call that showed it.
-        errno: Option<KernelErrno>,
-    },
-    /// It could not be tried to its end.
-    Undecided(String),
     /// Capabilities, by name, that are not effective.
     Lacking(Vec<String>),
 }
 
 impl Obstacle {
-    /// An obstacle that no call had to show.
-    pub fn absent(seen: impl Into<String>) -> Self {
-        Self::Absent {
-            seen: seen.into(),
+    /// It is not there, or has no effect.
+    pub fn absent(detail: impl Into<String>) -> Self {
+        Self::answered(Verdict::No, detail)
+    }
+
+    /// It could not be tried to its end.
+    pub fn undecided(detail: impl Into<String>) -> Self {
+        Self::answered(Verdict::Unknown, detail)
+    }
+
+    /// An answer that no refused call had to show.
+    pub fn answered(verdict: Verdict, detail: impl Into<String>) -> Self {
+        Self::Answered {
+            verdict,
             errno: None,
+            detail: detail.into(),
         }
-    }
-
-    /// An obstacle from any error that knows its number.
-    pub fn refused(step: impl Into<String>, errno: Option<impl Into<KernelErrno>>) -> Self {
-        Self::Refused {
-            step: step.into(),
-            errno: errno.map(Into::into),
-        }
-    }
-
-    /// An obstacle from an error of libbpf.
-    pub fn libbpf(step: impl Into<String>, error: &libbpf_rs::Error) -> Self {
-        Self::refused(step, KernelErrno::of_libbpf(error))
     }
 }
 
-/// What trying gave: what was seen, in one sentence, or what stood in the way.
+/// Turns the error of a call into an obstacle.
+pub trait During<T> {
+    /// Names the step that the error stopped.
+    fn during(self, step: impl Into<String>) -> Result<T, Obstacle>;
+}
+
+impl<T, E: HasErrno> During<T> for Result<T, E> {
+    fn during(self, step: impl Into<String>) -> Result<T, Obstacle> {
+        self.map_err(|error| Obstacle::Refused {
+            step: step.into(),
+            errno: error.kernel_errno(),
+        })
+    }
+}
+
+/// The result of trying: what was seen, in one sentence, or the obstacle.
 pub type Attempt = Result<String, Obstacle>;
+
+/// Yes with the first sentence if the effect was seen, else no with the second.
+pub fn answer(is_seen: bool, seen: &str, absent: &str) -> Attempt {
+    if is_seen {
+        Ok(seen.into())
+    } else {
+        Err(Obstacle::absent(absent))
+    }
+}
 
 /// One line of the report.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -98,21 +115,20 @@ pub struct Probe {
     /// The answer.
     pub verdict: Verdict,
     /// The kernel's reason by its symbolic name, if a call was refused.
-    #[serde(
-        skip_serializing_if = "Option::is_none",
-        serialize_with = "symbolic_name"
-    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub errno: Option<KernelErrno>,
     /// What was seen, or why not, in one sentence without a full stop.
     pub detail: String,
-    /// Privileges, by name, that would have to be there for another answer.
+    /// Privileges, by name, without which the answer stays as it is.
     #[serde(skip)]
     pub lacks: Vec<String>,
 }
 
-fn symbolic_name<S: Serializer>(
-    errno: &Option<KernelErrno>,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(&errno.map(|errno| errno.to_string()).unwrap_or_default())
+/// `name: errno: sentence`, for the reason of an exit code.
+impl fmt::Display for Probe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let errno = self.errno.map(|errno| format!("{errno}: "));
+        let (name, errno, detail) = (self.name, errno.unwrap_or_default(), &self.detail);
+        write!(f, "{name}: {errno}{detail}")
+    }
 }

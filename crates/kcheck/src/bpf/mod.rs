@@ -12,6 +12,7 @@ use libbpf_rs::PrintLevel;
 use libbpf_rs::ProgramInput;
 use libbpf_rs::ProgramMut;
 
+use crate::probe::During as _;
 use crate::probe::Obstacle;
 
 /// Where a program leaves its trace; every program uses it but one.
@@ -50,19 +51,16 @@ impl Loaded {
         let mut open = ObjectBuilder::default()
             .name("kcheck")
             .and_then(|builder| builder.open_memory(&OBJECT.0))
-            .map_err(|error| Obstacle::libbpf("open of the object", &error))?;
+            .during("open of the object")?;
         for mut other in open.progs_mut() {
             let load = other.name() == program;
             other.set_autoload(load);
         }
         for mut map in open.maps_mut() {
             let create = maps.iter().any(|name| map.name() == *name);
-            map.set_autocreate(create)
-                .map_err(|error| Obstacle::libbpf("open of the object", &error))?;
+            map.set_autocreate(create).during("open of the object")?;
         }
-        let object = open
-            .load()
-            .map_err(|error| Obstacle::libbpf(format!("load of {program}"), &error))?;
+        let object = open.load().during(format!("load of {program}"))?;
         Ok(Self { object, program })
     }
 
@@ -92,7 +90,7 @@ impl Loaded {
         self.program()
             .test_run(input)
             .map(drop)
-            .map_err(|error| Obstacle::libbpf("BPF_PROG_TEST_RUN", &error))
+            .during("BPF_PROG_TEST_RUN")
     }
 
     /// What the program left.
@@ -100,7 +98,7 @@ impl Loaded {
         let value = self
             .map(TRACE)
             .lookup(&0_u32.to_ne_bytes(), MapFlags::ANY)
-            .map_err(|error| Obstacle::libbpf("BPF_MAP_LOOKUP_ELEM", &error))?;
+            .during("BPF_MAP_LOOKUP_ELEM")?;
         value
             .and_then(|bytes| bytes.try_into().ok())
             .map(u64::from_ne_bytes)
@@ -111,6 +109,6 @@ impl Loaded {
     pub fn store(&self, map: &str, key: &[u8], value: &[u8]) -> Result<(), Obstacle> {
         self.map(map)
             .update(key, value, MapFlags::ANY)
-            .map_err(|error| Obstacle::libbpf("BPF_MAP_UPDATE_ELEM", &error))
+            .during("BPF_MAP_UPDATE_ELEM")
     }
 }

@@ -1,5 +1,5 @@
-//! Connection tracking, switched on in a network namespace of our own by the rules that `guesser`
-//! samples with: those of nf_tables, and those of the legacy iptables interface.
+//! Connection tracking, turned on in our own network namespace by the rules that `guesser` uses: those of
+//! nf_tables, and those of the legacy iptables interface.
 
 use std::fs;
 use std::net::Ipv4Addr;
@@ -16,7 +16,9 @@ use netlink::Refusal;
 use netlink::Socket;
 
 use crate::probe::Attempt;
+use crate::probe::During as _;
 use crate::probe::Obstacle;
+use crate::probe::answer;
 
 use super::loading::Loading;
 use super::loading::not_tried;
@@ -26,7 +28,7 @@ use super::loopback;
 const REWRITTEN: Ipv4Addr = Ipv4Addr::new(127, 77, 0, 1);
 const SYSCTLS: &str = "/proc/sys/net/netfilter";
 
-/// Rules that were accepted, and those that were not.
+/// The rules that the kernel refused, by the way in which they were made.
 pub struct Tracking {
     rules: Result<Vec<(Part, Refusal)>, Obstacle>,
     nat: Result<(), Obstacle>,
@@ -34,12 +36,11 @@ pub struct Tracking {
 }
 
 impl Tracking {
-    /// Switches it on in the namespace that the calling thread is in, if that is our own.
+    /// Turns tracking on in the calling thread's namespace, if that is our own.
     pub fn switch_on(own_namespace: bool, loading: &Loading) -> Self {
         let nat = loading.allows_nat();
         if !own_namespace {
-            let why = "not tried: there is no network namespace of our own to try it in";
-            let untried = Obstacle::Undecided(why.into());
+            let untried = Obstacle::undecided("not tried: it needs a network namespace of our own");
             return Self {
                 rules: Err(untried.clone()),
                 nat,
@@ -58,7 +59,7 @@ impl Tracking {
         self.switched().is_ok()
     }
 
-    /// Did the kernel accept any rules? If not, what is in the way of the usual ones?
+    /// Did the kernel accept either form of the rules that turn tracking on?
     fn switched(&self) -> Attempt {
         self.either(Part::Tracking)
     }
@@ -69,7 +70,7 @@ impl Tracking {
             .or_else(|obstacle| self.legacy_part(part).map_err(|_| obstacle))
     }
 
-    /// Did the kernel accept the legacy rules that `guesser` cannot do without?
+    /// Did the kernel accept the legacy rules that `guesser` needs?
     pub fn by_iptables(&self) -> Attempt {
         self.legacy_part(Part::Tracking)?;
         self.legacy_part(Part::Dnat)?;
@@ -83,7 +84,7 @@ impl Tracking {
             None => Ok("legacy iptables rules accepted".into()),
             Some((_, xtables::Refusal::WouldLoad(modules))) => Err(not_tried(modules)),
             Some((_, xtables::Refusal::Kernel(errno))) => {
-                Err(Obstacle::refused("legacy iptables rules", Some(*errno)))
+                Err(*errno).during("legacy iptables rules")
             }
         }
     }
@@ -93,7 +94,7 @@ impl Tracking {
         let refused = self.rules.as_ref().map_err(Clone::clone)?;
         match refused.iter().find(|(of, _)| *of == part) {
             None => Ok("nf_tables rules accepted".into()),
-            Some((_, refusal)) => Err(Obstacle::refused("nf_tables rule", Some(refusal.errno))),
+            Some((_, refusal)) => Err(refusal.errno).during("nf_tables rule"),
         }
     }
 
@@ -102,11 +103,11 @@ impl Tracking {
         self.part(Part::Tracking)?;
         self.nat.clone()?;
         self.part(Part::Dnat)?;
-        if loopback::arrives_at(REWRITTEN)? {
-            Ok("our own packet reached the rewritten destination".into())
-        } else {
-            Err(Obstacle::absent("rules are accepted and rewrite nothing"))
-        }
+        answer(
+            loopback::arrives_at(REWRITTEN)?,
+            "our own packet reached the rewritten destination",
+            "the rules are accepted, but rewrite nothing",
+        )
     }
 
     /// Is our own connection tracked, and by what?
@@ -126,8 +127,8 @@ impl Tracking {
                 "our own connection is tracked; {}",
                 form.unwrap_or("built in")
             )),
-            None => Err(Obstacle::Undecided(format!(
-                "no {SYSCTLS}/nf_conntrack_count to see it by"
+            None => Err(Obstacle::undecided(format!(
+                "there is no {SYSCTLS}/nf_conntrack_count to count it"
             ))),
         }
     }
@@ -148,10 +149,8 @@ fn by_nft(loading: &Loading, nat: bool) -> Result<Vec<(Part, Refusal)>, Obstacle
             to_port: None,
         });
     }
-    let mut socket = Socket::open(Protocol::Netfilter)
-        .map_err(|error| Obstacle::refused("socket(NETLINK_NETFILTER)", error.errno()))?;
-    conntrack_on(&mut socket, &rules)
-        .map_err(|error| Obstacle::refused("nf_tables rules", error.errno()))
+    let mut socket = Socket::open(Protocol::Netfilter).during("socket(NETLINK_NETFILTER)")?;
+    conntrack_on(&mut socket, &rules).during("nf_tables rules")
 }
 
 fn by_iptables(loading: &Loading) -> Result<Vec<(Part, xtables::Refusal)>, Obstacle> {
@@ -162,11 +161,10 @@ fn by_iptables(loading: &Loading) -> Result<Vec<(Part, xtables::Refusal)>, Obsta
         dnat: vec![end],
         snat: vec![end],
     };
-    xtables::conntrack_on(&rules, loading.legacy())
-        .map_err(|errno| Obstacle::refused("socket(SOCK_DGRAM)", Some(errno)))
+    xtables::conntrack_on(&rules, loading.legacy()).during("socket(SOCK_DGRAM)")
 }
 
-/// How nf_conntrack is in the kernel, if it is.
+/// Whether nf_conntrack is built in or a loaded module, if it is there.
 fn form() -> Option<&'static str> {
     let sysfs = Path::new("/sys/module/nf_conntrack");
     if sysfs.join("initstate").exists() {

@@ -1,16 +1,17 @@
-//! Capabilities and lockdown, as the kernel tells them. They explain other answers and never
-//! decide one.
+//! Capabilities and lockdown, as the kernel reports them. They explain other answers and decide none.
 
 use shared::capability::Capability;
+use shared::lockdown::CONFIDENTIALITY;
 
 use crate::privileges::Privileges;
 use crate::probe::Attempt;
 use crate::probe::Obstacle;
+use crate::probe::Verdict;
 
 /// Is it effective?
 pub fn capability(needed: Capability, privileges: &Privileges) -> Attempt {
     if !privileges.effective.are_known() {
-        return Err(Obstacle::Undecided("capget(2) is refused".into()));
+        return Err(Obstacle::undecided("capget(2) is refused"));
     }
     let seen = match privileges.effective.granted_by(needed) {
         None => return Err(Obstacle::Lacking(vec![needed.to_string()])),
@@ -24,16 +25,16 @@ pub fn capability(needed: Capability, privileges: &Privileges) -> Attempt {
     })
 }
 
-/// Does lockdown leave kernel memory readable?
+/// Does lockdown allow reading kernel memory?
 pub fn lockdown(privileges: &Privileges) -> Attempt {
     match privileges.lockdown.as_deref() {
-        Some("confidentiality") => Err(Obstacle::Policy {
-            reason: "confidentiality: kernel memory may not be read".into(),
-            errno: None,
-        }),
+        Some(CONFIDENTIALITY) => Err(Obstacle::answered(
+            Verdict::Forbidden,
+            "confidentiality: kernel memory may not be read",
+        )),
         Some(mode) => Ok(format!("{mode}: kernel memory may be read")),
-        None => Err(Obstacle::Undecided(
-            "there is no /sys/kernel/security/lockdown to read it from".into(),
+        None => Err(Obstacle::undecided(
+            "there is no /sys/kernel/security/lockdown to read it from",
         )),
     }
 }
