@@ -7,6 +7,7 @@ use shared::capability::Capability;
 use crate::errno::KernelErrno;
 use crate::name::Name;
 use crate::privileges::Privileges;
+use crate::probe::Answer;
 use crate::probe::Attempt;
 use crate::probe::Obstacle;
 use crate::probe::Probe;
@@ -14,48 +15,38 @@ use crate::probe::Verdict;
 
 /// The line of the report for one attempt.
 pub fn judge(name: Name, attempt: Attempt, privileges: &Privileges) -> Probe {
-    let (verdict, errno, detail, lacks) = match attempt {
-        Ok(seen) => (Verdict::Yes, None, seen, Vec::new()),
-        Err(Obstacle::Answered {
-            verdict,
-            errno,
-            detail,
-        }) => (verdict, errno, detail, Vec::new()),
-        Err(Obstacle::Lacking(lacks)) => {
-            let detail = format!("{} not effective", are(&lacks));
-            (Verdict::Forbidden, None, detail, lacks)
-        }
+    let answer = match attempt {
+        Ok(seen) => Answer::new(Verdict::Yes, seen),
+        Err(Obstacle::Answered(answer)) => answer,
         Err(Obstacle::Refused { step, errno: None }) => {
             let detail = format!("{step} failed before the kernel was asked");
-            (Verdict::Unknown, None, detail, Vec::new())
+            Answer::new(Verdict::Unknown, detail)
         }
         Err(Obstacle::Refused {
             step,
             errno: Some(errno),
-        }) => {
-            let (verdict, why, lacks) = refused(errno, name.capabilities(), privileges);
-            (verdict, Some(errno), format!("{step} {why}"), lacks)
-        }
+        }) => refused(&step, errno, name.capabilities(), privileges),
     };
-    Probe {
-        name,
-        verdict,
-        errno,
-        detail,
-        lacks,
-    }
+    Probe { name, answer }
 }
 
-/// The verdict on a refused call, the reason in words, and the missing privileges by name.
 fn refused(
+    step: &str,
     errno: KernelErrno,
     needed: &[Capability],
     privileges: &Privileges,
-) -> (Verdict, String, Vec<String>) {
+) -> Answer {
+    let answer = |verdict, why: &str| Answer {
+        errno: Some(errno),
+        ..Answer::new(verdict, format!("{step} {why}"))
+    };
     match errno.known() {
         Errno::EPERM | Errno::EACCES => {
             let (reason, lacks) = why_forbidden(needed, privileges);
-            (Verdict::Forbidden, format!("refused: {reason}"), lacks)
+            Answer {
+                lacks,
+                ..answer(Verdict::Forbidden, &format!("refused: {reason}"))
+            }
         }
         // These depend on the moment, not on the kernel.
         Errno::ENOMEM
@@ -66,11 +57,8 @@ fn refused(
         | Errno::ENFILE
         | Errno::ENOSPC
         | Errno::ENOBUFS
-        | Errno::ETIMEDOUT => (Verdict::Unknown, "failed".into(), Vec::new()),
-        _ => {
-            let why = "refused: the kernel cannot do this".into();
-            (Verdict::No, why, Vec::new())
-        }
+        | Errno::ETIMEDOUT => answer(Verdict::Unknown, "failed"),
+        _ => answer(Verdict::No, "refused: the kernel cannot do this"),
     }
 }
 
@@ -84,18 +72,17 @@ fn why_forbidden(needed: &[Capability], privileges: &Privileges) -> (String, Vec
             .collect();
     }
     if !lacks.is_empty() {
-        return (format!("{} missing", are(&lacks)), lacks);
+        let verb = if lacks.len() == 1 { "is" } else { "are" };
+        return (format!("{} {verb} missing", lacks.join(" and ")), lacks);
     }
-    let mut suspects = Vec::new();
-    if privileges.seccomp_filter {
-        suspects.push("a seccomp filter".to_owned());
-    }
-    match privileges.lockdown.as_deref() {
-        None => suspects.push("kernel lockdown".to_owned()),
-        Some("none") => {}
-        Some(mode) => suspects.push(format!("kernel lockdown ({mode})")),
-    }
-    suspects.push("a security module".to_owned());
+    let lockdown = match privileges.lockdown.as_deref() {
+        None => Some("kernel lockdown".to_owned()),
+        Some("none") => None,
+        Some(mode) => Some(format!("kernel lockdown ({mode})")),
+    };
+    let seccomp = privileges.seccomp_filter.then(|| "a seccomp filter".into());
+    let suspects = [seccomp, lockdown, Some("a security module".into())];
+    let suspects: Vec<String> = suspects.into_iter().flatten().collect();
     let suspects = suspects.join(" or ");
     let reason = if needed.is_empty() {
         format!("file permissions, {suspects}")
@@ -103,11 +90,6 @@ fn why_forbidden(needed: &[Capability], privileges: &Privileges) -> (String, Vec
         format!("no capability is missing; perhaps {suspects} forbids it")
     };
     (reason, Vec::new())
-}
-
-fn are(lacks: &[String]) -> String {
-    let verb = if lacks.len() == 1 { "is" } else { "are" };
-    format!("{} {verb}", lacks.join(" and "))
 }
 
 #[cfg(test)]
@@ -129,7 +111,7 @@ mod tests {
             ..Privileges::default()
         };
         let attempt = Err::<String, _>(errno).during("load");
-        let probe = judge(Name::Kprobe, attempt, &privileges);
+        let probe = judge(Name::Kprobe, attempt, &privileges).answer;
         assert_eq!(probe.verdict, verdict, "{errno}");
         assert_eq!(probe.detail, detail);
         assert_eq!(probe.lacks, lacks);
@@ -191,7 +173,7 @@ mod tests {
     fn a_policy_is_named_as_far_as_it_shows() {
         let judged = |privileges: &Privileges| {
             let attempt = Err::<String, _>(Errno::EPERM).during("load");
-            judge(Name::Fentry, attempt, privileges)
+            judge(Name::Fentry, attempt, privileges).answer
         };
         let mut privileges = Privileges {
             effective: [Capability::CAP_SYS_ADMIN].into(),
@@ -228,13 +210,14 @@ mod tests {
             Name::NftCt,
             Err(Obstacle::undecided("no namespace")),
             &privileges,
-        );
+        )
+        .answer;
         assert_eq!(
             (undecided.verdict, undecided.detail.as_str()),
             (Verdict::Unknown, "no namespace")
         );
-        let attempt = Err(Obstacle::Lacking(vec!["CAP_BPF".into()]));
-        let lacking = judge(Name::CapBpf, attempt, &privileges);
+        let attempt = Err(Obstacle::lacking(Capability::CAP_BPF));
+        let lacking = judge(Name::CapBpf, attempt, &privileges).answer;
         assert_eq!((lacking.verdict, lacking.errno), (Verdict::Forbidden, None));
         assert_eq!(
             (lacking.detail.as_str(), lacking.lacks.as_slice()),
@@ -248,7 +231,9 @@ mod tests {
             errno: None,
         };
         assert_eq!(
-            judge(Name::Kprobe, Err(giving_up), &privileges).verdict,
+            judge(Name::Kprobe, Err(giving_up), &privileges)
+                .answer
+                .verdict,
             Verdict::Unknown
         );
     }

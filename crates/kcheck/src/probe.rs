@@ -3,12 +3,13 @@
 use std::fmt;
 
 use serde::Serialize;
+use shared::capability::Capability;
 
 use crate::errno::HasErrno;
 use crate::errno::KernelErrno;
 use crate::name::Name;
 
-/// The answer to a probe's question. `no` and `forbidden` are different answers: the first is
+/// The answer in one word. `no` and `forbidden` are different answers: the first is
 /// about the kernel, the second about the caller's privileges or a policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -36,10 +37,37 @@ impl Verdict {
     }
 }
 
-/// Why a probe could not answer yes. Most are judged by [`crate::judge`].
+/// The answer to a probe's question, and the reason for it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Answer {
+    /// The answer in one word.
+    pub verdict: Verdict,
+    /// The kernel's reason by its symbolic name, if a call was refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub errno: Option<KernelErrno>,
+    /// What was seen, or why not, in one sentence without a full stop.
+    pub detail: String,
+    /// Privileges, by name, without which the answer stays as it is.
+    #[serde(skip)]
+    pub lacks: Vec<String>,
+}
+
+impl Answer {
+    /// An answer that no refused call and no missing privilege explains.
+    pub fn new(verdict: Verdict, detail: impl Into<String>) -> Self {
+        Self {
+            verdict,
+            errno: None,
+            detail: detail.into(),
+            lacks: Vec::new(),
+        }
+    }
+}
+
+/// Why a probe could not answer yes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Obstacle {
-    /// A call was refused.
+    /// A call was refused; what that means, [`crate::judge`] decides.
     Refused {
         /// What was being done: "load", "attach".
         step: String,
@@ -47,36 +75,27 @@ pub enum Obstacle {
         errno: Option<KernelErrno>,
     },
     /// The probe itself knows the answer.
-    Answered {
-        /// The answer.
-        verdict: Verdict,
-        /// The kernel's reason, if a call showed it.
-        errno: Option<KernelErrno>,
-        /// What was seen, or why it was not tried.
-        detail: String,
-    },
-    /// Capabilities, by name, that are not effective.
-    Lacking(Vec<String>),
+    Answered(Answer),
 }
 
 impl Obstacle {
     /// It is not there, or has no effect.
     pub fn absent(detail: impl Into<String>) -> Self {
-        Self::answered(Verdict::No, detail)
+        Self::Answered(Answer::new(Verdict::No, detail))
     }
 
     /// It could not be tried to its end.
     pub fn undecided(detail: impl Into<String>) -> Self {
-        Self::answered(Verdict::Unknown, detail)
+        Self::Answered(Answer::new(Verdict::Unknown, detail))
     }
 
-    /// An answer that no refused call had to show.
-    pub fn answered(verdict: Verdict, detail: impl Into<String>) -> Self {
-        Self::Answered {
-            verdict,
-            errno: None,
-            detail: detail.into(),
-        }
+    /// This capability is not effective.
+    pub fn lacking(capability: Capability) -> Self {
+        let detail = format!("{capability} is not effective");
+        Self::Answered(Answer {
+            lacks: vec![capability.to_string()],
+            ..Answer::new(Verdict::Forbidden, detail)
+        })
     }
 }
 
@@ -113,22 +132,17 @@ pub struct Probe {
     /// The question.
     pub name: Name,
     /// The answer.
-    pub verdict: Verdict,
-    /// The kernel's reason by its symbolic name, if a call was refused.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub errno: Option<KernelErrno>,
-    /// What was seen, or why not, in one sentence without a full stop.
-    pub detail: String,
-    /// Privileges, by name, without which the answer stays as it is.
-    #[serde(skip)]
-    pub lacks: Vec<String>,
+    #[serde(flatten)]
+    pub answer: Answer,
 }
 
 /// `name: errno: sentence`, for the reason of an exit code.
 impl fmt::Display for Probe {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let errno = self.errno.map(|errno| format!("{errno}: "));
-        let (name, errno, detail) = (self.name, errno.unwrap_or_default(), &self.detail);
-        write!(f, "{name}: {errno}{detail}")
+        write!(f, "{}: ", self.name)?;
+        if let Some(errno) = self.answer.errno {
+            write!(f, "{errno}: ")?;
+        }
+        f.write_str(&self.answer.detail)
     }
 }

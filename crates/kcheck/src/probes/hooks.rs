@@ -11,6 +11,7 @@ use libbpf_rs::ProgramMut;
 use crate::bpf;
 use crate::bpf::Loaded;
 use crate::errno::HasErrno as _;
+use crate::probe::Answer;
 use crate::probe::Attempt;
 use crate::probe::During as _;
 use crate::probe::Obstacle;
@@ -44,9 +45,11 @@ pub fn kprobe_confirm(token: &Token, tracked: bool) -> Attempt {
         attach_kprobe(program, "__nf_conntrack_confirm")
     });
     match attempt {
-        Err(Obstacle::Answered { errno: None, .. }) if !tracked => Err(Obstacle::undecided(
-            "it attaches, but no connection is tracked here that could fire it",
-        )),
+        Err(Obstacle::Answered(Answer { errno: None, .. })) if !tracked => {
+            Err(Obstacle::undecided(
+                "it attaches, but no connection is tracked here that could fire it",
+            ))
+        }
         other => other,
     }
 }
@@ -88,12 +91,11 @@ fn attach_kprobe(program: &ProgramMut<'_>, function: &str) -> Result<Link, Obsta
     let attach = format!("attach of kprobe {function}");
     match fs::read_to_string(events.join("kprobe/type")) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Err(Obstacle::Answered {
-                verdict: Verdict::No,
+            let detail = "the program loads, but the kernel has no kprobe events to attach it to";
+            return Err(Obstacle::Answered(Answer {
                 errno: error.kernel_errno(),
-                detail: "the program loads, but the kernel has no kprobe events to attach it to"
-                    .into(),
-            });
+                ..Answer::new(Verdict::No, detail)
+            }));
         }
         other => other.during(&attach)?,
     };

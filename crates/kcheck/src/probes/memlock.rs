@@ -24,7 +24,7 @@ pub fn maps_beyond_the_limit() -> Attempt {
         // If a map can be created within the limit, the limit was the reason.
         let within = maps::make_array("BPF_MAP_CREATE within RLIMIT_MEMLOCK");
         return Err(match within {
-            Ok(()) => Obstacle::Lacking(vec![Capability::CAP_SYS_RESOURCE.to_string()]),
+            Ok(()) => Obstacle::lacking(Capability::CAP_SYS_RESOURCE),
             Err(_) => obstacle,
         });
     }

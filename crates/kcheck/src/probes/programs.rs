@@ -8,6 +8,7 @@ use shared::lockdown::CONFIDENTIALITY;
 use crate::bpf;
 use crate::bpf::Loaded;
 use crate::privileges::Privileges;
+use crate::probe::Answer;
 use crate::probe::Attempt;
 use crate::probe::During as _;
 use crate::probe::Obstacle;
@@ -85,11 +86,11 @@ fn by_lockdown(obstacle: Obstacle, privileges: &Privileges) -> Obstacle {
             if errno == Some(Errno::EINVAL.into())
                 && privileges.lockdown.as_deref() == Some(CONFIDENTIALITY) =>
         {
-            Obstacle::Answered {
-                verdict: Verdict::Forbidden,
+            let detail = "lockdown (confidentiality) forbids reading kernel memory";
+            Obstacle::Answered(Answer {
                 errno,
-                detail: "lockdown (confidentiality) forbids reading kernel memory".into(),
-            }
+                ..Answer::new(Verdict::Forbidden, detail)
+            })
         }
         other => other,
     }
