@@ -6,7 +6,7 @@ use std::fs;
 use shared::capability::Capabilities;
 use shared::lockdown;
 
-/// Everything that can turn a refusal into an explanation.
+/// Everything that can explain a refusal.
 #[derive(Debug, Clone, Default)]
 pub struct Privileges {
     /// Capabilities of the calling thread.
@@ -20,7 +20,7 @@ pub struct Privileges {
 }
 
 impl Privileges {
-    /// Of this process, now. What cannot be read is taken for absent.
+    /// Those of this process, now. What cannot be read counts as absent.
     pub fn own() -> Self {
         let read = |path| fs::read_to_string(path).unwrap_or_default();
         Self {
@@ -32,7 +32,7 @@ impl Privileges {
     }
 }
 
-/// The initial user namespace maps every id to itself. An empty text cannot be told.
+/// The initial user namespace maps every id to itself. An unreadable map counts as that.
 fn is_initial(uid_map: &str) -> bool {
     let map: Vec<&str> = uid_map.split_whitespace().collect();
     map.is_empty() || map == ["0", "0", "4294967295"]

@@ -1,5 +1,5 @@
-//! Loads one program of `bpf/kcheck.bpf.c` at a time, with only the maps it uses, and reads the
-//! trace that it leaves. Turns libbpf's errors into obstacles.
+//! Loads one program of `bpf/kcheck.bpf.c` at a time, with only the maps that it uses, and reads the trace
+//! that it leaves.
 
 pub mod mapped;
 
@@ -15,13 +15,13 @@ use libbpf_rs::ProgramMut;
 use crate::probe::During as _;
 use crate::probe::Obstacle;
 
-/// Where a program leaves its trace; every program uses it but one.
+/// The map in which a program leaves its trace.
 pub const TRACE: &str = "kcheck_trace";
-/// Holds the name of the thread whose doings a hook counts.
+/// The map with the name of the thread whose calls a hook counts.
 pub const WHOSE: &str = "kcheck_whose";
-/// Is walked.
+/// The map that a program iterates over.
 pub const WALKED: &str = "kcheck_walked";
-/// Takes records.
+/// The ring buffer.
 pub const RECORDS: &str = "kcheck_records";
 
 /// Aligned as ELF wants it.
@@ -31,22 +31,22 @@ struct Aligned<T: ?Sized>(T);
 static OBJECT: &Aligned<[u8]> =
     &Aligned(*include_bytes!(concat!(env!("OUT_DIR"), "/kcheck.bpf.o")));
 
-/// Sends what libbpf has to say to the log, where only `-vv` shows it: a refusal is an answer
-/// here, no mishap.
+/// Sends libbpf's messages to the log, where only `-vv` shows them: to a probe, a refusal is an answer and
+/// no failure.
 pub fn silence_libbpf() {
     libbpf_rs::set_print(Some((PrintLevel::Debug, |_, text| {
         log::debug!("{}", text.trim_end());
     })));
 }
 
-/// One loaded program with its maps; both go when it is dropped.
+/// One loaded program with its maps; dropping it frees both.
 pub struct Loaded {
     object: Object,
     program: &'static str,
 }
 
 impl Loaded {
-    /// Loads this program and creates these maps, nothing else of the object.
+    /// Loads this program and creates these maps, and nothing else of the object.
     pub fn load(program: &'static str, maps: &[&str]) -> Result<Self, Obstacle> {
         let mut open = ObjectBuilder::default()
             .name("kcheck")
@@ -80,7 +80,7 @@ impl Loaded {
             .expect("it has been created with the program")
     }
 
-    /// Runs the program once with one argument, attached to nothing.
+    /// Runs the program once with one argument, without a hook.
     pub fn run(&self, argument: u64) -> Result<(), Obstacle> {
         let mut context = argument.to_ne_bytes();
         let input = ProgramInput {

@@ -1,4 +1,4 @@
-//! The kernel's own description of its types.
+//! The kernel's own type information (BTF).
 
 use libbpf_rs::btf::Btf;
 use libbpf_rs::btf::types::Struct;
