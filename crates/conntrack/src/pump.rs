@@ -4,11 +4,11 @@ use std::time::Duration;
 use std::time::Instant;
 
 use anyhow::Context as _;
+use shared::clock::monotonic_ns;
 use shared::record::wire::Loss;
 use shared::record::wire::Record;
 use shared::record::wire::kind;
 use shared::ring::Writer;
-use shared::ring::identity::monotonic_ns;
 use shared::stop::Stop;
 
 use crate::counters::Counters;

@@ -1,5 +1,5 @@
-//! Linux capabilities: which of them a thread holds, which that it needs are missing, and how it gives
-//! up the rest. Holds no list of what a program needs; that is the program's own.
+//! Linux capabilities: which a thread holds, which of those that it needs are missing, and how it gives up
+//! the others. Each program has its own list of what it needs.
 
 use anyhow::Context as _;
 use caps::CapSet;
@@ -11,7 +11,7 @@ use caps::CapsHashSet;
 pub struct Capabilities(Option<CapsHashSet>);
 
 impl Capabilities {
-    /// Those in effect for the calling thread. A seccomp filter may forbid to ask; they are unknown then.
+    /// The effective ones of the calling thread; unknown if a seccomp filter forbids capget(2).
     #[must_use]
     pub fn effective() -> Self {
         Self(caps::read(None, CapSet::Effective).ok())
@@ -40,7 +40,7 @@ impl Capabilities {
         grants.find(|capability| held.contains(capability))
     }
 
-    /// Is what this capability allows allowed, as far as is known?
+    /// Does this capability, or one that includes it, count as held?
     #[must_use]
     pub fn allow(&self, capability: Capability) -> bool {
         self.granted_by(capability).is_some()

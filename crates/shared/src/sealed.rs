@@ -1,6 +1,6 @@
 //! A value as bytes that outlive a process: a fixed head (magic, version, length, checksum), then
-//! bincode. The only module that chooses how bincode writes. Every way in which foreign bytes can be
-//! wrong has a name; what the bytes mean is up to the caller.
+//! bincode. The only module that chooses bincode's format. Each fault of foreign bytes has an error of its
+//! own; what a value means is up to the caller.
 
 use bincode::Decode;
 use bincode::Encode;
@@ -18,9 +18,9 @@ const MAGIC_BYTES: usize = 8;
 /// A kind of sealed value, head included at most `MAX_BYTES` long.
 #[derive(Debug, Clone, Copy)]
 pub struct Seal<const MAX_BYTES: usize> {
-    /// What it is called in errors.
+    /// Its name in errors.
     pub name: &'static str,
-    /// Its first bytes. The last two tell text-mode damage apart from a foreign file.
+    /// Its first bytes. The last two distinguish text-mode damage from a foreign file.
     pub magic: [u8; MAGIC_BYTES],
     /// Version of the form. A reader refuses any other.
     pub version: u32,
@@ -29,7 +29,7 @@ pub struct Seal<const MAX_BYTES: usize> {
 /// Why bytes are not such a value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Broken {
-    /// Nothing at all: a writer before us in a pipe found nothing.
+    /// No bytes: the program before this one in a pipe had no result.
     #[error("no {name}: the input is empty")]
     Empty {
         /// What was expected.
@@ -61,7 +61,7 @@ pub enum Broken {
         /// Bytes that the head announces.
         expected: usize,
     },
-    /// More than there can be, or more bytes than it announces.
+    /// More bytes than allowed, or than the head announces.
     #[error("{name} is too long: {found} bytes, {expected} expected")]
     Oversized {
         /// What it is.
@@ -71,7 +71,7 @@ pub enum Broken {
         /// Bytes that may be there.
         expected: usize,
     },
-    /// The body is not what the writer wrote, or makes no sense.
+    /// The body was damaged, or makes no sense.
     #[error("{name} is corrupt: {why}")]
     Corrupt {
         /// What it is.
@@ -165,7 +165,7 @@ impl<const MAX_BYTES: usize> Seal<MAX_BYTES> {
         Ok(value)
     }
 
-    /// That a value which could be read makes no sense.
+    /// The error for a value that could be read, but makes no sense.
     #[must_use]
     pub const fn corrupt(&self, why: String) -> Broken {
         Broken::Corrupt {

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use anyhow::Context as _;
 use serde_json::Map;
+use shared::clock;
 use shared::exit::Failure;
 use shared::record::Flow;
 use shared::record::wire::Loss;
@@ -13,7 +14,6 @@ use shared::ring::Reader;
 use shared::ring::RingError;
 use shared::ring::RingName;
 use shared::ring::header::Header;
-use shared::ring::identity;
 use shared::ring::reader::Next;
 use shared::ring::reader::Writer;
 use shared::stop::Stop;
@@ -154,7 +154,7 @@ fn step_of(reader: &Reader, next: Next) -> Step {
         }
         Next::Lost(count) => {
             // A clock that cannot be read would be a broken system; the count still matters.
-            let now_ns = identity::realtime_ns().unwrap_or(0);
+            let now_ns = clock::realtime_ns().unwrap_or(0);
             Some(Flow::loss(now_ns, Loss::RingOverwritten, count))
         }
     };

@@ -1,5 +1,5 @@
 //! Diagnostics on stderr: `tool: text`, one line each, no time stamps (the log that catches them
-//! has its own). The summary at the end of a run is told unless `--quiet`.
+//! has its own). The summary at the end of a run is printed unless `--quiet`.
 
 use std::io::Write as _;
 
@@ -9,7 +9,7 @@ use log::LevelFilter;
 use super::Common;
 use crate::escape;
 
-/// Target of the one line that a tool says when it ends.
+/// Log target of the one line that a tool prints when it ends.
 pub const SUMMARY: &str = "summary";
 
 /// Sets up the process's logger. A second call does nothing.

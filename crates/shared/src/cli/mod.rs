@@ -1,4 +1,4 @@
-//! How every tool starts: settings in layers, logging, and one way out. [`settings`] merges the
+//! How every tool starts and ends: settings in layers, logging, exit code. [`settings`] merges the
 //! layers, [`log`] sets up stderr. A tool's `main` is `shared::cli::main(run)` and nothing else.
 
 pub mod log;
@@ -20,16 +20,16 @@ use crate::line::Lines;
 /// Options that all tools share.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Common {
-    /// Say more on stderr; twice for everything
+    /// Print more on stderr; twice for everything
     #[arg(short, long, action = clap::ArgAction::Count, help_heading = "General")]
     pub verbose: u8,
-    /// Say nothing on stderr but errors
+    /// Print only errors on stderr
     #[arg(short, long, conflicts_with = "verbose", help_heading = "General")]
     pub quiet: bool,
     /// Allow what changes the system: let the kernel load a module, mount bpffs
     #[arg(long, help_heading = "General")]
     pub allow_system_changes: bool,
-    /// Print every setting, its value and where it comes from, then end
+    /// Print every setting, its value and its origin, then exit
     #[arg(long, help_heading = "General")]
     pub print_config: bool,
 }
@@ -87,7 +87,7 @@ fn is_answer(error: &clap::Error) -> bool {
     )
 }
 
-/// clap explains over several paragraphs; a script's log wants one line.
+/// The first paragraph of clap's message, as one line for a script's log.
 fn usage(tool: &str, error: &clap::Error) -> Failure {
     let text = error.render().to_string();
     let first_paragraph: Vec<&str> = text

@@ -1,6 +1,6 @@
 //! Settings in layers: built-in default ← TOML file ← `SEXTANT_*` environment ← flag. Every
 //! long flag of a tool is a key in its table of the file and a variable of the environment:
-//! `SEXTANT_CONNTRACK_RING_SIZE`. What means the same to all tools has a short one as well:
+//! `SEXTANT_CONNTRACK_RING_SIZE`. A flag with the same meaning in all tools has a short one as well:
 //! `SEXTANT_RING`.
 //!
 //! ```toml
@@ -29,10 +29,10 @@ use crate::exit::Failure;
 /// Read when `SEXTANT_CONFIG` names no other file; it need not exist.
 const DEFAULT_FILE: &str = "/etc/sextant.toml";
 
-/// Flags that only make sense where they are typed.
+/// Flags that only make sense on the command line.
 const NOT_SETTINGS: &[&str] = &["help", "version", "print-config"];
 
-/// Flags that mean the same to every tool that has them, so that one variable sets all.
+/// Flags with the same meaning in every tool that has them, so one variable sets them all.
 const OF_ALL_TOOLS: &[&str] = &["ring", "verbose", "quiet", "allow-system-changes"];
 
 /// The layers between a tool's defaults and its command line.
@@ -46,7 +46,7 @@ impl Layers {
     /// Reads the settings file's table for this tool.
     ///
     /// # Errors
-    /// Exit 2 if the file is named but missing, cannot be read, or is not such a file.
+    /// Exit 2 if the file is named but missing, cannot be read, or is not a settings file.
     pub fn load(tool: &str) -> anyhow::Result<Self> {
         let named = env::var("SEXTANT_CONFIG").ok();
         let file = named.clone().unwrap_or_else(|| DEFAULT_FILE.into());
@@ -80,10 +80,10 @@ impl Layers {
         })
     }
 
-    /// Makes what the layers say the defaults of the command.
+    /// Makes the values of the layers the defaults of the command.
     ///
     /// # Errors
-    /// Exit 2 if the file has a key that is no flag of the tool, or a value that is no scalar.
+    /// Exit 2 if the file has a key that is not a flag of the tool, or a value that is not a scalar.
     pub fn apply(&self, mut command: Command) -> anyhow::Result<Command> {
         let ids: Vec<(String, String)> = settings(&command)
             .map(|(arg, long)| (arg.get_id().to_string(), long.to_owned()))
@@ -102,7 +102,7 @@ impl Layers {
         Ok(command)
     }
 
-    /// The effective settings as TOML that could be the file, each with its origin.
+    /// The effective settings as TOML that is a valid settings file, each with its origin.
     #[must_use]
     pub fn print(&self, command: &Command, matches: &ArgMatches) -> String {
         let mut text = format!("[{}]\n", command.get_name());
@@ -131,7 +131,7 @@ impl Layers {
         text
     }
 
-    /// What the layers say of one flag, and which of them does.
+    /// The value of one flag in the layers, and the layer that has it.
     fn value(&self, long: &str) -> anyhow::Result<Option<(String, &'static str)>> {
         for variable in variables(&self.tool, long) {
             if let Ok(value) = env::var(variable) {
@@ -163,7 +163,7 @@ impl Layers {
     }
 }
 
-/// Names of the variables that set a flag of a tool, the most particular first.
+/// Names of the variables that set a flag of a tool, the most specific first.
 fn variables(tool: &str, long: &str) -> Vec<String> {
     let flag = long.to_uppercase().replace('-', "_");
     let mut names = vec![format!("SEXTANT_{}_{flag}", tool.to_uppercase())];

@@ -61,7 +61,7 @@ pub struct Tuple {
     pub icmp: Option<Icmp>,
 }
 
-/// The parts of an ICMP header that tell connections apart.
+/// The parts of an ICMP header that distinguish connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the names of the protocol's own header fields")]
 pub struct Icmp {

@@ -61,11 +61,11 @@ macro_rules! constants {
 constants! {
     /// `enum sextant_record_type`.
     kind: u8 {
-        /// First sight of a confirmed connection.
+        /// A confirmed connection was seen for the first time.
         NEW = 1;
-        /// A change that was asked for.
+        /// It changed; reported only on request.
         UPDATE = 2;
-        /// The kernel dropped it from its table.
+        /// The kernel removed it from its table.
         DESTROY = 3;
         /// It was there before the program started.
         DUMP = 4;

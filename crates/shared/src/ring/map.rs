@@ -109,7 +109,7 @@ impl RingMap {
     }
 }
 
-/// A mapping beyond the end of a file would fault later, in the middle of work.
+/// Access beyond the end of the file would fault later, in the middle of work.
 fn check_length(file: &File, bytes: usize) -> io::Result<()> {
     let length = file.metadata()?.len();
     if bytes < HEADER_BYTES || length < bytes as u64 {

@@ -12,7 +12,6 @@ use super::RingError;
 use super::RingName;
 use super::doorbell;
 use super::header::Header;
-use super::identity;
 use super::layout::HEADER_BYTES;
 use super::layout::SLOT_WORDS;
 use super::layout::State;
@@ -21,6 +20,7 @@ use super::lock;
 use super::map::RingMap;
 use super::slot;
 use super::slot::Found;
+use crate::kernel;
 use crate::record::wire::Record;
 
 /// What the cursor found.
@@ -86,7 +86,7 @@ impl Reader {
         let map =
             |bytes| RingMap::read_only(&file, bytes).map_err(|error| failed("map ring", error));
         let head_only = map(HEADER_BYTES)?;
-        let boot_id = identity::boot_id().map_err(|error| failed("boot id for", error))?;
+        let boot_id = kernel::boot_id().map_err(|error| failed("boot id for", error))?;
         let load = |at| head_only.load(at);
         let header = Header::parse(&name.to_string(), file_bytes, boot_id, load)?;
         let map = map(header.file_bytes())?;
@@ -125,7 +125,7 @@ impl Reader {
             }
             Found::NotYet => Next::Empty,
             Found::Overwritten => {
-                // A quarter of the ring ahead of the writer, or the next record would be gone too.
+                // A quarter of the ring ahead of the writer, or it would overwrite the next record, too.
                 let resume = self
                     .head()
                     .saturating_sub(slots - slots / 4)
@@ -137,11 +137,11 @@ impl Reader {
         }
     }
 
-    /// Sleeps until something is published or the time is over; returns early for any reason.
+    /// Sleeps until a record is published or the timeout expires; may return early for any reason.
     pub fn wait(&self, timeout: Duration) {
         let word = self.map.header_u32(at::DOORBELL);
         let seen = word.load(Ordering::Relaxed);
-        // Looking after the load, not before, closes the gap between "empty" and "asleep".
+        // The check comes after the load: a record published in between changes the word, and wait returns.
         fence(Ordering::Acquire);
         if self.head() <= self.position && !self.is_closed() {
             doorbell::wait(word, seen, timeout);

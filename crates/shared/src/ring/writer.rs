@@ -18,7 +18,6 @@ use super::RingError;
 use super::RingName;
 use super::doorbell;
 use super::header::Header;
-use super::identity;
 use super::layout;
 use super::layout::MAGIC;
 use super::layout::SLOT_WORDS;
@@ -29,6 +28,8 @@ use super::lock;
 use super::map::RingMap;
 use super::reader;
 use super::slot;
+use crate::clock;
+use crate::kernel;
 use crate::record::wire::Loss;
 use crate::record::wire::Record;
 
@@ -62,9 +63,9 @@ impl Writer {
             slots_log2,
             writer_pid: std::process::id(),
             source,
-            boot_id: identity::boot_id().map_err(failed("boot id for"))?,
-            epoch_ns: identity::realtime_ns().map_err(failed("clock for"))?,
-            realtime_offset_ns: identity::realtime_offset_ns().map_err(failed("clock for"))?,
+            boot_id: kernel::boot_id().map_err(failed("boot id for"))?,
+            epoch_ns: clock::realtime_ns().map_err(failed("clock for"))?,
+            realtime_offset_ns: clock::realtime_offset_ns().map_err(failed("clock for"))?,
         };
 
         // Of two writers that start at once, only one may find the name free.

@@ -1,22 +1,9 @@
-//! The boot and the clocks that a ring's times refer to, as numbers.
+//! The kernel's clocks, in nanoseconds.
 
-use std::fs;
 use std::io;
 use std::time::Duration;
 
 use nix::time::ClockId;
-
-/// `/proc/sys/kernel/random/boot_id` as two words.
-///
-/// # Errors
-/// If the file cannot be read or holds no UUID.
-pub fn boot_id() -> io::Result<[u64; 2]> {
-    let text = fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
-    let digits: String = text.chars().filter(char::is_ascii_hexdigit).collect();
-    let id = u128::from_str_radix(&digits, 16)
-        .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "no boot id"))?;
-    Ok([(id >> 64) as u64, id as u64])
-}
 
 /// CLOCK_REALTIME in nanoseconds.
 ///
