@@ -8,12 +8,28 @@ use bincode::config::Configuration;
 use bincode::config::Fixint;
 use bincode::config::Limit;
 use bincode::config::LittleEndian;
+use zerocopy::FromBytes;
+use zerocopy::Immutable;
+use zerocopy::IntoBytes;
+use zerocopy::KnownLayout;
+use zerocopy::little_endian::U32;
+use zerocopy::little_endian::U64;
 
 use crate::fnv1a;
 
-/// Magic, version (u32), body length (u32), FNV-1a of the body (u64); all little-endian.
-const HEAD_BYTES: usize = 24;
+const HEAD_BYTES: usize = size_of::<Head>();
 const MAGIC_BYTES: usize = 8;
+
+/// What stands before the body.
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+struct Head {
+    magic: [u8; MAGIC_BYTES],
+    version: U32,
+    body_bytes: U32,
+    /// FNV-1a of the body.
+    checksum: U64,
+}
 
 /// A kind of sealed value, head included at most `MAX_BYTES` long.
 #[derive(Debug, Clone, Copy)]
@@ -100,13 +116,13 @@ impl<const MAX_BYTES: usize> Seal<MAX_BYTES> {
         let Some(body_bytes) = body_bytes.filter(|_| total <= MAX_BYTES) else {
             return Err(self.oversized(total, MAX_BYTES));
         };
-        let mut bytes = Vec::with_capacity(total);
-        bytes.extend(self.magic);
-        bytes.extend(self.version.to_le_bytes());
-        bytes.extend(body_bytes.to_le_bytes());
-        bytes.extend(checksum(&body).to_le_bytes());
-        bytes.extend(body);
-        Ok(bytes)
+        let head = Head {
+            magic: self.magic,
+            version: self.version.into(),
+            body_bytes: body_bytes.into(),
+            checksum: checksum(&body).into(),
+        };
+        Ok([head.as_bytes(), &body].concat())
     }
 
     /// Reads a value. Trailing bytes are an error. No more memory is taken than a small multiple of
@@ -131,20 +147,15 @@ impl<const MAX_BYTES: usize> Seal<MAX_BYTES> {
             found: bytes.len(),
             expected,
         };
-        let (head, body) = bytes
-            .split_first_chunk::<HEAD_BYTES>()
-            .ok_or(truncated(HEAD_BYTES))?;
-        let (_, after_magic) = head.split_at(MAGIC_BYTES);
-        let (version, after_version) = split_u32(after_magic);
-        if version != self.version {
+        let (head, body) = Head::read_from_prefix(bytes).map_err(|_| truncated(HEAD_BYTES))?;
+        if head.version != self.version {
             return Err(Broken::Version {
                 name,
-                found: version,
+                found: head.version.get(),
                 known: self.version,
             });
         }
-        let (body_bytes, announced) = split_u32(after_version);
-        let expected = HEAD_BYTES + body_bytes as usize;
+        let expected = HEAD_BYTES + head.body_bytes.get() as usize;
         if expected > MAX_BYTES {
             return Err(self.oversized(expected, MAX_BYTES));
         }
@@ -153,7 +164,7 @@ impl<const MAX_BYTES: usize> Seal<MAX_BYTES> {
             found if found > expected => return Err(self.oversized(found, expected)),
             _ => {}
         }
-        if announced != checksum(body).to_le_bytes() {
+        if head.checksum != checksum(body) {
             return Err(self.corrupt("checksum does not match".into()));
         }
         let (value, used) = bincode::decode_from_slice(body, Self::format())
@@ -181,14 +192,6 @@ impl<const MAX_BYTES: usize> Seal<MAX_BYTES> {
             expected,
         }
     }
-}
-
-fn split_u32(bytes: &[u8]) -> (u32, &[u8]) {
-    let (word, rest) = bytes.split_at(4);
-    (
-        u32::from_le_bytes([word[0], word[1], word[2], word[3]]),
-        rest,
-    )
 }
 
 fn checksum(bytes: &[u8]) -> u64 {

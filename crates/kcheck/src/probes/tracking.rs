@@ -54,14 +54,9 @@ impl Tracking {
         }
     }
 
-    /// Are connections tracked?
-    pub fn is_on(&self) -> bool {
-        self.switched().is_ok()
-    }
-
     /// Did the kernel accept either form of the rules that turn tracking on?
-    fn switched(&self) -> Attempt {
-        self.either(Part::Tracking)
+    pub fn is_on(&self) -> bool {
+        self.either(Part::Tracking).is_ok()
     }
 
     /// Did the kernel accept these rules, or else their legacy form?
@@ -113,12 +108,11 @@ impl Tracking {
     /// Is our own connection tracked, and by what?
     pub fn tracks(&self) -> Attempt {
         let form = form();
-        match (self.switched(), form) {
-            (Err(Obstacle::Refused { .. }), None) => {
-                return Err(Obstacle::absent("neither built in nor loaded"));
-            }
-            (attempt, _) => attempt?,
-        };
+        let attempt = self.either(Part::Tracking);
+        if matches!(attempt, Err(Obstacle::Refused { .. })) && form.is_none() {
+            return Err(Obstacle::absent("neither built in nor loaded"));
+        }
+        attempt?;
         loopback::send_datagram()?;
         let count = fs::read_to_string(Path::new(SYSCTLS).join("nf_conntrack_count"));
         match count.ok().and_then(|text| text.trim().parse::<u32>().ok()) {

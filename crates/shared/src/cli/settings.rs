@@ -63,15 +63,14 @@ impl Layers {
     }
 
     fn parse(tool: &str, file: String, text: &str) -> anyhow::Result<Self> {
-        let mut all: Table = text.parse().map_err(|error: toml::de::Error| {
-            Failure::Usage(format!("settings {file}: {}", error.message()))
-        })?;
+        let wrong = |what: &str| Failure::Usage(format!("settings {file}: {what}"));
+        let mut all: Table = text
+            .parse()
+            .map_err(|error: toml::de::Error| wrong(error.message()))?;
         let table = match all.remove(tool) {
             None => Table::new(),
             Some(Value::Table(table)) => table,
-            Some(_) => {
-                return Err(Failure::Usage(format!("settings {file}: {tool} is no table")).into());
-            }
+            Some(_) => return Err(wrong(&format!("{tool} is no table")).into()),
         };
         Ok(Self {
             tool: tool.to_owned(),
@@ -88,11 +87,10 @@ impl Layers {
         let ids: Vec<(String, String)> = settings(&command)
             .map(|(arg, long)| (arg.get_id().to_string(), long.to_owned()))
             .collect();
-        for key in self.table.keys() {
-            if !ids.iter().any(|(_, long)| long == key) {
-                let file = &self.file;
-                return Err(Failure::Usage(format!("settings {file}: unknown key {key}")).into());
-            }
+        let is_known = |key: &&String| ids.iter().any(|(_, long)| long == *key);
+        if let Some(key) = self.table.keys().find(|key| !is_known(key)) {
+            let file = &self.file;
+            return Err(Failure::Usage(format!("settings {file}: unknown key {key}")).into());
         }
         for (id, long) in ids {
             if let Some((value, _)) = self.value(&long)? {

@@ -165,9 +165,12 @@ impl Flow {
             _ => return None,
         };
         let knows = |bit| record.knows(bit).then_some(());
-        let tuple = |src, dst, sport, dport| {
-            Tuple::from_wire(record.family, record.proto, src, dst, sport, dport)
-        };
+        let tuple = |src, dst, ports| Tuple::from_wire(record, src, dst, ports);
+        let orig_ports = [record.orig_sport, record.orig_dport];
+        let reply_ports = [record.reply_sport, record.reply_dport];
+        let ends = [(nat::SNAT, Nat::Snat), (nat::DNAT, Nat::Dnat)].into_iter();
+        let rewritten = ends.filter(|(bit, _)| record.nat & bit != 0);
+        let bits = status::names(record.status).map(Cow::Borrowed);
         Some(Self {
             r#type,
             ts_ns,
@@ -176,31 +179,10 @@ impl Flow {
             netns: knows(known::NETNS).map(|()| record.netns_ino),
             family: Some(family),
             proto: Some(proto::name(record.proto)),
-            orig: Some(tuple(
-                &record.orig_src,
-                &record.orig_dst,
-                record.orig_sport,
-                record.orig_dport,
-            )),
-            reply: Some(tuple(
-                &record.reply_src,
-                &record.reply_dst,
-                record.reply_sport,
-                record.reply_dport,
-            )),
-            nat: Some(
-                [(nat::SNAT, Nat::Snat), (nat::DNAT, Nat::Dnat)]
-                    .into_iter()
-                    .filter(|(bit, _)| record.nat & bit != 0)
-                    .map(|(_, end)| end)
-                    .collect(),
-            ),
-            status: knows(known::STATUS).map(|()| {
-                status::names(record.status)
-                    .into_iter()
-                    .map(Cow::Borrowed)
-                    .collect()
-            }),
+            orig: Some(tuple(&record.orig_src, &record.orig_dst, orig_ports)),
+            reply: Some(tuple(&record.reply_src, &record.reply_dst, reply_ports)),
+            nat: Some(rewritten.map(|(_, end)| end).collect()),
+            status: knows(known::STATUS).map(|()| bits.collect()),
             zone: knows(known::ZONE).map(|()| record.zone),
             mark: knows(known::MARK).map(|()| record.mark),
             packets: knows(known::COUNTERS).map(|()| record.packets),
@@ -223,21 +205,15 @@ impl Flow {
 }
 
 impl Tuple {
-    fn from_wire(
-        family: u8,
-        proto: u8,
-        src: &[u8; 16],
-        dst: &[u8; 16],
-        sport: u16,
-        dport: u16,
-    ) -> Self {
-        let is_icmp = matches!(proto, proto::ICMP | proto::ICMPV6);
+    fn from_wire(record: &Record, src: &[u8; 16], dst: &[u8; 16], ports: [u16; 2]) -> Self {
+        let [sport, dport] = ports;
+        let is_icmp = matches!(record.proto, proto::ICMP | proto::ICMPV6);
         let [r#type, code] = dport.to_be_bytes();
         // A protocol without ports that is not ICMP (GRE without keys, ESP) has zero in both.
         let has_ports = !is_icmp && (sport != 0 || dport != 0);
         Self {
-            src: wire::address(family, src),
-            dst: wire::address(family, dst),
+            src: wire::address(record.family, src),
+            dst: wire::address(record.family, dst),
             sport: has_ports.then_some(sport),
             dport: has_ports.then_some(dport),
             icmp: is_icmp.then_some(Icmp {

@@ -9,10 +9,12 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
+use std::process;
 
 use nix::fcntl::FallocateFlags;
 use nix::fcntl::Flock;
 use nix::fcntl::FlockArg;
+use nix::fcntl::fallocate;
 
 use super::RingError;
 use super::RingName;
@@ -61,7 +63,7 @@ impl Writer {
         let slots_log2 = layout::slots_log2_for(file_bytes).ok_or(RingError::Size(file_bytes))?;
         let header = Header {
             slots_log2,
-            writer_pid: std::process::id(),
+            writer_pid: process::id(),
             source,
             boot_id: kernel::boot_id().map_err(failed("boot id for"))?,
             epoch_ns: clock::realtime_ns().map_err(failed("clock for"))?,
@@ -74,22 +76,21 @@ impl Writer {
             .map_err(|(_, errno)| failed("lock the directory of")(errno.into()))?;
         refuse_if_written(name)?;
 
-        let unfinished = Unfinished::create(name).map_err(failed("create"))?;
-        let bytes = header.file_bytes();
-        // Allocated now: a sparse file on a full tmpfs would kill us with SIGBUS later.
-        nix::fcntl::fallocate(
-            &unfinished.file,
-            FallocateFlags::empty(),
-            0,
-            bytes as libc::off_t,
-        )
-        .map_err(|errno| failed("allocate")(errno.into()))?;
-        lock::hold(&unfinished.file).map_err(failed("lock"))?;
-        let map = RingMap::writable(&unfinished.file, bytes).map_err(failed("map"))?;
-        header.compose(|at, word| map.store(at, word));
-        map.store(at::STATE, State::Dumping as u64);
-        map.store(at::MAGIC, MAGIC);
-        let file = unfinished.publish(name).map_err(failed("rename"))?;
+        let (unfinished, file) = unfinished_file(name).map_err(failed("create"))?;
+        let finish = || {
+            let bytes = header.file_bytes();
+            // Allocated now: a sparse file on a full tmpfs would kill us with SIGBUS later.
+            fallocate(&file, FallocateFlags::empty(), 0, bytes as libc::off_t)
+                .map_err(|errno| failed("allocate")(errno.into()))?;
+            lock::hold(&file).map_err(failed("lock"))?;
+            let map = RingMap::writable(&file, bytes).map_err(failed("map"))?;
+            header.compose(|at, word| map.store(at, word));
+            map.store(at::STATE, State::Dumping as u64);
+            map.store(at::MAGIC, MAGIC);
+            fs::rename(&unfinished, name.path()).map_err(failed("rename"))?;
+            Ok(map)
+        };
+        let map = finish().inspect_err(|_| drop(fs::remove_file(&unfinished)))?;
 
         let slots_mask = (1 << slots_log2) - 1;
         Ok(Self {
@@ -160,49 +161,14 @@ fn refuse_if_written(name: &RingName) -> Result<(), RingError> {
     }
 }
 
-/// A file that is removed again unless it is published.
-struct Unfinished {
-    path: PathBuf,
-    file: File,
-    published: bool,
-}
-
-impl Unfinished {
-    fn create(name: &RingName) -> io::Result<Self> {
-        let file_name = name
-            .path()
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy();
-        let path = name
-            .directory()
-            .join(format!(".{file_name}.{}", std::process::id()));
-        // Left by a killed process with the same id: no other process uses this name.
-        let _ = fs::remove_file(&path);
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&path)?;
-        Ok(Self {
-            path,
-            file,
-            published: false,
-        })
-    }
-
-    fn publish(mut self, name: &RingName) -> io::Result<File> {
-        fs::rename(&self.path, name.path())?;
-        self.published = true;
-        self.file.try_clone()
-    }
-}
-
-impl Drop for Unfinished {
-    fn drop(&mut self) {
-        if !self.published {
-            let _ = fs::remove_file(&self.path);
-        }
-    }
+/// A new file beside the ring of this name, and its path.
+fn unfinished_file(name: &RingName) -> io::Result<(PathBuf, File)> {
+    let file_name = name.path().file_name().unwrap_or_default();
+    let hidden = format!(".{}.{}", file_name.to_string_lossy(), process::id());
+    let path = name.directory().join(hidden);
+    // Left by a killed process with the same id: no other process uses this name.
+    let _ = fs::remove_file(&path);
+    let mut options = OpenOptions::new();
+    let options = options.read(true).write(true).create_new(true).mode(0o600);
+    options.open(&path).map(|file| (path, file))
 }
