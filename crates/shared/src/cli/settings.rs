@@ -63,14 +63,13 @@ impl Layers {
     }
 
     fn parse(tool: &str, file: String, text: &str) -> anyhow::Result<Self> {
-        let wrong = |what: &str| Failure::Usage(format!("settings {file}: {what}"));
         let mut all: Table = text
             .parse()
-            .map_err(|error: toml::de::Error| wrong(error.message()))?;
+            .map_err(|error: toml::de::Error| wrong(&file, error.message()))?;
         let table = match all.remove(tool) {
             None => Table::new(),
             Some(Value::Table(table)) => table,
-            Some(_) => return Err(wrong(&format!("{tool} is no table")).into()),
+            Some(_) => return Err(wrong(&file, &format!("{tool} is no table")).into()),
         };
         Ok(Self {
             tool: tool.to_owned(),
@@ -89,8 +88,7 @@ impl Layers {
             .collect();
         let is_known = |key: &&String| ids.iter().any(|(_, long)| long == *key);
         if let Some(key) = self.table.keys().find(|key| !is_known(key)) {
-            let file = &self.file;
-            return Err(Failure::Usage(format!("settings {file}: unknown key {key}")).into());
+            return Err(wrong(&self.file, &format!("unknown key {key}")).into());
         }
         for (id, long) in ids {
             if let Some((value, _)) = self.value(&long)? {
@@ -136,29 +134,28 @@ impl Layers {
                 return Ok(Some((value, "environment")));
             }
         }
-        let value = match self.table.get(long) {
+        let text = match self.table.get(long) {
             None => return Ok(None),
-            Some(Value::String(text)) => text.clone(),
+            Some(Value::String(text)) => Some(text.clone()),
             Some(Value::Array(parts)) => {
                 let parts: Option<Vec<&str>> = parts.iter().map(Value::as_str).collect();
-                parts
-                    .map(|parts| parts.join(","))
-                    .ok_or_else(|| self.no_scalar(long))?
+                parts.map(|parts| parts.join(","))
             }
-            Some(value @ (Value::Integer(_) | Value::Float(_) | Value::Boolean(_))) => {
-                value.to_string()
-            }
-            Some(_) => return Err(self.no_scalar(long).into()),
+            Some(Value::Table(_) | Value::Datetime(_)) => None,
+            Some(scalar) => Some(scalar.to_string()),
         };
-        Ok(Some((value, "file")))
+        let text = text.ok_or_else(|| {
+            wrong(
+                &self.file,
+                &format!("{long} is neither text, number nor list"),
+            )
+        })?;
+        Ok(Some((text, "file")))
     }
+}
 
-    fn no_scalar(&self, key: &str) -> Failure {
-        Failure::Usage(format!(
-            "settings {}: {key} is neither text, number nor list",
-            self.file
-        ))
-    }
+fn wrong(file: &str, what: &str) -> Failure {
+    Failure::Usage(format!("settings {file}: {what}"))
 }
 
 /// Names of the variables that set a flag of a tool, the most specific first.
