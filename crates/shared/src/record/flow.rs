@@ -304,6 +304,18 @@ mod tests {
     }
 
     #[test]
+    fn the_start_is_there_where_the_kernel_keeps_it() {
+        let record = Record {
+            start_ns: 123,
+            ..dnat_record()
+        };
+        let start = |record| Flow::from_record(record, "netlink", 0).unwrap().start_ns;
+        assert_eq!(start(&record), None);
+        let known = record.known | known::START;
+        assert_eq!(start(&Record { known, ..record }), Some(123));
+    }
+
+    #[test]
     fn loss_names_its_place() {
         let record = Record::loss(1, Loss::RingbufFull, 42);
         let flow = Flow::from_record(&record, "tracepoint", 0).unwrap();
