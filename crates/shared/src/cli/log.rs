@@ -6,7 +6,7 @@ use std::io::Write as _;
 use env_logger::Builder;
 use log::LevelFilter;
 
-use super::Common;
+use super::options::Common;
 use crate::escape;
 
 /// Log target of the one line that a tool prints when it ends.

@@ -2,6 +2,7 @@
 //! layers, [`log`] sets up stderr. A tool's `main` is `shared::cli::main(run)` and nothing else.
 
 pub mod log;
+mod options;
 pub mod settings;
 
 use std::env;
@@ -17,22 +18,7 @@ use crate::exit::Answer;
 use crate::exit::Failure;
 use crate::line::Lines;
 
-/// Options that all tools share.
-#[derive(Debug, Clone, clap::Args)]
-pub struct Common {
-    /// Print more on stderr; twice for everything
-    #[arg(short, long, action = clap::ArgAction::Count, help_heading = "General")]
-    pub verbose: u8,
-    /// Print only errors on stderr
-    #[arg(short, long, conflicts_with = "verbose", help_heading = "General")]
-    pub quiet: bool,
-    /// Allow what changes the system: let the kernel load a module, mount bpffs
-    #[arg(long, help_heading = "General")]
-    pub allow_system_changes: bool,
-    /// Print every setting, its value and its origin, then exit
-    #[arg(long, help_heading = "General")]
-    pub print_config: bool,
-}
+pub use options::Common;
 
 /// A tool's command line.
 pub trait Tool: clap::Parser {

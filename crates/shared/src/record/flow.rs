@@ -207,7 +207,7 @@ impl Flow {
 impl Tuple {
     fn from_wire(record: &Record, src: &[u8; 16], dst: &[u8; 16], ports: [u16; 2]) -> Self {
         let [sport, dport] = ports;
-        let is_icmp = matches!(record.proto, proto::ICMP | proto::ICMPV6);
+        let is_icmp = proto::is_icmp(record.proto);
         let [r#type, code] = dport.to_be_bytes();
         // A protocol without ports that is not ICMP (GRE without keys, ESP) has zero in both.
         let has_ports = !is_icmp && (sport != 0 || dport != 0);

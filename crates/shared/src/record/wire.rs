@@ -9,6 +9,7 @@ use zerocopy::Immutable;
 use zerocopy::IntoBytes;
 use zerocopy::KnownLayout;
 
+use super::proto;
 use crate::numbered::numbered;
 
 /// Bytes of a record and of the ring slot that holds it.
@@ -155,10 +156,7 @@ impl Record {
     #[must_use]
     pub fn nat_from_tuples(&self) -> u8 {
         // ICMP has no ports: its id and type are in their place, and they differ without NAT, too.
-        let is_icmp = matches!(
-            i32::from(self.proto),
-            libc::IPPROTO_ICMP | libc::IPPROTO_ICMPV6
-        );
+        let is_icmp = proto::is_icmp(self.proto);
         let snat =
             self.orig_src != self.reply_dst || (!is_icmp && self.orig_sport != self.reply_dport);
         let dnat =
