@@ -22,10 +22,16 @@ use shared::stop::Stop;
 
 use crate::cli::Cli;
 use crate::cli::Format;
-use crate::file::Aside;
-use crate::privilege;
+use crate::place_file::write_beside;
+use guess::privilege;
 use target::Target;
 use target::open_special;
+
+/// What is said after SIGINT or SIGTERM.
+#[must_use]
+pub fn stopped() -> Failure {
+    Failure::Failed("stopped by a signal before the end; nothing is emitted".into())
+}
 
 /// Where the document shall go, and how.
 #[derive(Debug)]
@@ -109,9 +115,10 @@ impl Destination {
         };
         match &self.target {
             Target::File(path) => {
-                let aside = Aside::write(path, &bytes, 0o666).with_context(|| what(path))?;
+                let beside = write_beside(path, &bytes, 0o666).with_context(|| what(path))?;
                 pin()?;
-                aside.commit().with_context(|| what(path))
+                let placed = beside.persist(path).map(|_file| ());
+                placed.with_context(|| what(path))
             }
             Target::Special(path) => {
                 let mut special = open_special(path, stop).with_context(|| what(path))?;
