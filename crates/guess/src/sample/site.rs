@@ -98,7 +98,10 @@ impl Site {
             opener.serve();
             drop(namespace);
         };
-        if let Err(error) = thread::Builder::new().spawn_scoped(scope, live_there) {
+        if let Err(error) = thread::Builder::new()
+            .name("site".into())
+            .spawn_scoped(scope, live_there)
+        {
             let _ = failed.send(Err(error).context("start a thread"));
         }
         PendingSite(pending)
