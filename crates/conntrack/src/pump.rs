@@ -40,7 +40,6 @@ impl Pump<'_> {
     /// # Errors
     /// If stdout cannot be written. A load that fails is said and survived.
     pub fn load(&mut self, source: &mut dyn Source) -> anyhow::Result<()> {
-        self.ring.begin_dump();
         if self.plan.dump {
             let mut written = Ok(());
             let loaded = source.load(&mut |record| {

@@ -1,8 +1,8 @@
 //! Turns what a probe met into its answer, and says whose fault it is: the kernel's, a missing
 //! privilege's, or a policy's. Pure.
 
-use caps::Capability;
 use nix::errno::Errno;
+use shared::capability::Capability;
 
 use crate::errno::KernelErrno;
 use crate::name::Name;
@@ -39,7 +39,7 @@ pub fn judge(name: Name, attempt: Attempt, privileges: &Privileges) -> Probe {
         }
         Err(Obstacle::Lacking(capabilities)) => {
             probe.verdict = Verdict::Forbidden;
-            probe.lacks = names(&capabilities);
+            probe.lacks = capabilities;
             probe.detail = format!("{} not effective", are(&probe.lacks));
         }
         Err(Obstacle::Refused { step, errno }) => {
@@ -85,11 +85,7 @@ fn refused(probe: &mut Probe, step: &str, errno: Option<KernelErrno>, privileges
 
 /// The reason in words, and the missing privileges by name.
 fn why_forbidden(needed: &[Capability], privileges: &Privileges) -> (String, Vec<String>) {
-    let mut lacks: Vec<String> = needed
-        .iter()
-        .filter(|&&capability| !privileges.holds(capability))
-        .map(ToString::to_string)
-        .collect();
+    let mut lacks = privileges.effective.missing(needed);
     if lacks.is_empty() && privileges.in_user_namespace {
         lacks = needed
             .iter()
@@ -118,10 +114,6 @@ fn why_forbidden(needed: &[Capability], privileges: &Privileges) -> (String, Vec
     (reason, Vec::new())
 }
 
-fn names(capabilities: &[Capability]) -> Vec<String> {
-    capabilities.iter().map(ToString::to_string).collect()
-}
-
 fn are(lacks: &[String]) -> String {
     let verb = if lacks.len() == 1 { "is" } else { "are" };
     format!("{} {verb}", lacks.join(" and "))
@@ -129,19 +121,19 @@ fn are(lacks: &[String]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use caps::CapsHashSet;
+    use shared::capability::Capabilities;
 
     use super::*;
 
     fn check(
         errno: Errno,
-        effective: &[Capability],
+        effective: Capabilities,
         verdict: Verdict,
         detail: &str,
         lacks: &[&str],
     ) {
         let privileges = Privileges {
-            effective: effective.iter().copied().collect::<CapsHashSet>(),
+            effective,
             ..Privileges::default()
         };
         let attempt = Err(Obstacle::refused("load", Some(errno)));
@@ -160,7 +152,7 @@ mod tests {
         let both = "load refused: CAP_BPF and CAP_PERFMON are missing";
         check(
             Errno::EPERM,
-            &[],
+            [].into(),
             Verdict::Forbidden,
             both,
             &["CAP_BPF", "CAP_PERFMON"],
@@ -168,7 +160,7 @@ mod tests {
         let one = "load refused: CAP_PERFMON is missing";
         check(
             Errno::EACCES,
-            &[CAP_BPF],
+            [CAP_BPF].into(),
             Verdict::Forbidden,
             one,
             &["CAP_PERFMON"],
@@ -176,14 +168,14 @@ mod tests {
         let policy = "load refused: no capability is missing; perhaps kernel lockdown or a security module forbids it";
         check(
             Errno::EPERM,
-            &[CAP_BPF, CAP_PERFMON],
+            [CAP_BPF, CAP_PERFMON].into(),
             Verdict::Forbidden,
             policy,
             &[],
         );
         check(
             Errno::EPERM,
-            &[CAP_SYS_ADMIN],
+            [CAP_SYS_ADMIN].into(),
             Verdict::Forbidden,
             policy,
             &[],
@@ -196,10 +188,10 @@ mod tests {
             Errno::UnknownErrno,
         ] {
             let absent = "load refused: the kernel cannot do this";
-            check(errno, &[], Verdict::No, absent, &[]);
+            check(errno, [].into(), Verdict::No, absent, &[]);
         }
         for errno in [Errno::ENOMEM, Errno::EMFILE, Errno::EBUSY] {
-            check(errno, &[], Verdict::Unknown, "load failed", &[]);
+            check(errno, [].into(), Verdict::Unknown, "load failed", &[]);
         }
     }
 
@@ -210,7 +202,7 @@ mod tests {
             judge(Name::Fentry, attempt, privileges)
         };
         let mut privileges = Privileges {
-            effective: CapsHashSet::from([Capability::CAP_SYS_ADMIN]),
+            effective: [Capability::CAP_SYS_ADMIN].into(),
             seccomp_filter: true,
             lockdown: Some("integrity".into()),
             in_user_namespace: false,
@@ -249,7 +241,7 @@ mod tests {
             (undecided.verdict, undecided.detail.as_str()),
             (Verdict::Unknown, "no namespace")
         );
-        let attempt = Err(Obstacle::Lacking(vec![Capability::CAP_BPF]));
+        let attempt = Err(Obstacle::Lacking(vec!["CAP_BPF".into()]));
         let lacking = judge(Name::CapBpf, attempt, &privileges);
         assert_eq!((lacking.verdict, lacking.errno), (Verdict::Forbidden, None));
         assert_eq!(

@@ -3,9 +3,9 @@
 
 use std::fmt;
 
-use caps::Capability;
 use clap::ValueEnum;
 use serde::Serialize;
+use shared::capability::Capability;
 
 /// A question to this machine. The order is that of the report: privileges first, then BPF, the
 /// network, and the files.

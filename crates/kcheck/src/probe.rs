@@ -1,6 +1,5 @@
 //! What a probe found: an answer, or what stood in its way.
 
-use caps::Capability;
 use serde::Serialize;
 use serde::Serializer;
 
@@ -61,8 +60,8 @@ pub enum Obstacle {
     },
     /// It could not be tried to its end.
     Undecided(String),
-    /// Capabilities that are not effective.
-    Lacking(Vec<Capability>),
+    /// Capabilities, by name, that are not effective.
+    Lacking(Vec<String>),
 }
 
 impl Obstacle {

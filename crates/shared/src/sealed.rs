@@ -9,6 +9,8 @@ use bincode::config::Fixint;
 use bincode::config::Limit;
 use bincode::config::LittleEndian;
 
+use crate::fnv1a;
+
 /// Magic, version (u32), body length (u32), FNV-1a of the body (u64); all little-endian.
 const HEAD_BYTES: usize = 24;
 const MAGIC_BYTES: usize = 8;
@@ -102,7 +104,7 @@ impl<const MAX_BYTES: usize> Seal<MAX_BYTES> {
         bytes.extend(self.magic);
         bytes.extend(self.version.to_le_bytes());
         bytes.extend(body_bytes.to_le_bytes());
-        bytes.extend(fnv1a(&body).to_le_bytes());
+        bytes.extend(checksum(&body).to_le_bytes());
         bytes.extend(body);
         Ok(bytes)
     }
@@ -141,7 +143,7 @@ impl<const MAX_BYTES: usize> Seal<MAX_BYTES> {
                 known: self.version,
             });
         }
-        let (body_bytes, checksum) = split_u32(after_version);
+        let (body_bytes, announced) = split_u32(after_version);
         let expected = HEAD_BYTES + body_bytes as usize;
         if expected > MAX_BYTES {
             return Err(self.oversized(expected, MAX_BYTES));
@@ -151,7 +153,7 @@ impl<const MAX_BYTES: usize> Seal<MAX_BYTES> {
             found if found > expected => return Err(self.oversized(found, expected)),
             _ => {}
         }
-        if checksum != fnv1a(body).to_le_bytes() {
+        if announced != checksum(body).to_le_bytes() {
             return Err(self.corrupt("checksum does not match".into()));
         }
         let (value, used) = bincode::decode_from_slice(body, Self::format())
@@ -189,11 +191,8 @@ fn split_u32(bytes: &[u8]) -> (u32, &[u8]) {
     )
 }
 
-/// FNV-1a, 64 bits: enough to notice damage; nobody is kept out by it.
-fn fnv1a(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    })
+fn checksum(bytes: &[u8]) -> u64 {
+    fnv1a::hash(bytes.iter().map(|byte| u64::from(*byte)))
 }
 
 #[cfg(test)]
@@ -261,7 +260,7 @@ mod tests {
             let mut bytes = SEAL.magic.to_vec();
             bytes.extend(SEAL.version.to_le_bytes());
             bytes.extend((tail.len() as u32).to_le_bytes());
-            bytes.extend(fnv1a(&tail).to_le_bytes());
+            bytes.extend(checksum(&tail).to_le_bytes());
             bytes.extend(tail);
             let _ = decode(&bytes);
         }

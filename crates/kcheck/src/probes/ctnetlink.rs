@@ -4,7 +4,6 @@ use std::os::fd::AsFd as _;
 use std::time::Duration;
 use std::time::Instant;
 
-use netlink;
 use netlink::Listener;
 use netlink::Message;
 use netlink::Protocol;

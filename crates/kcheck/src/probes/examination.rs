@@ -7,6 +7,7 @@ use std::thread::ScopedJoinHandle;
 
 use anyhow::Context as _;
 use lab::Part;
+use shared::capability::Capability;
 
 use crate::bpf;
 use crate::judge::judge;
@@ -88,13 +89,13 @@ impl Answers {
     }
 
     fn about_privileges(&mut self) {
-        for name in [
-            Name::CapBpf,
-            Name::CapPerfmon,
-            Name::CapNetAdmin,
-            Name::CapSysAdmin,
+        for (name, capability) in [
+            (Name::CapBpf, Capability::CAP_BPF),
+            (Name::CapPerfmon, Capability::CAP_PERFMON),
+            (Name::CapNetAdmin, Capability::CAP_NET_ADMIN),
+            (Name::CapSysAdmin, Capability::CAP_SYS_ADMIN),
         ] {
-            let attempt = privileged::capabilities(name.capabilities(), &self.privileges);
+            let attempt = privileged::capability(capability, &self.privileges);
             self.put(name, attempt);
         }
         self.put(Name::Lockdown, privileged::lockdown(&self.privileges));

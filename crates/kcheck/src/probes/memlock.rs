@@ -1,11 +1,11 @@
 //! Whether `RLIMIT_MEMLOCK` stands between us and BPF maps: before 5.11 their memory counted
 //! against it. Raising it needs a privilege that containers rarely have.
 
-use caps::Capability;
 use nix::sys::resource::Resource;
 use nix::sys::resource::getrlimit;
 use nix::sys::resource::rlim_t;
 use nix::sys::resource::setrlimit;
+use shared::capability::Capability;
 
 use crate::probe::Attempt;
 use crate::probe::Obstacle;
@@ -23,7 +23,7 @@ pub fn maps_beyond_the_limit() -> Attempt {
         // If a map can be made within the limit, it was the limit that forbade it.
         let within = maps::make_array("BPF_MAP_CREATE within RLIMIT_MEMLOCK");
         return Err(match within {
-            Ok(()) => Obstacle::Lacking(vec![Capability::CAP_SYS_RESOURCE]),
+            Ok(()) => Obstacle::Lacking(vec![Capability::CAP_SYS_RESOURCE.to_string()]),
             Err(_) => obstacle,
         });
     }

@@ -1,34 +1,26 @@
 //! Capabilities and lockdown, as the kernel tells them. They explain other answers and never
 //! decide one.
 
-use caps::Capability;
+use shared::capability::Capability;
 
 use crate::privileges::Privileges;
 use crate::probe::Attempt;
 use crate::probe::Obstacle;
 
-/// Are these effective?
-pub fn capabilities(needed: &[Capability], privileges: &Privileges) -> Attempt {
-    let missing: Vec<Capability> = needed
-        .iter()
-        .copied()
-        .filter(|&capability| !privileges.holds(capability))
-        .collect();
-    if !missing.is_empty() {
-        return Err(Obstacle::Lacking(missing));
+/// Is it effective?
+pub fn capability(needed: Capability, privileges: &Privileges) -> Attempt {
+    if !privileges.effective.are_known() {
+        return Err(Obstacle::Undecided("capget(2) is refused".into()));
     }
-    let itself = needed
-        .iter()
-        .all(|needed| privileges.effective.contains(needed));
-    let seen = if itself {
-        "effective"
-    } else {
-        "CAP_SYS_ADMIN stands in for it"
+    let seen = match privileges.effective.granted_by(needed) {
+        None => return Err(Obstacle::Lacking(vec![needed.to_string()])),
+        Some(itself) if itself == needed => "effective".to_owned(),
+        Some(other) => format!("{other} stands in for it"),
     };
     Ok(if privileges.in_user_namespace {
         format!("{seen}, but in a user namespace only")
     } else {
-        seen.into()
+        seen
     })
 }
 

@@ -17,18 +17,19 @@ use super::wire::known;
 use super::wire::nat;
 
 /// What happened to the connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Type {
-    /// First sight of a confirmed connection.
+    /// A confirmed connection was seen for the first time.
     New,
-    /// A change that was asked for.
+    /// It changed; reported only on request.
     Update,
-    /// The kernel dropped it from its table.
+    /// The kernel removed it from its table.
     Destroy,
     /// It was there before the program started.
     Dump,
-    /// Events were lost; no connection.
+    /// Events were lost; it has no connection.
+    #[default]
     Loss,
 }
 
@@ -80,7 +81,7 @@ pub enum Nat {
 }
 
 /// A record: one line of NDJSON.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Flow {
     /// What happened.
     pub r#type: Type,
@@ -101,10 +102,10 @@ pub struct Flow {
     /// Protocol by name, or by number where it has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub proto: Option<Cow<'static, str>>,
-    /// As the caller sent it.
+    /// The original direction.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub orig: Option<Tuple>,
-    /// As the answer comes back; its source is the real destination.
+    /// The reply direction; its source is the real destination.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reply: Option<Tuple>,
     /// Which ends were rewritten; empty when none was.
@@ -125,6 +126,9 @@ pub struct Flow {
     /// Bytes likewise.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bytes: Option<[u64; 2]>,
+    /// Time of the first packet, in nanoseconds since the epoch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub start_ns: Option<u64>,
     /// In a loss record: where.
     #[serde(rename = "where", skip_serializing_if = "Option::is_none")]
     pub loss_where: Option<Cow<'static, str>>,
@@ -160,7 +164,7 @@ impl Flow {
             wire::family::IPV6 => Family::Ipv6,
             _ => return None,
         };
-        let knows = |bits| record.knows(bits).then_some(());
+        let knows = |bit| record.knows(bit).then_some(());
         let tuple = |src, dst, sport, dport| {
             Tuple::from_wire(record.family, record.proto, src, dst, sport, dport)
         };
@@ -201,32 +205,19 @@ impl Flow {
             mark: knows(known::MARK).map(|()| record.mark),
             packets: knows(known::COUNTERS).map(|()| record.packets),
             bytes: knows(known::COUNTERS).map(|()| record.bytes),
-            loss_where: None,
-            count: None,
+            start_ns: knows(known::START).map(|()| record.start_ns),
+            ..Self::default()
         })
     }
 
-    /// A flow that says: `count` events were lost at `place`.
+    /// A loss record: `count` events were lost at `place`.
     #[must_use]
     pub fn loss(ts_ns: u64, place: Loss, count: u64) -> Self {
         Self {
-            r#type: Type::Loss,
             ts_ns,
-            id: None,
-            source: None,
-            netns: None,
-            family: None,
-            proto: None,
-            orig: None,
-            reply: None,
-            nat: None,
-            status: None,
-            zone: None,
-            mark: None,
-            packets: None,
-            bytes: None,
             loss_where: Some(Cow::Borrowed(place.name())),
             count: Some(count),
+            ..Self::default()
         }
     }
 }

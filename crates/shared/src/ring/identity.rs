@@ -1,4 +1,4 @@
-//! Who writes a ring, and when: process start, boot and clocks, as numbers. Reads `/proc` only.
+//! The boot and the clocks that a ring's times refer to, as numbers.
 
 use std::fs;
 use std::io;
@@ -16,21 +16,6 @@ pub fn boot_id() -> io::Result<[u64; 2]> {
     let id = u128::from_str_radix(&digits, 16)
         .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "no boot id"))?;
     Ok([(id >> 64) as u64, id as u64])
-}
-
-/// Start time of this process in clock ticks since boot: field 22 of `/proc/self/stat`.
-///
-/// # Errors
-/// If the file cannot be read or has no such field.
-pub fn start_ticks() -> io::Result<u64> {
-    let stat = fs::read_to_string("/proc/self/stat")?;
-    // The command's name may hold anything, spaces and parentheses included; fields follow it.
-    let after_name = stat.rfind(')').map_or("", |at| &stat[at + 1..]);
-    after_name
-        .split_whitespace()
-        .nth(19)
-        .and_then(|field| field.parse().ok())
-        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "no start time"))
 }
 
 /// CLOCK_REALTIME in nanoseconds.
