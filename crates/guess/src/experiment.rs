@@ -8,6 +8,7 @@ use std::thread;
 use std::time::Instant;
 
 use anyhow::bail;
+use shared::capability::keep_only;
 use shared::offsets::Field;
 
 use crate::absence;
@@ -117,7 +118,7 @@ pub fn run(fields: &[Field], options: Options, mut timing: Timing) -> anyhow::Re
             timing,
         };
         try_hooks(&mut rig, &mut ladder)?;
-        privilege::keep_only(privilege::SAMPLING, &[])?;
+        keep_only(privilege::SAMPLING)?;
         rig.timing.lap("hooks");
         if let Some(known) = options.known {
             if let Some(findings) = confirm(known, &mut rig)? {

@@ -31,11 +31,11 @@
 //! | [`solve`] | the solver and its evidence: pure, of use without any kernel |
 //! | [`attempt`] | a solver and the samples that it was given |
 //! | [`proven`] | offsets that are proven, wherever they come from |
-//! | [`timing`], [`privilege`] | where the time went; which capabilities are needed |
+//! | [`timing`] | where the time went |
 //!
 //! Private are the experiments (`sample`), what they must show (`expected`), the BPF programs and their
-//! hooks (`bpf`, `ladder`), the check on fresh connections (`verify`), and what a kernel cannot show
-//! (`absence`).
+//! hooks (`bpf`, `ladder`), the check on fresh connections (`verify`), what a kernel cannot show
+//! (`absence`), and what it takes (`privilege`).
 
 mod absence;
 pub mod attempt;
@@ -48,7 +48,7 @@ mod ladder;
 mod linear_map;
 mod measure;
 pub mod path;
-pub mod privilege;
+mod privilege;
 pub mod proven;
 mod sample;
 pub mod solve;

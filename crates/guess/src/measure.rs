@@ -1,7 +1,6 @@
 //! The library's border: what a caller asks for, the thread that measures it, and what comes back.
 //! No experiment is here.
 
-use std::fmt;
 use std::io;
 use std::panic;
 use std::sync::Arc;
@@ -105,6 +104,8 @@ impl Measurement {
 }
 
 /// Why nothing was measured. The text names what was tried and what the kernel answered.
+#[derive(Debug, thiserror::Error)]
+#[error("{cause:#}")]
 pub struct Error {
     kind: ErrorKind,
     cause: anyhow::Error,
@@ -148,20 +149,6 @@ impl Error {
     }
 }
 
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:#}", self.cause)
-    }
-}
-
-impl fmt::Debug for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}: {:#}", self.kind, self.cause)
-    }
-}
-
-impl std::error::Error for Error {}
-
 /// A measurement that is under way on a thread of its own.
 #[derive(Debug)]
 pub struct Running(JoinHandle<Result<Measurement, Error>>);
@@ -187,7 +174,7 @@ impl Running {
 pub fn start(fields: &[Field], options: Options) -> Result<Running, Error> {
     let timing = Timing::start();
     let failed = |error| Error::new(error, false);
-    privilege::check().map_err(failed)?;
+    privilege::check().map_err(|failure| failed(failure.into()))?;
     descriptors::reserve();
     let fields = fields.to_vec();
     let thread = thread::Builder::new().name("measure".into());

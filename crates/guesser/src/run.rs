@@ -4,14 +4,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use caps::Capability;
 use guess::ErrorKind;
 use guess::Mechanism;
 use guess::Options;
 use guess::attempt::Attempt;
-use guess::privilege;
 use guess::solve::verdict::Finding;
 use guess::timing::Timing;
+use shared::capability::Capability;
+use shared::capability::keep_only;
 use shared::cli::Tool as _;
 use shared::cli::log::SUMMARY;
 use shared::exit::Answer;
@@ -140,7 +140,7 @@ fn measured(
         stopped: Arc::new(move || asked.asked()),
     };
     let running = guess::start(fields, options).map_err(guess::Error::into_cause)?;
-    privilege::keep_only(later, &[])?;
+    keep_only(later)?;
     let type_info = match cli.method {
         Method::Auto => Some(TypeInfo::of_running(fields)),
         _ => None,

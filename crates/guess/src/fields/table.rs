@@ -3,152 +3,88 @@
 use shared::offsets::Field;
 
 use super::Content;
+use super::Content::Back;
+use super::Content::Value;
 use super::Experiment;
 use super::Place;
 use super::Spec;
 use super::Struct;
 
-const fn field(field: Field, inside: Struct, align_bytes: u32, experiment: Experiment) -> Spec {
-    Spec {
-        place: Place::Field(field),
-        inside,
-        align_bytes,
-        content: Content::Value,
-        experiment,
-    }
-}
-
-const fn pointer(
-    place: Place,
-    inside: Struct,
-    to: Struct,
-    proof: &'static [Place],
-    experiment: Experiment,
-) -> Spec {
-    let content = Content::Pointer {
-        to,
-        tag_mask: match place {
-            // NFCT_INFOMASK: `enum ip_conntrack_info` of this packet.
-            Place::Field(Field::SkBuffNfct) => 7,
-            _ => 0,
-        },
-        proof,
+/// A row: place, struct that it lies in, alignment in bytes, experiment that shows it, content.
+macro_rules! specs {
+    ($($place:expr, $inside:ident, $align:literal, $experiment:ident, $content:expr;)*) => {
+        &[$(Spec {
+            place: $place,
+            inside: Struct::$inside,
+            align_bytes: $align,
+            content: $content,
+            experiment: Experiment::$experiment,
+        },)*]
     };
-    Spec {
-        place,
-        inside,
-        align_bytes: 8,
-        content,
-        experiment,
+}
+
+const fn pointer(to: Struct, tag_mask: u64, proof: &'static [Place]) -> Content {
+    Content::Pointer {
+        to,
+        tag_mask,
+        proof,
     }
 }
 
-const fn header(field: Field) -> Spec {
-    Spec {
-        place: Place::Field(field),
-        inside: Struct::SkBuff,
-        align_bytes: 2,
-        content: Content::Index {
-            of: Place::Field(Field::SkBuffHead),
-        },
-        experiment: Experiment::Sockets,
-    }
-}
-
-const PROVES_NF_CONN: &[Place] = &[
-    Place::Field(Field::NfConnTupleOrig),
-    Place::Field(Field::NfConnTupleReply),
-];
-const PROVES_NET: &[Place] = &[Place::Field(Field::NetNsInum)];
-const PROVES_SOCK: &[Place] = &[
-    Place::Field(Field::SockNum),
-    Place::Field(Field::InetSockSport),
-];
-const PROVES_SOCKET: &[Place] = &[Place::Field(Field::SocketSk), Place::SocketIno];
-const PROVES_BUFFER: &[Place] = &[
-    Place::Field(Field::SkBuffTransportHeader),
-    Place::Field(Field::SkBuffNetworkHeader),
-];
+/// `enum ip_conntrack_info` of the packet, in the low bits of `_nfct`.
+const NFCT_INFOMASK: u64 = 7;
+const HEADER: Content = Content::Index {
+    of: Place::Field(Field::SkBuffHead),
+};
 
 /// Every place that can be measured.
 pub const SPECS: &[Spec] = {
-    use Experiment as E;
     use Field as F;
     use Place::Field as P;
     use Struct as S;
-    &[
-        pointer(
-            P(F::SkBuffNfct),
-            S::SkBuff,
-            S::NfConn,
-            PROVES_NF_CONN,
-            E::Connections,
-        ),
-        pointer(P(F::SkBuffSk), S::SkBuff, S::Sock, PROVES_SOCK, E::Sockets),
-        pointer(
-            P(F::SkBuffHead),
-            S::SkBuff,
-            S::Buffer,
-            PROVES_BUFFER,
-            E::Sockets,
-        ),
-        header(F::SkBuffTransportHeader),
-        header(F::SkBuffNetworkHeader),
-        header(F::SkBuffMacHeader),
-        field(F::NfConnTupleOrig, S::NfConn, 4, E::Connections),
-        field(F::NfConnTupleReply, S::NfConn, 4, E::Connections),
-        field(F::NfConnStatus, S::NfConn, 8, E::Connections),
-        field(F::NfConnMark, S::NfConn, 4, E::Connections),
-        field(F::NfConnZone, S::NfConn, 2, E::Connections),
-        field(F::NfConnTimeout, S::NfConn, 4, E::Connections),
-        pointer(
-            P(F::NfConnCtNet),
-            S::NfConn,
-            S::Net,
-            PROVES_NET,
-            E::Connections,
-        ),
-        field(F::NetNsInum, S::Net, 4, E::Connections),
-        field(F::SockDaddr, S::Sock, 4, E::Sockets),
-        field(F::SockRcvSaddr, S::Sock, 4, E::Sockets),
-        field(F::SockDport, S::Sock, 2, E::Sockets),
-        field(F::SockNum, S::Sock, 2, E::Sockets),
-        field(F::SockFamily, S::Sock, 2, E::Families),
-        pointer(P(F::SockNet), S::Sock, S::Net, PROVES_NET, E::Sockets),
-        field(F::SockV6Daddr, S::Sock, 4, E::Sockets),
-        field(F::SockV6RcvSaddr, S::Sock, 4, E::Sockets),
-        field(F::InetSockSaddr, S::Sock, 4, E::Sockets),
-        field(F::InetSockSport, S::Sock, 2, E::Sockets),
-        field(F::TcpSockSrttUs, S::Sock, 4, E::Streams),
-        field(F::TcpSockMdevUs, S::Sock, 4, E::Streams),
-        pointer(
-            Place::SockSocket,
-            S::Sock,
-            S::Socket,
-            PROVES_SOCKET,
-            E::Sockets,
-        ),
-        Spec {
-            place: Place::SocketIno,
-            inside: S::Socket,
-            align_bytes: 8,
-            content: Content::Value,
-            experiment: E::Sockets,
-        },
-        Spec {
-            place: P(F::SocketSk),
-            inside: S::Socket,
-            align_bytes: 8,
-            content: Content::Back,
-            experiment: E::Sockets,
-        },
-        field(F::Flowi4Saddr, S::Flowi4, 4, E::Lookups4),
-        field(F::Flowi4Daddr, S::Flowi4, 4, E::Lookups4),
-        field(F::Flowi4Sport, S::Flowi4, 2, E::Lookups4),
-        field(F::Flowi4Dport, S::Flowi4, 2, E::Lookups4),
-        field(F::Flowi6Saddr, S::Flowi6, 4, E::Lookups6),
-        field(F::Flowi6Daddr, S::Flowi6, 4, E::Lookups6),
-        field(F::Flowi6Sport, S::Flowi6, 2, E::Lookups6),
-        field(F::Flowi6Dport, S::Flowi6, 2, E::Lookups6),
-    ]
+    // What proves a pointer: all of it must be found behind it.
+    const TUPLES: &[Place] = &[P(F::NfConnTupleOrig), P(F::NfConnTupleReply)];
+    const NUMBER: &[Place] = &[P(F::NetNsInum)];
+    const PORTS: &[Place] = &[P(F::SockNum), P(F::InetSockSport)];
+    const INODE_AND_BACK: &[Place] = &[P(F::SocketSk), Place::SocketIno];
+    const HEADERS: &[Place] = &[P(F::SkBuffTransportHeader), P(F::SkBuffNetworkHeader)];
+    specs! {
+        P(F::SkBuffNfct),            SkBuff, 8, Connections, pointer(S::NfConn, NFCT_INFOMASK, TUPLES);
+        P(F::SkBuffSk),              SkBuff, 8, Sockets,     pointer(S::Sock, 0, PORTS);
+        P(F::SkBuffHead),            SkBuff, 8, Sockets,     pointer(S::Buffer, 0, HEADERS);
+        P(F::SkBuffTransportHeader), SkBuff, 2, Sockets,     HEADER;
+        P(F::SkBuffNetworkHeader),   SkBuff, 2, Sockets,     HEADER;
+        P(F::SkBuffMacHeader),       SkBuff, 2, Sockets,     HEADER;
+        P(F::NfConnTupleOrig),       NfConn, 4, Connections, Value;
+        P(F::NfConnTupleReply),      NfConn, 4, Connections, Value;
+        P(F::NfConnStatus),          NfConn, 8, Connections, Value;
+        P(F::NfConnMark),            NfConn, 4, Connections, Value;
+        P(F::NfConnZone),            NfConn, 2, Connections, Value;
+        P(F::NfConnTimeout),         NfConn, 4, Connections, Value;
+        P(F::NfConnCtNet),           NfConn, 8, Connections, pointer(S::Net, 0, NUMBER);
+        P(F::NetNsInum),             Net,    4, Connections, Value;
+        P(F::SockDaddr),             Sock,   4, Sockets,     Value;
+        P(F::SockRcvSaddr),          Sock,   4, Sockets,     Value;
+        P(F::SockDport),             Sock,   2, Sockets,     Value;
+        P(F::SockNum),               Sock,   2, Sockets,     Value;
+        P(F::SockFamily),            Sock,   2, Families,    Value;
+        P(F::SockNet),               Sock,   8, Sockets,     pointer(S::Net, 0, NUMBER);
+        P(F::SockV6Daddr),           Sock,   4, Sockets,     Value;
+        P(F::SockV6RcvSaddr),        Sock,   4, Sockets,     Value;
+        P(F::InetSockSaddr),         Sock,   4, Sockets,     Value;
+        P(F::InetSockSport),         Sock,   2, Sockets,     Value;
+        P(F::TcpSockSrttUs),         Sock,   4, Streams,     Value;
+        P(F::TcpSockMdevUs),         Sock,   4, Streams,     Value;
+        Place::SockSocket,           Sock,   8, Sockets,     pointer(S::Socket, 0, INODE_AND_BACK);
+        Place::SocketIno,            Socket, 8, Sockets,     Value;
+        P(F::SocketSk),              Socket, 8, Sockets,     Back;
+        P(F::Flowi4Saddr),           Flowi4, 4, Lookups4,    Value;
+        P(F::Flowi4Daddr),           Flowi4, 4, Lookups4,    Value;
+        P(F::Flowi4Sport),           Flowi4, 2, Lookups4,    Value;
+        P(F::Flowi4Dport),           Flowi4, 2, Lookups4,    Value;
+        P(F::Flowi6Saddr),           Flowi6, 4, Lookups6,    Value;
+        P(F::Flowi6Daddr),           Flowi6, 4, Lookups6,    Value;
+        P(F::Flowi6Sport),           Flowi6, 2, Lookups6,    Value;
+        P(F::Flowi6Dport),           Flowi6, 2, Lookups6,    Value;
+    }
 };

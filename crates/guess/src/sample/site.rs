@@ -15,6 +15,7 @@ use fastrand::Rng;
 use netlink::netns;
 use netlink::netns::Namespace;
 use nix::errno::Errno;
+use shared::capability::keep_only;
 use shared::exit::Failure;
 
 use super::address::bind_until_free;
@@ -260,7 +261,7 @@ fn make(
         kept: Vec::new(),
     };
     // From here on this thread opens sockets only.
-    privilege::keep_only(privilege::NOTHING, &[])?;
+    keep_only(privilege::NOTHING)?;
     Ok((namespace, site, opener))
 }
 
