@@ -1,5 +1,5 @@
-//! Where records come from: the ring, or lines of JSON. Both hand out one record at a time and
-//! never wait by themselves, so that what was made of the last one can be flushed first.
+//! Where records come from: the ring, or lines of JSON. Both return one record at a time and never
+//! wait by themselves, so that the caller can flush its output first.
 
 pub mod lines;
 pub mod ring;
@@ -15,20 +15,20 @@ use serde_json::Map;
 use serde_json::Value;
 use shared::record::Flow;
 
-/// What a source has.
+/// What a source returns.
 #[derive(Debug)]
 #[expect(
     clippy::large_enum_variant,
     reason = "one exists at a time, on the stack; a box would cost each record an allocation"
 )]
 pub enum Step {
-    /// A record, a loss among them, and what else its line said.
+    /// A record of a connection or of a loss, and the unknown keys of its line.
     Record(Flow, Map<String, Value>),
     /// A record that this version cannot read.
     Unreadable,
-    /// Nothing for now.
+    /// No record for now.
     Idle,
-    /// Nothing ever.
+    /// The end of the stream.
     End,
 }
 
@@ -37,14 +37,14 @@ pub trait Source {
     /// The next record, without waiting.
     ///
     /// # Errors
-    /// If the stream is broken here; it has then given all that came before.
+    /// If the stream is broken here; all earlier records have been returned.
     fn step(&mut self) -> anyhow::Result<Step>;
 
-    /// Waits until there may be something, or a stop is asked for, at most so long.
+    /// Waits until there may be a record, a stop is requested, or the time is over.
     fn wait(&mut self, at_most: Duration);
 }
 
-/// Waits until one of the descriptors can be read; `false` if the time was over first.
+/// Waits until one of the descriptors is readable; `false` if the time was over first.
 fn wait_readable(fds: &[BorrowedFd<'_>], at_most: Duration) -> bool {
     let mut fds: Vec<PollFd<'_>> = fds
         .iter()

@@ -129,6 +129,6 @@ fn a_namespace_that_is_not_told_or_not_there_is_no_route() {
     assert_eq!(
         finished.stderr,
         "gwlookup: 3 records: 0 with a route, \
-         3 without (1 namespace not told, 2 namespace not found); 0 lost\n"
+         3 without (2 namespace not found, 1 namespace unknown); 0 lost\n"
     );
 }

@@ -254,8 +254,8 @@ fn a_record_of_a_later_version_is_left_out_and_counted() {
     assert_eq!(finished.records().len(), 1);
     assert_eq!(
         finished.stderr,
-        "gwlookup: records of a later version are left out\n\
-         gwlookup: 1 records: 1 with a route, 0 without; 0 lost; 1 of a later version left out\n"
+        "gwlookup: records of a newer version are skipped\n\
+         gwlookup: 1 records: 1 with a route, 0 without; 0 lost; 1 of a newer version skipped\n"
     );
     drop(writer);
 }
