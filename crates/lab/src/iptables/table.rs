@@ -4,12 +4,11 @@
 use zerocopy::Immutable;
 use zerocopy::IntoBytes;
 
-use crate::nft::Hook;
+use crate::Hook;
 
 use super::extension::Extension;
 
-/// `NF_INET_NUMHOOKS`.
-const HOOKS: usize = 5;
+const HOOKS: usize = libc::NF_INET_NUMHOOKS as usize;
 /// `XT_TABLE_MAXNAMELEN`.
 const NAME_BYTES: usize = 32;
 
@@ -32,7 +31,7 @@ impl Table {
         }
     }
 
-    /// In ascending order, as the kernel wants the entries to be (4.17).
+    /// In ascending order, which the kernel requires of the entries (4.17).
     fn hooks(self) -> &'static [Hook] {
         use Hook::Forward;
         use Hook::Input;
@@ -47,8 +46,8 @@ impl Table {
         }
     }
 
-    /// How many entries it has in a namespace where nobody has touched it: each hook's policy,
-    /// and the end (`xt_alloc_initial_table`).
+    /// How many entries it has before any rule is added: each hook's policy, and the end
+    /// (`xt_alloc_initial_table`).
     pub(super) fn initial_entries(self) -> usize {
         self.hooks().len() + 1
     }
@@ -89,8 +88,8 @@ struct Entry {
     counters: [u64; 2],
 }
 
-/// The bytes that replace an untouched `table` by one with these rules, in this order, whose
-/// chains let everything pass.
+/// The bytes that replace an empty `table` by one with these rules, in this order, whose chains
+/// accept every other packet.
 ///
 /// The kernel writes the counters of the table's former entries to the address `counters`:
 /// 16 bytes for each of [`Table::initial_entries`].
@@ -165,7 +164,7 @@ mod tests {
 
     use tempfile::TempDir;
 
-    use super::super::Rules;
+    use super::super::LegacyRules;
     use super::*;
 
     const SOURCE: &str = "tests/ip_tables.c";
@@ -183,18 +182,18 @@ mod tests {
             .unwrap();
         assert!(compiler.success(), "{SOURCE} does not compile");
 
-        let rules = Rules {
+        let rules = LegacyRules {
             dnat: vec![
                 "127.1.2.3:4567".parse().unwrap(),
                 "127.1.2.4:4568".parse().unwrap(),
             ],
             snat: vec!["127.5.6.7:8901".parse().unwrap()],
-            ..Rules::default()
+            ..LegacyRules::default()
         };
         for (table, rules) in [
-            Rules::tracking_rules(),
-            Rules::zone_rules(),
-            Rules::mark_rules(0x1357_9bdf),
+            LegacyRules::tracking_rules(),
+            LegacyRules::zone_rules(),
+            LegacyRules::mark_rules(0x1357_9bdf),
             rules.nat_rules(),
         ] {
             let output = Command::new(&program).arg(table.name()).output().unwrap();

@@ -1,11 +1,11 @@
-//! What connections shall have, what one of them chooses, and the rules that make it so. Pure.
+//! What connections can have, what one of them chooses, and the rules for it. Pure.
 //!
-//! This interface reads no payload and no priority, so all that a connection chooses is in the
-//! mark of its packets (`SO_MARK`).
+//! This interface matches no payload and no priority, so a connection chooses everything by the mark
+//! of its packets (`SO_MARK`).
 
 use std::net::SocketAddrV4;
 
-use crate::nft::Hook;
+use crate::Hook;
 
 use super::extension::Extension;
 use super::table::Rule;
@@ -17,56 +17,56 @@ const SNAT_SHIFT: u32 = 24;
 
 /// What connections can have. Everything is optional; tracking itself is always switched on.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Rules {
+pub struct LegacyRules {
     /// A connection is in the zone that it chooses, in its original direction.
     pub zone: bool,
-    /// A connection gets the mark of its packets with the bits of this key inverted, as
-    /// [`connmark`](Self::connmark) says. A key that is not zero keeps the mark from looking like
-    /// the zone, whose number is in the packets' mark, too.
+    /// A connection gets the mark of its packets with the bits of this key inverted: see
+    /// [`connmark`](Self::connmark). With a key other than zero the connection's mark differs from its
+    /// zone, whose number is in the packets' mark as well.
     pub mark: Option<u32>,
-    /// Where connections can be sent instead; the first 255 can be chosen.
+    /// New destinations; connections can choose the first 255.
     pub dnat: Vec<SocketAddrV4>,
-    /// Where connections can appear to come from; the first 255 can be chosen.
+    /// New sources; connections can choose the first 255.
     pub snat: Vec<SocketAddrV4>,
 }
 
-/// What one connection chooses.
+/// The choices of one connection, which the mark of its packets encodes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Choice {
-    /// Its zone; 0 is the one of all who choose none.
+pub struct PacketMark {
+    /// Its zone; 0 is the default zone.
     pub zone: u16,
-    /// Index in [`Rules::dnat`]; 255 and what the rules do not have leaves it alone.
+    /// Index in [`LegacyRules::dnat`]; 255 and an index without a rule rewrite nothing.
     pub dnat: Option<u8>,
-    /// Index in [`Rules::snat`]; 255 and what the rules do not have leaves it alone.
+    /// Index in [`LegacyRules::snat`]; 255 and an index without a rule rewrite nothing.
     pub snat: Option<u8>,
 }
 
-impl Choice {
-    /// The mark that the connection's packets must have (`SO_MARK`).
+impl PacketMark {
+    /// The value of `SO_MARK`.
     #[must_use]
     pub fn so_mark(&self) -> u32 {
         u32::from(self.zone) | bits(self.dnat, DNAT_SHIFT) | bits(self.snat, SNAT_SHIFT)
     }
 }
 
-/// Zero is for those who choose nothing.
+/// Zero chooses nothing.
 fn bits(index: Option<u8>, shift: u32) -> u32 {
     let number = index.and_then(|index| index.checked_add(1)).unwrap_or(0);
     u32::from(number) << shift
 }
 
-impl Rules {
-    /// The mark that a connection of this choice gets; 0 if its packets have none.
+impl LegacyRules {
+    /// The mark that a connection with such packets gets; 0 if its packets have none.
     #[must_use]
-    pub fn connmark(&self, choice: &Choice) -> u32 {
-        match (self.mark, choice.so_mark()) {
+    pub fn connmark(&self, packets: &PacketMark) -> u32 {
+        match (self.mark, packets.so_mark()) {
             (None, _) | (_, 0) => 0,
             (Some(key), so_mark) => so_mark ^ key,
         }
     }
 
     pub(super) fn zone_rules() -> (Table, Vec<Rule>) {
-        // The output hook is enough: what comes back over loopback keeps its connection.
+        // The output hook is enough: packets that return over loopback keep their connection.
         let rule = Rule {
             hook: Hook::Output,
             matches: vec![Extension::mark_has(ZONE)],
@@ -76,7 +76,7 @@ impl Rules {
     }
 
     pub(super) fn mark_rules(key: u32) -> (Table, Vec<Rule>) {
-        // Packets without a mark, as replies are, leave the connection's alone.
+        // Packets without a mark, such as replies, do not change the connection's mark.
         let rule = |target| Rule {
             hook: Hook::Output,
             matches: vec![Extension::mark_has(u32::MAX)],
@@ -89,12 +89,8 @@ impl Rules {
     pub(super) fn nat_rules(&self) -> (Table, Vec<Rule>) {
         let mut rules = Vec::new();
         for (index, &to) in (0..u8::MAX).zip(&self.dnat) {
-            rules.push(nat_rule(
-                Hook::Output,
-                index,
-                DNAT_SHIFT,
-                Extension::dnat(to),
-            ));
+            let target = Extension::dnat(to);
+            rules.push(nat_rule(Hook::Output, index, DNAT_SHIFT, target));
         }
         for (index, &to) in (0..u8::MAX).zip(&self.snat) {
             let target = Extension::snat(to);
@@ -103,7 +99,7 @@ impl Rules {
         (Table::Nat, rules)
     }
 
-    /// For when there is no other rule that makes the kernel track.
+    /// For rules none of which makes the kernel track.
     pub(super) fn tracking_rules() -> (Table, Vec<Rule>) {
         let rule = Rule {
             hook: Hook::Output,
@@ -129,31 +125,31 @@ mod tests {
 
     #[test]
     fn a_choice_is_read_from_the_mark() {
-        let choice = Choice {
+        let choice = PacketMark {
             zone: 0xa5c3,
             dnat: Some(0),
             snat: Some(254),
         };
         assert_eq!(choice.so_mark(), 0xff01_a5c3);
-        let nothing = Choice {
+        let nothing = PacketMark {
             snat: Some(255),
-            ..Choice::default()
+            ..PacketMark::default()
         };
         assert_eq!(nothing.so_mark(), 0);
     }
 
     #[test]
-    fn the_key_changes_the_mark_of_those_who_have_one() {
-        let rules = Rules {
+    fn the_key_changes_only_marks_that_are_set() {
+        let rules = LegacyRules {
             mark: Some(0x1234_5678),
-            ..Rules::default()
+            ..LegacyRules::default()
         };
-        let choice = Choice {
+        let choice = PacketMark {
             zone: 0x0ff0,
-            ..Choice::default()
+            ..PacketMark::default()
         };
         assert_eq!(rules.connmark(&choice), 0x1234_5988);
-        assert_eq!(rules.connmark(&Choice::default()), 0);
-        assert_eq!(Rules::default().connmark(&choice), 0);
+        assert_eq!(rules.connmark(&PacketMark::default()), 0);
+        assert_eq!(LegacyRules::default().connmark(&choice), 0);
     }
 }
