@@ -221,7 +221,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn errors_that_are_routes_are_told_from_errors() {
+    fn errors_that_are_routes_are_recognised() {
         let strict = Refusal {
             text: Some("Invalid values in header".into()),
             ..Refusal::from(Errno::EINVAL)

@@ -1,5 +1,5 @@
-//! Entries of our own flows, changed through ctnetlink and seen with the eyes of conntrack-tools;
-//! and the namespaces where there are any. Needs root and `/usr/sbin/conntrack`.
+//! Entries of our own flows, changed through ctnetlink, as conntrack-tools report them; and the
+//! namespaces that have any. Needs root and `/usr/sbin/conntrack`.
 #![expect(clippy::unwrap_used, reason = "a test proves what it unwraps")]
 
 mod conntrack_tools;
@@ -132,7 +132,7 @@ fn an_entry_is_deleted_once() {
 }
 
 #[test]
-fn a_namespace_that_tracks_is_told_from_one_that_does_not() {
+fn a_namespace_that_tracks_differs_from_one_that_does_not() {
     let (tracked, untracked) = (namespace(true), namespace(false));
     assert!(lab::tracks(&tracked).unwrap());
     assert!(!lab::tracks(&untracked).unwrap());

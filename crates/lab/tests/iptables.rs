@@ -1,5 +1,5 @@
-//! Connection tracking switched on through the legacy iptables interface, seen with the eyes of
-//! conntrack-tools. Needs root and `/usr/sbin/conntrack`; leaves nothing behind.
+//! Connection tracking switched on through the legacy iptables interface, as
+//! conntrack-tools report it. Needs root and `/usr/sbin/conntrack`; leaves nothing behind.
 #![expect(clippy::unwrap_used, reason = "a test proves what it unwraps")]
 
 mod conntrack_tools;

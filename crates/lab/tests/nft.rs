@@ -1,5 +1,5 @@
-//! nf_tables batches against the running kernel, in namespaces of their own, seen with the eyes
-//! of `nft`. Needs root and `/usr/sbin/nft`.
+//! nf_tables batches against the running kernel, in namespaces of their own, as `nft` lists
+//! them. Needs root and `/usr/sbin/nft`.
 #![expect(clippy::unwrap_used, reason = "a test proves what it unwraps")]
 
 use std::net::Ipv4Addr;
@@ -61,10 +61,10 @@ fn every_expression_reads_as_it_was_meant() {
     let nat = |kind, port| Expr::Nat(kind, Family::Ip, R1, port);
 
     let mut batch = Batch::new(Family::Ip, "t");
-    batch.chain("raw", Some(Base::filter(Hook::Prerouting, -300)));
-    batch.chain("out", Some(Base::filter(Hook::Output, -150)));
-    batch.chain("dst", Some(Base::nat(Hook::Output, -100)));
-    batch.chain("src", Some(Base::nat(Hook::Postrouting, 100)));
+    batch.chain("raw", Base::filter(Hook::Prerouting, -300));
+    batch.chain("out", Base::filter(Hook::Output, -150));
+    batch.chain("dst", Base::nat(Hook::Output, -100));
+    batch.chain("src", Base::nat(Hook::Postrouting, 100));
     batch.chain("loose", None);
     let zone = Expr::CtSet(CtKey::Zone, R1);
     batch.rule("raw", &[Expr::Immediate(Value::host_u32(7), R1), zone]);
@@ -128,8 +128,8 @@ fn every_expression_reads_as_it_was_meant() {
 fn a_refused_batch_names_its_objects_and_leaves_nothing() {
     let (_inside, mut socket) = lab();
     let mut batch = Batch::new(Family::Ip, "t");
-    batch.chain("good", Some(Base::filter(Hook::Forward, 0)));
-    batch.chain("bad", Some(Base::nat(Hook::Forward, 0)));
+    batch.chain("good", Base::filter(Hook::Forward, 0));
+    batch.chain("bad", Base::nat(Hook::Forward, 0));
     batch.rule("good", &[Expr::Meta(MetaKey::Mark, R1)]);
     batch.rule("missing", &[Expr::Meta(MetaKey::Mark, R1)]);
     let error = batch.commit(&mut socket).unwrap_err();

@@ -1,5 +1,5 @@
-//! Connection tracking switched on in a namespace of our own, seen with the eyes of
-//! conntrack-tools. Needs root and `/usr/sbin/conntrack`; leaves nothing behind.
+//! Connection tracking switched on in a namespace of our own, as
+//! conntrack-tools report it. Needs root and `/usr/sbin/conntrack`; leaves nothing behind.
 #![expect(clippy::unwrap_used, reason = "a test proves what it unwraps")]
 
 mod conntrack_tools;
@@ -75,8 +75,7 @@ fn label(socket: &impl AsFd) {
     setsockopt(socket, sockopt::Priority, &(PRIORITY as i32)).unwrap();
 }
 
-/// Adds an address and waits until the kernel takes packets to it for its own: its local route is
-/// added by a work queue, some time after the address.
+/// Adds an address and waits for its local route, which the kernel adds later, in a work queue.
 fn add_to_loopback(address: Ipv6Addr) {
     let text = address.to_string();
     let add = ["-6", "addr", "add", &text, "dev", "lo", "nodad"];
@@ -169,7 +168,7 @@ fn an_ipv6_datagram_gets_mark_zone_and_nat() {
 }
 
 #[test]
-fn a_datagram_is_rewritten_as_it_asks() {
+fn a_datagram_is_rewritten_as_it_requests() {
     let address = |last| Ipv4Addr::new(127, 11, 33, last);
     let [client, called, server, seen] = [address(1), address(2), address(3), address(4)];
     let _inside = lab(&Ruleset::<Ipv4Addr> {
@@ -191,7 +190,7 @@ fn a_datagram_is_rewritten_as_it_asks() {
         let (_, from) = sender.recv_from(&mut [0; 16]).unwrap();
         assert_eq!(from, SocketAddr::from((called, 53)));
     }
-    // Neither half is asked for.
+    // A request for neither half.
     let sender = udp(client.into(), 4003);
     let request = NatRequest::<Ipv4Addr> {
         dnat: None,

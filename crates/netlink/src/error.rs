@@ -2,6 +2,7 @@
 
 use nix::errno::Errno;
 
+use crate::Malformed;
 use crate::Refusal;
 
 /// A failed exchange with the kernel.
@@ -53,8 +54,3 @@ impl Error {
         }
     }
 }
-
-/// Bytes that break a rule of netlink; the text names the rule.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("malformed netlink message: {0}")]
-pub struct Malformed(pub &'static str);

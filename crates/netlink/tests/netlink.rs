@@ -128,7 +128,7 @@ fn a_dump_of_many_datagrams_is_complete() {
 }
 
 #[test]
-fn a_change_during_a_dump_is_told() {
+fn a_change_during_a_dump_is_reported() {
     let (_inside, mut socket) = lab();
     let mut requests: Vec<Request> = (1..=2_000).map(add_address).collect();
     for batch in requests.chunks_mut(50) {
@@ -160,7 +160,7 @@ fn each_refused_request_of_several_is_named() {
 }
 
 #[test]
-fn a_listener_hears_the_kernel_and_nobody_else() {
+fn a_listener_receives_from_the_kernel_only() {
     let (_inside, mut socket) = lab();
     let mut listener = Listener::open(Protocol::Route).unwrap();
     socket.request(&mut add_address(1)).unwrap();
@@ -201,7 +201,7 @@ fn socket_of_another_program() -> OwnedFd {
 }
 
 #[test]
-fn lost_events_are_told_once_and_later_ones_are_heard() {
+fn lost_events_are_reported_once_and_later_ones_arrive() {
     let (_inside, mut socket) = lab();
     let mut listener = Listener::open(Protocol::Route).unwrap();
     let granted = listener.set_receive_buffer(4_096).unwrap();

@@ -18,9 +18,9 @@ use shared::record::Flow;
 use shared::record::flow::Type;
 use shared::stop::Stop;
 
-use super::Source;
-use super::Step;
-use super::wait_readable;
+use super::step::Source;
+use super::step::Step;
+use super::step::wait_readable;
 use crate::query::Query;
 
 /// The longest line that is read; a record takes about 500 bytes.

@@ -18,9 +18,9 @@ use shared::ring::reader::Next;
 use shared::ring::reader::Writer;
 use shared::stop::Stop;
 
-use super::Source;
-use super::Step;
-use super::wait_readable;
+use super::step::Source;
+use super::step::Step;
+use super::step::wait_readable;
 
 /// How often the name is checked while there is no ring.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);

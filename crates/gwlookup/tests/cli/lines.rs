@@ -112,12 +112,12 @@ fn each_line_comes_out_before_the_next_is_waited_for() {
 }
 
 #[test]
-fn a_namespace_that_is_not_told_or_not_there_is_no_route() {
-    let told = line(1, "");
+fn a_namespace_that_is_unknown_or_not_found_is_no_route() {
+    let known = line(1, "");
     let netns = Namespace::current().unwrap().inum();
-    let untold = told.replace(&format!(r#""netns":{netns},"#), "");
-    let gone = told.replace(&format!(r#""netns":{netns},"#), r#""netns":1,"#);
-    let input = format!("{untold}\n{gone}\n{gone}\n");
+    let unknown = known.replace(&format!(r#""netns":{netns},"#), "");
+    let gone = known.replace(&format!(r#""netns":{netns},"#), r#""netns":1,"#);
+    let input = format!("{unknown}\n{gone}\n{gone}\n");
     let finished = run_with_input(&["--input", "-"], input.as_bytes());
     assert_eq!(finished.code, 0);
     assert!(

@@ -121,7 +121,16 @@ fn nat_rule(hook: Hook, index: u8, shift: u32, target: Extension) -> Rule {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+    use std::process::Command;
+
+    use tempfile::TempDir;
+
+    use super::super::table::replacement;
     use super::*;
+
+    const SOURCE: &str = "tests/ip_tables.c";
+    const COUNTERS: usize = 0x1122_3344_5566_7788;
 
     #[test]
     fn a_choice_is_read_from_the_mark() {
@@ -151,5 +160,40 @@ mod tests {
         assert_eq!(rules.connmark(&choice), 0x1234_5988);
         assert_eq!(rules.connmark(&PacketMark::default()), 0);
         assert_eq!(LegacyRules::default().connmark(&choice), 0);
+    }
+
+    #[test]
+    fn the_kernels_own_structures_have_the_same_bytes() {
+        let dir = TempDir::new().unwrap();
+        let program = dir.path().join("ip_tables");
+        let compiler = Command::new("cc")
+            .args(["-std=gnu11", "-Wall", "-Wextra", "-Werror", "-O2", "-o"])
+            .arg(&program)
+            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join(SOURCE))
+            .status()
+            .unwrap();
+        assert!(compiler.success(), "{SOURCE} does not compile");
+
+        let rules = LegacyRules {
+            dnat: vec![
+                "127.1.2.3:4567".parse().unwrap(),
+                "127.1.2.4:4568".parse().unwrap(),
+            ],
+            snat: vec!["127.5.6.7:8901".parse().unwrap()],
+            ..LegacyRules::default()
+        };
+        for (table, rules) in [
+            LegacyRules::tracking_rules(),
+            LegacyRules::zone_rules(),
+            LegacyRules::mark_rules(0x1357_9bdf),
+            rules.nat_rules(),
+        ] {
+            let output = Command::new(&program).arg(table.name()).output().unwrap();
+            assert!(output.status.success());
+            let ours = replacement(table, &rules, COUNTERS);
+            assert_eq!(ours.len(), output.stdout.len(), "{table:?}");
+            let differs = ours.iter().zip(&output.stdout).position(|(a, b)| a != b);
+            assert_eq!(differs, None, "byte of {table:?}");
+        }
     }
 }

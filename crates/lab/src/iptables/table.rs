@@ -22,7 +22,7 @@ pub(super) enum Table {
 }
 
 impl Table {
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::Filter => "filter",
             Self::Mangle => "mangle",
@@ -155,53 +155,4 @@ fn length(count: usize) -> u32 {
 
 fn short(bytes: usize) -> u16 {
     u16::try_from(bytes).expect("a rule has at most two matches of 200 bytes")
-}
-
-#[cfg(test)]
-mod tests {
-    use std::path::Path;
-    use std::process::Command;
-
-    use tempfile::TempDir;
-
-    use super::super::LegacyRules;
-    use super::*;
-
-    const SOURCE: &str = "tests/ip_tables.c";
-    const COUNTERS: usize = 0x1122_3344_5566_7788;
-
-    #[test]
-    fn the_kernels_own_structures_have_the_same_bytes() {
-        let dir = TempDir::new().unwrap();
-        let program = dir.path().join("ip_tables");
-        let compiler = Command::new("cc")
-            .args(["-std=gnu11", "-Wall", "-Wextra", "-Werror", "-O2", "-o"])
-            .arg(&program)
-            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join(SOURCE))
-            .status()
-            .unwrap();
-        assert!(compiler.success(), "{SOURCE} does not compile");
-
-        let rules = LegacyRules {
-            dnat: vec![
-                "127.1.2.3:4567".parse().unwrap(),
-                "127.1.2.4:4568".parse().unwrap(),
-            ],
-            snat: vec!["127.5.6.7:8901".parse().unwrap()],
-            ..LegacyRules::default()
-        };
-        for (table, rules) in [
-            LegacyRules::tracking_rules(),
-            LegacyRules::zone_rules(),
-            LegacyRules::mark_rules(0x1357_9bdf),
-            rules.nat_rules(),
-        ] {
-            let output = Command::new(&program).arg(table.name()).output().unwrap();
-            assert!(output.status.success());
-            let ours = replacement(table, &rules, COUNTERS);
-            assert_eq!(ours.len(), output.stdout.len(), "{table:?}");
-            let differs = ours.iter().zip(&output.stdout).position(|(a, b)| a != b);
-            assert_eq!(differs, None, "byte of {table:?}");
-        }
-    }
 }

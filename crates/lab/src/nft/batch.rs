@@ -121,12 +121,12 @@ impl Batch {
     }
 
     /// Adds a chain, attached as `base` says or not at all.
-    pub fn chain(&mut self, chain: &str, base: Option<Base>) {
+    pub fn chain(&mut self, chain: &str, base: impl Into<Option<Base>>) {
         let table = self.table.clone();
         let attrs = self.add("chain", chain, uapi::NFT_MSG_NEWCHAIN, NLM_F_EXCL);
         attrs.put_str(uapi::NFTA_CHAIN_TABLE, &table);
         attrs.put_str(uapi::NFTA_CHAIN_NAME, chain);
-        if let Some(base) = base {
+        if let Some(base) = base.into() {
             base.write(attrs);
         }
     }

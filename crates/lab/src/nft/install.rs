@@ -17,6 +17,7 @@ use super::expr::NatKind;
 use super::expr::Register;
 use super::nat_request::NatRequest;
 use super::ruleset::Address;
+use super::ruleset::Rewrite;
 use super::ruleset::Ruleset;
 use super::ruleset::when_set;
 
@@ -38,6 +39,8 @@ pub const MODULES: &[&str] = &[
 ];
 
 const TABLE: &str = "sextant";
+const NAT_DST: i32 = libc::NF_IP_PRI_NAT_DST;
+const NAT_SRC: i32 = libc::NF_IP_PRI_NAT_SRC;
 
 impl<A: Address> Ruleset<A> {
     /// Switches connection tracking of one family on in the network namespace of `socket`, a
@@ -86,52 +89,30 @@ impl<A: Address> Ruleset<A> {
                 batch.rule("tracking", &[Expr::CtLoad(CtKey::State, Register::R1)]);
             }
             Part::Zone => {
-                batch.chain(
-                    "zone",
-                    Some(Base::filter(Hook::Output, libc::NF_IP_PRI_RAW)),
-                );
+                batch.chain("zone", Base::filter(Hook::Output, libc::NF_IP_PRI_RAW));
                 let set = Expr::CtSet(CtKey::Zone, Register::R1);
                 batch.rule("zone", &when_set(MetaKey::Priority, set));
             }
             Part::Mark => {
-                batch.chain(
-                    "mark",
-                    Some(Base::filter(Hook::Output, libc::NF_IP_PRI_MANGLE)),
-                );
+                batch.chain("mark", Base::filter(Hook::Output, libc::NF_IP_PRI_MANGLE));
                 let set = Expr::CtSet(CtKey::Mark, Register::R1);
                 batch.rule("mark", &when_set(MetaKey::Mark, set));
             }
             // Kernels before 4.18 undo NAT on replies only at hooks that have a NAT chain.
             Part::Dnat => {
-                batch.chain(
-                    "dnat",
-                    Some(Base::nat(Hook::Output, libc::NF_IP_PRI_NAT_DST)),
-                );
-                batch.chain(
-                    "undo_dnat",
-                    Some(Base::nat(Hook::Input, libc::NF_IP_PRI_NAT_SRC)),
-                );
-                self.add_nat("dnat", NatKind::Dnat, batch);
+                batch.chain("dnat", Base::nat(Hook::Output, NAT_DST));
+                batch.chain("undo_dnat", Base::nat(Hook::Input, NAT_SRC));
+                self.add_nat("dnat", NatKind::Dnat, &self.dnat, batch);
             }
             Part::Snat => {
-                batch.chain(
-                    "snat",
-                    Some(Base::nat(Hook::Postrouting, libc::NF_IP_PRI_NAT_SRC)),
-                );
-                batch.chain(
-                    "undo_snat",
-                    Some(Base::nat(Hook::Prerouting, libc::NF_IP_PRI_NAT_DST)),
-                );
-                self.add_nat("snat", NatKind::Snat, batch);
+                batch.chain("snat", Base::nat(Hook::Postrouting, NAT_SRC));
+                batch.chain("undo_snat", Base::nat(Hook::Prerouting, NAT_DST));
+                self.add_nat("snat", NatKind::Snat, &self.snat, batch);
             }
         }
     }
 
-    fn add_nat(&self, chain: &str, kind: NatKind, batch: &mut Batch) {
-        let rewrites = match kind {
-            NatKind::Dnat => &self.dnat,
-            NatKind::Snat => &self.snat,
-        };
+    fn add_nat(&self, chain: &str, kind: NatKind, rewrites: &[Rewrite<A>], batch: &mut Batch) {
         if self.nat_requests {
             batch.rule(chain, &NatRequest::<A>::exprs(kind));
         }

@@ -31,7 +31,7 @@ pub struct Ruleset<A> {
     pub nat_requests: bool,
 }
 
-// Not derived: that would ask for a default address.
+// Not derived: that would require a default address.
 impl<A> Default for Ruleset<A> {
     fn default() -> Self {
         Self {
