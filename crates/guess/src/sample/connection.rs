@@ -7,8 +7,8 @@ use std::time::Duration;
 use std::time::Instant;
 
 use anyhow::Context as _;
-use lab::Wish;
-use lab::xtables::Choice;
+use lab::iptables::PacketMark;
+use lab::nft::NatRequest;
 use nix::sys::socket::setsockopt;
 use nix::sys::socket::sockopt;
 
@@ -115,14 +115,14 @@ impl Flow {
         let shown = if nat.snat { shown } else { caller };
         let marks = prepared.map(|(_, rules)| {
             let index = ends.map(|(index, _, _)| index);
-            let choice = Choice {
+            let choice = PacketMark {
                 zone,
                 dnat: index.filter(|_| nat.dnat),
                 snat: index.filter(|_| nat.snat),
             };
             (choice.so_mark(), rules.connmark(&choice))
         });
-        let wish = Wish::<Ipv4Addr> {
+        let request = NatRequest::<Ipv4Addr> {
             dnat: nat.dnat.then_some((*callee.ip(), callee.port())),
             snat: nat.snat.then_some((*shown.ip(), shown.port())),
         };
@@ -152,7 +152,7 @@ impl Flow {
         };
         Ok(Self {
             facts,
-            payload: wish.payload(),
+            payload: request.payload(),
             marks,
             client: open(caller)?,
             server: open(callee)?,

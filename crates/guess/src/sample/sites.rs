@@ -3,7 +3,7 @@
 
 use std::thread::Scope;
 
-use lab::active_namespaces;
+use lab::tracking_namespaces;
 use lab::tracks_here;
 
 use super::pool::SocketKind;
@@ -139,7 +139,7 @@ fn found(access: &Access, has_namespaces: bool) -> Vec<SiteKind> {
             .into_iter()
             .collect();
     }
-    let active = active_namespaces(LOOKED_AT).filter_map(|namespace| match namespace {
+    let active = tracking_namespaces(LOOKED_AT).filter_map(|namespace| match namespace {
         Ok(namespace) => Some(SiteKind::Borrowed(Some(namespace))),
         Err(error) => {
             log::info!("a namespace is left out: {error}");

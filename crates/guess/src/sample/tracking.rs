@@ -9,10 +9,11 @@ use std::os::unix::fs::FileExt as _;
 
 use anyhow::Context as _;
 use lab::Part;
-use lab::Rules;
+use lab::iptables;
+use lab::iptables::LegacyRules;
 use lab::modules::Modules;
 use lab::nft;
-use lab::xtables;
+use lab::nft::Ruleset;
 use netlink::Protocol;
 use netlink::Socket as Netlink;
 use netlink::ctnetlink;
@@ -48,7 +49,7 @@ impl Access {
             allow_system_changes,
             nft: Vec::new(),
         };
-        access.nft = access.lacks(lab::MODULES);
+        access.nft = access.lacks(nft::MODULES);
         access
     }
 
@@ -107,7 +108,7 @@ impl Drop for Borrowed {
 #[derive(Debug)]
 pub struct Legacy {
     /// The rules.
-    pub rules: xtables::Rules,
+    pub rules: LegacyRules,
     used: usize,
 }
 
@@ -151,7 +152,7 @@ impl Tracking {
             Err(error) => error,
         };
         log::info!("no nf_tables: {error:#}");
-        Self::by_xtables(&access.lacks(xtables::MODULES)).map_err(|legacy| {
+        Self::by_xtables(&access.lacks(iptables::MODULES)).map_err(|legacy| {
             let why = format!(
                 "connections cannot be tracked: nf_tables: {error:#}; iptables: {legacy:#}; load \
                  the modules with modprobe, pass --allow-system-changes, or trust the kernel's \
@@ -162,15 +163,15 @@ impl Tracking {
     }
 
     fn by_nft() -> anyhow::Result<Self> {
-        let rules = Rules::<Ipv4Addr> {
+        let ruleset = Ruleset::<Ipv4Addr> {
             zone: true,
             mark: true,
-            wishes: true,
-            ..Rules::default()
+            nat_requests: true,
+            ..Ruleset::default()
         };
         let refused = Netlink::open(Protocol::Netfilter)
             .map_err(nft::Error::from)
-            .and_then(|mut netlink| lab::conntrack_on(&mut netlink, &rules))
+            .and_then(|mut netlink| ruleset.install(&mut netlink))
             .map_err(|error| no_nft(&error))?;
         let refused = refused
             .into_iter()
@@ -183,13 +184,13 @@ impl Tracking {
         let mut ends =
             || -> Vec<SocketAddrV4> { (0..ENDS).map(|_| random_loopback(&mut random)).collect() };
         let (dnat, snat) = (ends(), ends());
-        let rules = xtables::Rules {
+        let rules = LegacyRules {
             zone: true,
             mark: Some(random.u32(1..)),
             dnat,
             snat,
         };
-        let refused = xtables::conntrack_on(&rules, missing).context("open a socket")?;
+        let refused = rules.install(missing).context("open a socket")?;
         let refused = refused
             .into_iter()
             .map(|(part, refusal)| (part, refusal.to_string()));

@@ -10,6 +10,10 @@ use netlink::Protocol;
 use netlink::Received;
 use netlink::Request;
 use netlink::Socket;
+use netlink::ctnetlink::CTA_STATS_GLOBAL_ENTRIES;
+use netlink::ctnetlink::GET_STATS;
+use netlink::nfnetlink::NFNLGRP_CONNTRACK_NEW;
+use netlink::nfnetlink::nfgenmsg;
 use nix::poll::PollFd;
 use nix::poll::PollFlags;
 use nix::poll::PollTimeout;
@@ -21,12 +25,6 @@ use crate::probe::Obstacle;
 use super::loading::Loading;
 use super::loopback;
 
-/// `NFNL_SUBSYS_CTNETLINK` and `IPCTNL_MSG_CT_GET_STATS`.
-const KIND_GET_STATS: u16 = 1 << 8 | 5;
-/// `struct nfgenmsg` of a request that is about no family.
-const NFGENMSG: [u8; 4] = [0; 4];
-const CTA_STATS_GLOBAL_ENTRIES: u16 = 1;
-const NFNLGRP_CONNTRACK_NEW: u32 = 1;
 /// An event is queued before the packet that caused it has left.
 const PATIENCE: Duration = Duration::from_millis(200);
 
@@ -37,7 +35,7 @@ pub fn answers(tracked: bool, loading: &Loading) -> Attempt {
     if tracked {
         loopback::send_datagram()?;
     }
-    let mut request = Request::new(KIND_GET_STATS, 0, &NFGENMSG);
+    let mut request = Request::new(GET_STATS, 0, &nfgenmsg(0, 0));
     let entries = Socket::open(Protocol::Netfilter)
         .and_then(|mut socket| socket.query(&mut request, entries))
         .map_err(|error| refused(&error))?;

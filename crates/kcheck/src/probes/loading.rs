@@ -1,7 +1,8 @@
 //! What may be asked of the kernel without making it load a module.
 
+use lab::iptables;
 use lab::modules::Modules;
-use lab::xtables;
+use lab::nft;
 
 use crate::probe::Obstacle;
 
@@ -25,10 +26,10 @@ impl Loading {
             };
         }
         let modules = Modules::running();
-        let needed = [lab::MODULES, &[CTNETLINK]].concat();
+        let needed = [nft::MODULES, &[CTNETLINK]].concat();
         Self {
             would_load: modules.would_load(&needed),
-            legacy: modules.would_load(xtables::MODULES),
+            legacy: modules.would_load(iptables::MODULES),
         }
     }
 

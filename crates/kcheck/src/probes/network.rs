@@ -3,10 +3,11 @@
 use std::net::Ipv4Addr;
 
 use netlink::Protocol;
-use netlink::Request;
 use netlink::Socket;
 use netlink::netns;
 use netlink::netns::Namespace;
+use netlink::rtnetlink::RouteReply;
+use netlink::rtnetlink::RouteRequest;
 
 use crate::probe::Attempt;
 use crate::probe::Obstacle;
@@ -33,24 +34,15 @@ pub fn moves(there: Option<&Namespace>) -> Attempt {
 
 /// Does the kernel answer a route request?
 pub fn route() -> Attempt {
-    const RTM_NEWROUTE: u16 = 24;
-    const RTM_GETROUTE: u16 = 26;
-    const RTA_DST: u16 = 1;
-    // struct rtmsg: family, length of the destination in bits, and nothing else asked.
-    let mut rtmsg = [0; 12];
-    rtmsg[0] = nix::libc::AF_INET as u8;
-    rtmsg[1] = 32;
-    let mut request = Request::new(RTM_GETROUTE, 0, &rtmsg);
-    request.attrs().put(RTA_DST, &Ipv4Addr::LOCALHOST.octets());
-    let answer = Socket::open(Protocol::Route)
-        .and_then(|mut socket| socket.query(&mut request, |answer| answer.kind))
+    let mut request = RouteRequest::to(Ipv4Addr::LOCALHOST.into()).message();
+    let reply = Socket::open(Protocol::Route)
+        .and_then(|mut socket| socket.query(&mut request, RouteReply::parse))
         .map_err(|error| Obstacle::refused("RTM_GETROUTE", error.errno()))?;
-    if answer == RTM_NEWROUTE {
-        Ok("answers RTM_GETROUTE".into())
-    } else {
-        Err(Obstacle::absent(
+    match reply {
+        Ok(_) => Ok("answers RTM_GETROUTE".into()),
+        Err(_) => Err(Obstacle::absent(
             "RTM_GETROUTE is answered with something else",
-        ))
+        )),
     }
 }
 

@@ -1,5 +1,5 @@
-//! Connection tracking switched on through the legacy iptables interface, seen with the eyes of
-//! conntrack-tools. Needs root and `/usr/sbin/conntrack`; leaves nothing behind.
+//! Connection tracking switched on through the legacy iptables interface, as
+//! conntrack-tools report it. Needs root and `/usr/sbin/conntrack`; leaves nothing behind.
 #![expect(clippy::unwrap_used, reason = "a test proves what it unwraps")]
 
 mod conntrack_tools;
@@ -14,11 +14,10 @@ use std::time::Duration;
 use conntrack_tools::assert_has;
 use conntrack_tools::listed;
 use lab::Part;
-use lab::xtables::Choice;
-use lab::xtables::MODULES;
-use lab::xtables::Refusal;
-use lab::xtables::Rules;
-use lab::xtables::conntrack_on;
+use lab::iptables::LegacyRules;
+use lab::iptables::MODULES;
+use lab::iptables::PacketMark;
+use lab::iptables::Refusal;
 use netlink::netns::Namespace;
 use netlink::netns::Visit;
 use nix::errno::Errno;
@@ -41,14 +40,14 @@ fn namespace() -> Visit {
 }
 
 /// Four ends for either side.
-fn rules() -> Rules {
+fn rules() -> LegacyRules {
     let end = |net, last: u8| {
         SocketAddrV4::new(
             Ipv4Addr::new(127, net, 7, last),
             6000 + u16::from(net) + u16::from(last),
         )
     };
-    Rules {
+    LegacyRules {
         zone: true,
         mark: Some(KEY),
         dnat: (1..5).map(|last| end(20, last)).collect(),
@@ -78,12 +77,12 @@ fn exchange(client: SocketAddrV4, server: SocketAddrV4, so_mark: u32) -> [Socket
 fn every_kind_of_nat_with_and_without_a_zone() {
     let _inside = namespace();
     let rules = rules();
-    assert_eq!(conntrack_on(&rules, &[]).unwrap(), []);
+    assert_eq!(rules.install(&[]).unwrap(), []);
     let mut flows = Vec::new();
     for dnat in [None, Some(0), Some(3)] {
         for snat in [None, Some(1), Some(2)] {
             for zone in [0, 1, 0xa5c3, 0xffff] {
-                flows.push(Choice { zone, dnat, snat });
+                flows.push(PacketMark { zone, dnat, snat });
             }
         }
     }
@@ -146,7 +145,7 @@ fn without_rules_connections_are_tracked_and_left_alone() {
         listed(IPV4_UDP).is_empty(),
         "nothing is tracked to begin with"
     );
-    assert_eq!(conntrack_on(&Rules::default(), &[]).unwrap(), []);
+    assert_eq!(LegacyRules::default().install(&[]).unwrap(), []);
     exchange(client, CALLED, 0xdead_beef);
     let entries = listed(IPV4_UDP);
     assert_eq!(entries.len(), 1, "{entries:#?}");
@@ -158,7 +157,7 @@ fn without_rules_connections_are_tracked_and_left_alone() {
 fn what_would_load_a_module_is_not_tried_and_the_rest_is_done() {
     let _inside = namespace();
     let rules = rules();
-    let refused = conntrack_on(&rules, &["xt_CT", "iptable_nat"]).unwrap();
+    let refused = rules.install(&["xt_CT", "iptable_nat"]).unwrap();
     let nat = Refusal::WouldLoad(vec!["iptable_nat"]);
     let expected = [
         (Part::Zone, Refusal::WouldLoad(vec!["xt_CT"])),
@@ -167,7 +166,7 @@ fn what_would_load_a_module_is_not_tried_and_the_rest_is_done() {
     ];
     assert_eq!(refused, expected);
     let client = SocketAddrV4::new(Ipv4Addr::new(127, 11, 0, 1), 4001);
-    let choice = Choice {
+    let choice = PacketMark {
         zone: 9,
         dnat: Some(0),
         snat: Some(0),
@@ -182,7 +181,7 @@ fn what_would_load_a_module_is_not_tried_and_the_rest_is_done() {
 #[test]
 fn if_everything_would_load_a_module_nothing_is_tracked() {
     let _inside = namespace();
-    let refused = conntrack_on(&rules(), MODULES).unwrap();
+    let refused = rules().install(MODULES).unwrap();
     let parts: Vec<_> = refused.iter().map(|(part, _)| *part).collect();
     assert_eq!(
         parts,
@@ -201,12 +200,12 @@ fn if_everything_would_load_a_module_nothing_is_tracked() {
 #[test]
 fn tables_with_rules_are_left_alone() {
     let _inside = namespace();
-    assert_eq!(conntrack_on(&rules(), &[]).unwrap(), []);
-    let other = Rules {
+    assert_eq!(rules().install(&[]).unwrap(), []);
+    let other = LegacyRules {
         mark: Some(0),
-        ..Rules::default()
+        ..LegacyRules::default()
     };
-    let again = conntrack_on(&other, &[]).unwrap();
+    let again = other.install(&[]).unwrap();
     // Tracking is switched on by a table of its own then, which is free.
     assert_eq!(again, [(Part::Mark, Refusal::Kernel(Errno::EAGAIN))]);
     let client = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 4001);
@@ -216,22 +215,22 @@ fn tables_with_rules_are_left_alone() {
 
 #[test]
 fn each_part_alone_makes_the_kernel_track() {
-    let Rules {
+    let LegacyRules {
         zone,
         mark,
         dnat,
         snat,
     } = rules();
-    let none = Rules::default;
+    let none = LegacyRules::default;
     let alone = [
-        Rules { zone, ..none() },
-        Rules { mark, ..none() },
-        Rules { dnat, ..none() },
-        Rules { snat, ..none() },
+        LegacyRules { zone, ..none() },
+        LegacyRules { mark, ..none() },
+        LegacyRules { dnat, ..none() },
+        LegacyRules { snat, ..none() },
     ];
     for rules in alone {
         let _inside = namespace();
-        assert_eq!(conntrack_on(&rules, &[]).unwrap(), []);
+        assert_eq!(rules.install(&[]).unwrap(), []);
         exchange(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 4001), CALLED, 0);
         let entries = listed(IPV4_UDP);
         assert_eq!(entries.len(), 1, "{rules:?}: {entries:#?}");

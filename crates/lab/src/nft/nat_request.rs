@@ -1,34 +1,32 @@
-//! NAT that the packets themselves ask for: the first packet of a UDP connection carries its wish,
-//! so one pair of rules serves any number of connections, each rewritten its own way.
+//! NAT that packets request themselves: the first packet of a UDP connection carries its request, so
+//! one pair of rules serves any number of connections, each rewritten in its own way.
 
-use crate::nft::Compare;
-use crate::nft::Expr;
-use crate::nft::Header;
-use crate::nft::MetaKey;
-use crate::nft::NatKind;
-use crate::nft::Register;
-use crate::nft::Value;
+use super::expr::Compare;
+use super::expr::Expr;
+use super::expr::Header;
+use super::expr::MetaKey;
+use super::expr::NatKind;
+use super::expr::Register;
+use super::expr::Value;
+use super::ruleset::Address;
 
-use crate::Address;
-
-/// Length of the header before the wish.
+/// Length of the header before the request.
 const UDP_HEADER_BYTES: u32 = 8;
-const IPPROTO_UDP: u8 = 17;
-/// First byte of the half of a wish that is to be granted.
+/// First byte of the half of a request that asks for something.
 const ASKED: u8 = 1;
 const PORT_BYTES: u32 = 2;
 
-/// What a UDP connection shall be rewritten to, as the start of its first packet's payload.
+/// The NAT that a UDP connection requests in the first bytes of its first packet's payload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Wish<A> {
-    /// Where it shall go instead.
+pub struct NatRequest<A> {
+    /// The new destination.
     pub dnat: Option<(A, u16)>,
-    /// Where it shall appear to come from.
+    /// The new source.
     pub snat: Option<(A, u16)>,
 }
 
-impl<A: Address> Wish<A> {
-    /// The payload. It is as long for those who ask for nothing.
+impl<A: Address> NatRequest<A> {
+    /// The payload; its length does not depend on what is requested.
     #[must_use]
     pub fn payload(&self) -> Vec<u8> {
         let mut payload = Vec::new();
@@ -44,32 +42,22 @@ impl<A: Address> Wish<A> {
         payload
     }
 
-    /// Grants one half of the wish.
+    /// Carries out one half of the request.
     pub(super) fn exprs(kind: NatKind) -> Vec<Expr> {
         let start = match kind {
             NatKind::Dnat => UDP_HEADER_BYTES,
             NatKind::Snat => UDP_HEADER_BYTES + half_bytes::<A>(),
         };
-        let load = |offset, len, to| Expr::Payload {
-            header: Header::Transport,
-            offset: start + offset,
-            len,
-            to,
-        };
+        let load = |offset, len, to| Expr::Payload(Header::Transport, start + offset, len, to);
         let is = |byte| Expr::Cmp(Register::R1, Compare::Equal, Value::byte(byte));
         vec![
             Expr::Meta(MetaKey::L4Proto, Register::R1),
-            is(IPPROTO_UDP),
+            is(libc::IPPROTO_UDP as u8),
             load(0, 1, Register::R1),
             is(ASKED),
             load(1, A::BYTES, Register::R1),
             load(1 + A::BYTES, PORT_BYTES, Register::R2),
-            Expr::Nat {
-                kind,
-                family: A::FAMILY,
-                addr: Register::R1,
-                port: Some(Register::R2),
-            },
+            Expr::Nat(kind, A::FAMILY, Register::R1, Some(Register::R2)),
         ]
     }
 }
@@ -87,7 +75,10 @@ mod tests {
     #[test]
     fn each_half_has_its_place() {
         let snat = Some((Ipv4Addr::new(127, 1, 2, 3), 0x0405));
-        let wish = Wish { dnat: None, snat };
-        assert_eq!(wish.payload(), [0, 0, 0, 0, 0, 0, 0, 1, 127, 1, 2, 3, 4, 5]);
+        let request = NatRequest { dnat: None, snat };
+        assert_eq!(
+            request.payload(),
+            [0, 0, 0, 0, 0, 0, 0, 1, 127, 1, 2, 3, 4, 5]
+        );
     }
 }

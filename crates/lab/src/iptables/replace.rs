@@ -1,4 +1,4 @@
-//! The one request of the interface that is needed: replace a table that nobody has touched.
+//! The one request of the interface that is needed: replace an empty table.
 
 use std::ffi::OsString;
 use std::os::fd::OwnedFd;
@@ -32,8 +32,8 @@ sockopt_impl!(
 
 /// The tables of the network namespace that a thread was in when it opened this.
 pub(super) struct Tables {
-    // The kernel looks at no more of the socket than its family and namespace, so it need not be
-    // a raw one, which would ask for CAP_NET_RAW.
+    // The kernel looks only at the socket's family and namespace, so it need not be a raw socket,
+    // which would need CAP_NET_RAW.
     socket: OwnedFd,
 }
 
@@ -51,8 +51,8 @@ impl Tables {
 
     /// Fills a table with these rules. One that has rules already is left alone (`EAGAIN`).
     pub(super) fn replace(&self, table: Table, rules: &[Rule]) -> nix::Result<()> {
-        // The kernel's parting gift goes here: packets and bytes of each former entry. It must be
-        // writable, else the kernel warns in its log, and outlive the call, as it does.
+        // The kernel writes packets and bytes of each former entry here. The memory must be writable,
+        // else the kernel logs a warning.
         let mut counters = vec![[0_u64; 2]; table.initial_entries()];
         let address = counters.as_mut_ptr().expose_provenance();
         let bytes = replacement(table, rules, address);

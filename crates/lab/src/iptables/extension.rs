@@ -1,5 +1,5 @@
-//! The matches and targets that rules are made of (`struct xt_entry_match`, `xt_entry_target` and
-//! what `linux/netfilter/xt_*.h` puts behind them). Pure; numbers are in host order.
+//! The matches and targets of rules (`struct xt_entry_match` and `xt_entry_target`, and their data in
+//! `linux/netfilter/xt_*.h`). Pure; numbers are in host order.
 
 use std::net::SocketAddrV4;
 
@@ -11,8 +11,8 @@ use zerocopy::IntoBytes;
 pub(super) const ALIGN: usize = align_of::<u64>();
 /// `XT_EXTENSION_MAXNAMELEN`, the closing NUL included.
 const NAME_BYTES: usize = 29;
-/// `-NF_ACCEPT - 1`.
-const ACCEPT: i32 = -2;
+/// The verdict of a standard target.
+const ACCEPT: i32 = -libc::NF_ACCEPT - 1;
 /// `XT_CT_ZONE_DIR_ORIG | XT_CT_ZONE_MARK`, both of 4.3.
 const ZONE_OF_ORIGINAL_FROM_MARK: u16 = 1 << 2 | 1 << 4;
 /// `NF_NAT_RANGE_MAP_IPS | NF_NAT_RANGE_PROTO_SPECIFIED`.
@@ -102,7 +102,7 @@ impl Extension {
         Self { bytes }
     }
 
-    /// Matches every packet, and makes the kernel track connections for as long as it is there.
+    /// Matches every packet, and makes the kernel track connections as long as the rule exists.
     pub(super) fn any_connection() -> Self {
         Self::new("conntrack", 1, &[0; CONNTRACK_BYTES])
     }
@@ -132,7 +132,7 @@ impl Extension {
         Self::new("", 0, ACCEPT.as_bytes())
     }
 
-    /// What a table ends with, and no packet ever reaches.
+    /// The last entry of every table; no packet reaches it.
     pub(super) fn error() -> Self {
         let mut name = [0; 30];
         name[..5].copy_from_slice(b"ERROR");
@@ -170,12 +170,12 @@ impl Extension {
         Self::new("CONNMARK", 1, info.as_bytes())
     }
 
-    /// Sends the connection there instead. In the nat table, prerouting and output.
+    /// Rewrites the connection's destination. In the nat table, prerouting and output.
     pub(super) fn dnat(to: SocketAddrV4) -> Self {
         Self::nat("DNAT", to)
     }
 
-    /// Lets the connection come from there. In the nat table, postrouting and input.
+    /// Rewrites the connection's source. In the nat table, postrouting and input.
     pub(super) fn snat(to: SocketAddrV4) -> Self {
         Self::nat("SNAT", to)
     }

@@ -1,5 +1,5 @@
-//! Switches connection tracking on with the legacy interface, and tells apart what the kernel
-//! cannot do and what it may not.
+//! Installs legacy rules in a namespace of our own: as many of their parts as the kernel takes without
+//! loading modules that it may not load.
 
 use std::fmt;
 
@@ -7,14 +7,13 @@ use nix::errno::Errno;
 
 use crate::Part;
 
-use super::Rules;
 use super::replace::Tables;
+use super::rules::LegacyRules;
 use super::table::Rule;
 use super::table::Table;
 
-/// Modules that [`conntrack_on`] needs. The kernel loads those that are not there, over all
-/// kernel versions (`nf_*_ipv4` were folded into others between 4.19 and 5.1); but never
-/// `ip_tables` itself, which has to be there before.
+/// Modules that [`LegacyRules::install`] needs, over all kernel versions (`nf_*_ipv4` were merged into
+/// others between 4.19 and 5.1). The kernel loads absent ones, except `ip_tables` itself.
 pub const MODULES: &[&str] = &[
     "x_tables",
     "ip_tables",
@@ -33,10 +32,10 @@ pub const MODULES: &[&str] = &[
     "nf_nat_ipv4",
 ];
 
-/// Those that every part needs.
+/// Modules that every part needs.
 const BASE: [&str; 4] = ["x_tables", "ip_tables", "nf_conntrack", "nf_conntrack_ipv4"];
 
-/// Those that a part needs beside [`BASE`].
+/// Modules that a part needs besides [`BASE`].
 fn modules(part: Part) -> &'static [&'static str] {
     match part {
         Part::Tracking => &["iptable_filter", "xt_conntrack"],
@@ -49,11 +48,11 @@ fn modules(part: Part) -> &'static [&'static str] {
 /// Why a part was not set up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
-    /// It was not tried: the kernel would have to load these modules.
+    /// Not tried: the kernel would have to load these modules.
     WouldLoad(Vec<&'static str>),
-    /// The kernel refused: it has no such table, match or target (`ENOENT`), none of them
-    /// (`ENOPROTOOPT`), cannot do that with it (`EOPNOTSUPP`), does not permit it (`EPERM`), or
-    /// the table has rules already (`EAGAIN`).
+    /// The kernel refused: it has no such table, match or target (`ENOENT`), no legacy iptables at all
+    /// (`ENOPROTOOPT`), does not support an option of it (`EOPNOTSUPP`), does not permit it (`EPERM`),
+    /// or the table has rules already (`EAGAIN`).
     Kernel(Errno),
 }
 
@@ -68,36 +67,38 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// Switches connection tracking of IPv4 on in the calling thread's network namespace, with as
-/// many of the `rules` as the kernel can carry out without loading one of the modules `missing`:
-/// what [`Modules::would_load`](crate::modules::Modules::would_load) says of [`MODULES`], or
-/// nothing if the kernel may load them.
-///
-/// Returns the parts that were refused, each with the reason; the others are in force. If
-/// [`Part::Tracking`] is among them, nothing is. It is meant for a namespace made for it: tables
-/// that have rules already are left alone.
-///
-/// # Errors
-/// If no IPv4 socket can be opened.
-pub fn conntrack_on(rules: &Rules, missing: &[&str]) -> nix::Result<Vec<(Part, Refusal)>> {
-    let tables = Tables::open()?;
-    Ok(settle(rules, missing, |table, rules| {
-        tables.replace(table, rules)
-    }))
+impl LegacyRules {
+    /// Switches connection tracking of IPv4 on in the calling thread's network namespace, with as
+    /// many parts of the rules as the kernel takes without loading one of the modules `missing`: the
+    /// answer of [`Modules::would_load`](crate::modules::Modules::would_load) for [`MODULES`], or
+    /// none if the kernel may load them.
+    ///
+    /// Returns the parts that were refused, each with the reason; the others are in force. If
+    /// [`Part::Tracking`] is among them, nothing is. It is meant for a new namespace: tables that
+    /// have rules already are not changed.
+    ///
+    /// # Errors
+    /// If no IPv4 socket can be opened.
+    pub fn install(&self, missing: &[&str]) -> nix::Result<Vec<(Part, Refusal)>> {
+        let tables = Tables::open()?;
+        Ok(settle(self, missing, |table, rules| {
+            tables.replace(table, rules)
+        }))
+    }
 }
 
-/// Replaces one table after the other: each is for one thing and can be had without the others.
+/// Replaces one table after the other: each serves one part and does not need the others.
 fn settle(
-    rules: &Rules,
+    rules: &LegacyRules,
     missing: &[&str],
     mut replace: impl FnMut(Table, &[Rule]) -> nix::Result<()>,
 ) -> Vec<(Part, Refusal)> {
     let mut wanted = Vec::new();
     if rules.zone {
-        wanted.push((vec![Part::Zone], Rules::zone_rules()));
+        wanted.push((vec![Part::Zone], LegacyRules::zone_rules()));
     }
     if let Some(key) = rules.mark {
-        wanted.push((vec![Part::Mark], Rules::mark_rules(key)));
+        wanted.push((vec![Part::Mark], LegacyRules::mark_rules(key)));
     }
     let mut nat = Vec::new();
     nat.extend((!rules.dnat.is_empty()).then_some(Part::Dnat));
@@ -125,7 +126,7 @@ fn settle(
         }
     }
     if !tracks {
-        if let Err(why) = attempt(Part::Tracking, Rules::tracking_rules()) {
+        if let Err(why) = attempt(Part::Tracking, LegacyRules::tracking_rules()) {
             refused.insert(0, (Part::Tracking, why));
         }
     }
@@ -144,9 +145,9 @@ mod tests {
         Part::Snat,
     ];
 
-    fn everything() -> Rules {
+    fn everything() -> LegacyRules {
         let end = "127.0.0.1:1".parse().unwrap();
-        Rules {
+        LegacyRules {
             zone: true,
             mark: Some(1),
             dnat: vec![end],

@@ -1,5 +1,5 @@
-//! Connection tracking switched on in a namespace of our own, seen with the eyes of
-//! conntrack-tools. Needs root and `/usr/sbin/conntrack`; leaves nothing behind.
+//! Connection tracking switched on in a namespace of our own, as
+//! conntrack-tools report it. Needs root and `/usr/sbin/conntrack`; leaves nothing behind.
 #![expect(clippy::unwrap_used, reason = "a test proves what it unwraps")]
 
 mod conntrack_tools;
@@ -24,17 +24,17 @@ use std::time::Instant;
 
 use conntrack_tools::assert_has;
 use conntrack_tools::listed;
-use lab::Address;
 use lab::Part;
-use lab::Rewrite;
-use lab::Rules;
-use lab::Wish;
-use lab::conntrack_on;
+use lab::nft::Address;
+use lab::nft::NatRequest;
+use lab::nft::Rewrite;
+use lab::nft::Ruleset;
 use netlink::Protocol;
-use netlink::Request;
 use netlink::Socket;
 use netlink::netns::Namespace;
 use netlink::netns::Visit;
+use netlink::rtnetlink::RouteReply;
+use netlink::rtnetlink::RouteRequest;
 use nix::errno::Errno;
 use nix::sys::socket::AddressFamily;
 use nix::sys::socket::SockFlag;
@@ -53,14 +53,14 @@ const PRIORITY: u32 = 0x7777_0000 | ZONE as u32;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A new namespace with these rules in force; the thread is in it as long as the visit lasts.
-fn lab<A: Address>(rules: &Rules<A>) -> Visit {
+fn lab<A: Address>(ruleset: &Ruleset<A>) -> Visit {
     assert!(
         geteuid().is_root(),
         "this test makes network namespaces: run it as root"
     );
     let inside = Namespace::create().unwrap().visit().unwrap();
     let mut socket = Socket::open(Protocol::Netfilter).unwrap();
-    assert_eq!(conntrack_on(&mut socket, rules).unwrap(), []);
+    assert_eq!(ruleset.install(&mut socket).unwrap(), []);
     inside
 }
 
@@ -75,25 +75,19 @@ fn label(socket: &impl AsFd) {
     setsockopt(socket, sockopt::Priority, &(PRIORITY as i32)).unwrap();
 }
 
-/// Adds an address and waits until the kernel takes packets to it for its own: its local route is
-/// added by a work queue, some time after the address.
+/// Adds an address and waits for its local route, which the kernel adds later, in a work queue.
 fn add_to_loopback(address: Ipv6Addr) {
-    const RTM_GETROUTE: u16 = 26;
-    const RTA_DST: u16 = 1;
-    const RTN_LOCAL: u8 = 2;
     let text = address.to_string();
     let add = ["-6", "addr", "add", &text, "dev", "lo", "nodad"];
     assert!(Command::new("ip").args(add).status().unwrap().success());
     let mut socket = Socket::open(Protocol::Route).unwrap();
-    // struct rtmsg: family and prefix length; its eighth byte is the type of the route.
-    let mut route = Request::new(RTM_GETROUTE, 0, &[10, 128, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
-    route.attrs().put(RTA_DST, &address.octets());
+    let mut route = RouteRequest::to(address.into()).message();
+    let mut kind = || {
+        let reply = socket.query(&mut route, RouteReply::parse).unwrap();
+        reply.unwrap().kind
+    };
     let deadline = Instant::now() + PATIENCE;
-    while socket
-        .query(&mut route, |answer| answer.payload[7])
-        .unwrap()
-        != RTN_LOCAL
-    {
+    while kind() != libc::RTN_LOCAL {
         assert!(Instant::now() < deadline, "no local route to {address}");
         thread::yield_now();
     }
@@ -104,7 +98,7 @@ fn everything_at_once<A: Address + Into<IpAddr> + Display>(
     family: &str,
     [client, called, server, seen]: [A; 4],
 ) {
-    let _inside = lab(&Rules {
+    let _inside = lab(&Ruleset {
         zone: true,
         mark: true,
         dnat: vec![Rewrite {
@@ -119,7 +113,7 @@ fn everything_at_once<A: Address + Into<IpAddr> + Display>(
             to: seen,
             to_port: Some(6001),
         }],
-        wishes: false,
+        nat_requests: false,
     });
     for address in [client, called, server, seen] {
         if let IpAddr::V6(address) = address.into() {
@@ -174,21 +168,21 @@ fn an_ipv6_datagram_gets_mark_zone_and_nat() {
 }
 
 #[test]
-fn a_datagram_is_rewritten_as_it_asks() {
+fn a_datagram_is_rewritten_as_it_requests() {
     let address = |last| Ipv4Addr::new(127, 11, 33, last);
     let [client, called, server, seen] = [address(1), address(2), address(3), address(4)];
-    let _inside = lab(&Rules::<Ipv4Addr> {
-        wishes: true,
-        ..Rules::default()
+    let _inside = lab(&Ruleset::<Ipv4Addr> {
+        nat_requests: true,
+        ..Ruleset::default()
     });
     let receiver = udp(server.into(), 5353);
     for (port, snat) in [(4001, Some((seen, 6001))), (4002, None)] {
         let sender = udp(client.into(), port);
-        let wish = Wish {
+        let request = NatRequest {
             dnat: Some((server, 5353)),
             snat,
         };
-        sender.send_to(&wish.payload(), (called, 53)).unwrap();
+        sender.send_to(&request.payload(), (called, 53)).unwrap();
         let (_, from) = receiver.recv_from(&mut [0; 16]).unwrap();
         let expected = snat.unwrap_or((client, port));
         assert_eq!(from, SocketAddr::from(expected));
@@ -196,13 +190,13 @@ fn a_datagram_is_rewritten_as_it_asks() {
         let (_, from) = sender.recv_from(&mut [0; 16]).unwrap();
         assert_eq!(from, SocketAddr::from((called, 53)));
     }
-    // Neither half is asked for.
+    // A request for neither half.
     let sender = udp(client.into(), 4003);
-    let wish = Wish::<Ipv4Addr> {
+    let request = NatRequest::<Ipv4Addr> {
         dnat: None,
         snat: None,
     };
-    sender.send_to(&wish.payload(), (server, 5353)).unwrap();
+    sender.send_to(&request.payload(), (server, 5353)).unwrap();
     let (_, from) = receiver.recv_from(&mut [0; 16]).unwrap();
     assert_eq!(from, SocketAddr::from((client, 4003)));
 }
@@ -217,12 +211,12 @@ fn a_tcp_connection_passes_zone_and_nat() {
         to: server,
         to_port: None,
     };
-    let _inside = lab(&Rules {
+    let _inside = lab(&Ruleset {
         zone: true,
         mark: true,
         dnat: vec![rewrite],
         snat: vec![],
-        wishes: false,
+        nat_requests: false,
     });
     let listener = TcpListener::bind((server, 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -259,7 +253,7 @@ fn a_tcp_connection_passes_zone_and_nat() {
 
 #[test]
 fn without_rules_connections_are_tracked_and_left_alone() {
-    let _inside = lab(&Rules::<Ipv4Addr>::default());
+    let _inside = lab(&Ruleset::<Ipv4Addr>::default());
     let receiver = udp(Ipv4Addr::LOCALHOST.into(), 0);
     let sender = udp(Ipv4Addr::LOCALHOST.into(), 0);
     label(&sender);
@@ -289,13 +283,13 @@ fn without_the_rules_nothing_is_tracked() {
 
 #[test]
 fn both_families_share_a_namespace_and_neither_is_set_up_twice() {
-    let _inside = lab(&Rules::<Ipv4Addr>::default());
+    let _inside = lab(&Ruleset::<Ipv4Addr>::default());
     let mut socket = Socket::open(Protocol::Netfilter).unwrap();
     assert_eq!(
-        conntrack_on(&mut socket, &Rules::<Ipv6Addr>::default()).unwrap(),
+        Ruleset::<Ipv6Addr>::default().install(&mut socket).unwrap(),
         []
     );
-    let again = conntrack_on(&mut socket, &Rules::<Ipv4Addr>::default()).unwrap();
+    let again = Ruleset::<Ipv4Addr>::default().install(&mut socket).unwrap();
     let again: Vec<_> = again
         .iter()
         .map(|(part, refusal)| (*part, refusal.errno))
