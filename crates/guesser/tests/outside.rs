@@ -3,13 +3,12 @@
 #![expect(clippy::unwrap_used, reason = "a test proves what it unwraps")]
 
 use std::fs;
-use std::fs::File;
-use std::io::Read as _;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::fs::chown;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
+use std::path::PathBuf;
 use std::process::Child;
 use std::process::Command;
 use std::process::ExitStatus;
@@ -22,7 +21,6 @@ use std::time::Instant;
 use caps::CapSet;
 use caps::Capability;
 use caps::CapsHashSet;
-use nix::pty::openpty;
 use nix::sys::signal::Signal;
 use nix::sys::signal::kill;
 use nix::sys::stat::Mode;
@@ -34,8 +32,6 @@ use tempfile::TempDir;
 
 const GUESSER: &str = env!("CARGO_BIN_EXE_guesser");
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Longer than anybody is left without a sign.
-const SLOW: Duration = Duration::from_millis(600);
 const NOBODY: u32 = 65534;
 const NEEDED: [&str; 4] = ["bpf", "perfmon", "net_admin", "sys_admin"];
 
@@ -186,10 +182,13 @@ impl Held {
     /// Waits until it cannot go on before we read a line; says whether it is so, or it has ended.
     fn stands_still(&mut self) -> bool {
         let deadline = Instant::now() + PATIENCE;
-        let path = format!("/proc/{0}/task/{0}/syscall", self.guesser.id());
         let blocked = format!("{} 0x2 ", nix::libc::SYS_write);
+        let is_blocked = |task: PathBuf| {
+            let call = fs::read_to_string(task.join("syscall"));
+            call.is_ok_and(|call| call.starts_with(&blocked))
+        };
         while self.status().is_none() {
-            if fs::read_to_string(&path).is_ok_and(|call| call.starts_with(&blocked)) {
+            if self.tasks().into_iter().any(is_blocked) {
                 return true;
             }
             assert!(Instant::now() < deadline, "it neither writes nor ends");
@@ -214,23 +213,28 @@ impl Held {
         Some(String::from_utf8(line).unwrap())
     }
 
-    /// What its main thread may do, and what each other thread may.
-    fn permitted(&self) -> (CapsHashSet, Vec<CapsHashSet>) {
-        let of = |tid| caps::read(Some(tid), CapSet::Permitted).unwrap();
-        let main = self.guesser.id() as i32;
-        let threads = fs::read_dir(format!("/proc/{main}/task")).unwrap();
-        let others = threads
-            .map(|entry| {
-                entry
-                    .unwrap()
-                    .file_name()
-                    .to_str()
-                    .unwrap()
-                    .parse()
-                    .unwrap()
-            })
-            .filter(|tid| *tid != main);
-        (of(main), others.map(of).collect())
+    /// Its threads, as folders of `/proc`; none if it has ended.
+    fn tasks(&self) -> Vec<PathBuf> {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.guesser.id()));
+        let tasks = tasks.into_iter().flatten();
+        tasks.filter_map(|task| Some(task.ok()?.path())).collect()
+    }
+
+    /// What its main thread may do, the one that measures, and each other one.
+    fn permitted(&self) -> Permitted {
+        let mut permitted = Permitted::default();
+        for task in self.tasks() {
+            let tid = task.file_name().unwrap().to_str().unwrap().parse().unwrap();
+            let all = caps::read(Some(tid), CapSet::Permitted).unwrap();
+            if tid == self.guesser.id() as i32 {
+                permitted.main = all;
+            } else if fs::read_to_string(task.join("comm")).unwrap() == "measure\n" {
+                permitted.measuring = Some(all);
+            } else {
+                permitted.others.push(all);
+            }
+        }
+        permitted
     }
 
     /// Reads on until it ends; what it said since it was started.
@@ -252,6 +256,14 @@ impl Held {
     }
 }
 
+/// What the threads of a run may do.
+#[derive(Debug, Default)]
+struct Permitted {
+    main: CapsHashSet,
+    measuring: Option<CapsHashSet>,
+    others: Vec<CapsHashSet>,
+}
+
 impl Drop for Held {
     fn drop(&mut self) {
         let _ = self.guesser.kill();
@@ -265,26 +277,46 @@ fn each_thread_gives_up_what_it_does_not_need_any_more() {
     let mut held = Held::start(&["-v", "--method", "guess", "--fields", "all"]);
     let mut seen = Vec::new();
     while held.stands_still() {
+        // The main thread needs nothing more once another one measures.
+        let deadline = Instant::now() + PATIENCE;
+        while held.permitted().measuring.is_some() && !held.permitted().main.is_empty() {
+            assert!(Instant::now() < deadline, "{:?}", held.permitted());
+            thread::yield_now();
+        }
         seen.push(held.permitted());
         let _ = held.line();
     }
     assert_eq!(held.status().unwrap().code(), Some(0));
 
-    let (main, others) = seen.first().unwrap();
-    assert!(main.contains(&Capability::CAP_SYS_ADMIN), "{main:?}");
-    assert!(!others.is_empty(), "namespaces have threads");
-    for (_, others) in &seen {
-        assert!(others.iter().all(CapsHashSet::is_empty), "{others:?}");
+    let first = seen.first().unwrap();
+    assert!(!first.others.is_empty(), "namespaces have threads");
+    for permitted in &seen {
+        assert!(permitted.main.is_empty(), "{permitted:?}");
+        assert!(
+            permitted.others.iter().all(CapsHashSet::is_empty),
+            "{permitted:?}"
+        );
     }
-    for pair in seen.windows(2) {
-        assert!(pair[1].0.is_subset(&pair[0].0), "nothing comes back");
+    let measuring: Vec<&CapsHashSet> = seen
+        .iter()
+        .filter_map(|one| one.measuring.as_ref())
+        .collect();
+    assert!(
+        measuring[0].contains(&Capability::CAP_SYS_ADMIN),
+        "{measuring:?}"
+    );
+    for pair in measuring.windows(2) {
+        assert!(pair[1].is_subset(pair[0]), "nothing comes back");
     }
     let sampling = CapsHashSet::from([Capability::CAP_NET_ADMIN]);
     let while_samples_are_taken =
-        |(main, others): &(CapsHashSet, Vec<_>)| *main == sampling && !others.is_empty();
+        |one: &Permitted| one.measuring.as_ref() == Some(&sampling) && !one.others.is_empty();
     assert!(seen.iter().any(while_samples_are_taken), "{seen:?}");
-    let (main, others) = seen.last().unwrap();
-    assert!(main.is_empty() && others.is_empty(), "{main:?} {others:?}");
+    let last = seen.last().unwrap();
+    assert!(
+        last.measuring.is_none() && last.others.is_empty(),
+        "{last:?}"
+    );
 }
 
 fn entries(dir: &Path) -> usize {
@@ -340,54 +372,4 @@ fn a_signal_ends_it_while_nobody_reads() {
     assert_eq!(said.status.code(), Some(3), "{err}");
     let last = "stopped by a signal before the end; nothing is emitted\n";
     assert!(err.ends_with(last), "{err}");
-}
-
-/// What a run shows on a terminal that is made to take longer than anyone waits without a sign.
-fn shown_by_a_slow_run(args: &[&str]) -> String {
-    assert!(
-        geteuid().is_root(),
-        "this test measures the kernel: run it as root"
-    );
-    let terminal = openpty(None, None).unwrap();
-    let mut guesser = Command::new(GUESSER)
-        .args(["--method", "guess", "--fields", "all", "-o", "/dev/null"])
-        .args(args)
-        .env("TERM", "xterm")
-        .stdin(Stdio::null())
-        .stderr(Stdio::from(terminal.slave))
-        .spawn()
-        .unwrap();
-    let pid = Pid::from_raw(guesser.id() as i32);
-    // It has threads from when namespaces are made until the last sample.
-    let threads = format!("/proc/{pid}/task");
-    let deadline = Instant::now() + PATIENCE;
-    while fs::read_dir(&threads).unwrap().count() < 2 {
-        assert!(Instant::now() < deadline && guesser.try_wait().unwrap().is_none());
-        thread::yield_now();
-    }
-    kill(pid, Signal::SIGSTOP).unwrap();
-    thread::sleep(SLOW);
-    kill(pid, Signal::SIGCONT).unwrap();
-    assert!(guesser.wait().unwrap().success());
-    // The last writer is gone: that ends in EIO, behind all that was written.
-    let mut shown = Vec::new();
-    let _ = File::from(terminal.master).read_to_end(&mut shown);
-    String::from_utf8(shown).unwrap()
-}
-
-#[test]
-fn a_slow_run_says_how_far_it_is_and_takes_it_back() {
-    let shown = shown_by_a_slow_run(&[]);
-    let (line, rest) = shown.split_once("\x1b[K").unwrap();
-    assert!(line.starts_with("\rguesser: "), "{shown:?}");
-    assert!(line.ends_with(" s)"), "{shown:?}");
-    let (_, behind) = rest.rsplit_once("\r\x1b[K").unwrap();
-    let count = Field::ALL.len();
-    let summary = format!("guesser: {count} of {count} fields proven");
-    assert!(behind.starts_with(&summary), "{shown:?}");
-    assert_eq!(behind.matches('\n').count(), 1, "{shown:?}");
-
-    assert_eq!(shown_by_a_slow_run(&["-q"]), "");
-    let told = shown_by_a_slow_run(&["-v"]);
-    assert!(!told.contains('\x1b'), "the log tells: {told:?}");
 }

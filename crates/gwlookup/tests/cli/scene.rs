@@ -111,7 +111,7 @@ impl Router {
 
 impl Drop for Router {
     fn drop(&mut self) {
-        // A failing test has been told already; a namespace that stays is told here.
+        // A failing test has been reported already; a namespace that stays is reported here.
         let output = Command::new("ip")
             .args(["netns", "delete", &self.name])
             .output();

@@ -10,7 +10,10 @@ use netlink::Protocol;
 use netlink::Received;
 use netlink::Request;
 use netlink::Socket;
-use nix::libc;
+use netlink::ctnetlink::CTA_STATS_GLOBAL_ENTRIES;
+use netlink::ctnetlink::GET_STATS;
+use netlink::nfnetlink::NFNLGRP_CONNTRACK_NEW;
+use netlink::nfnetlink::nfgenmsg;
 use nix::poll::PollFd;
 use nix::poll::PollFlags;
 use nix::poll::PollTimeout;
@@ -23,11 +26,6 @@ use crate::probe::Obstacle;
 use super::loading::Loading;
 use super::loopback;
 
-/// `IPCTNL_MSG_CT_GET_STATS` of `linux/netfilter/nfnetlink_conntrack.h`.
-const KIND_GET_STATS: u16 = (libc::NFNL_SUBSYS_CTNETLINK << 8 | 5) as u16;
-/// `struct nfgenmsg` of a request that is about no family.
-const NFGENMSG: [u8; 4] = [0; 4];
-const CTA_STATS_GLOBAL_ENTRIES: u16 = 1;
 /// An event is queued before the packet that caused it has left.
 const PATIENCE: Duration = Duration::from_millis(200);
 
@@ -38,7 +36,7 @@ pub fn answers(tracked: bool, loading: &Loading) -> Attempt {
     if tracked {
         loopback::send_datagram()?;
     }
-    let mut request = Request::new(KIND_GET_STATS, 0, &NFGENMSG);
+    let mut request = Request::new(GET_STATS, 0, &nfgenmsg(0, 0));
     let entries = Socket::open(Protocol::Netfilter)
         .and_then(|mut socket| socket.query(&mut request, entries))
         .during("ctnetlink request")?;
@@ -64,7 +62,7 @@ pub fn events(tracked: bool, loading: &Loading) -> Attempt {
     loading.allows_ctnetlink()?;
     let mut listener = Listener::open(Protocol::Netfilter).during("ctnetlink request")?;
     listener
-        .join(libc::NFNLGRP_CONNTRACK_NEW as u32)
+        .join(NFNLGRP_CONNTRACK_NEW)
         .during("joining NFNLGRP_CONNTRACK_NEW")?;
     loopback::send_datagram()?;
     let deadline = Instant::now() + PATIENCE;

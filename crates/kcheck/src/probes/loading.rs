@@ -1,7 +1,8 @@
 //! Which probes would make the kernel load a module.
 
+use lab::iptables;
 use lab::modules::Modules;
-use lab::xtables;
+use lab::nft;
 use netlink::ctnetlink;
 
 use crate::probe::Obstacle;
@@ -24,10 +25,10 @@ impl Loading {
             return Self::default();
         }
         let modules = Modules::running();
-        let needed = [lab::MODULES, &[CTNETLINK]].concat();
+        let needed = [nft::MODULES, &[CTNETLINK]].concat();
         Self {
             would_load: modules.would_load(&needed),
-            legacy: modules.would_load(xtables::MODULES),
+            legacy: modules.would_load(iptables::MODULES),
         }
     }
 

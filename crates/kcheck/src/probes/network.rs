@@ -3,11 +3,11 @@
 use std::net::Ipv4Addr;
 
 use netlink::Protocol;
-use netlink::Request;
 use netlink::Socket;
 use netlink::netns;
 use netlink::netns::Namespace;
-use nix::libc;
+use netlink::rtnetlink::RouteReply;
+use netlink::rtnetlink::RouteRequest;
 
 use crate::probe::Attempt;
 use crate::probe::During as _;
@@ -36,19 +36,12 @@ pub fn moves(there: Option<&Namespace>) -> Attempt {
 
 /// Does the kernel answer a route request?
 pub fn route() -> Attempt {
-    // struct rtmsg: family, length of the destination in bits, and nothing else asked.
-    let mut rtmsg = [0; 12];
-    rtmsg[0] = libc::AF_INET as u8;
-    rtmsg[1] = 32;
-    let mut request = Request::new(libc::RTM_GETROUTE, 0, &rtmsg);
-    request
-        .attrs()
-        .put(libc::RTA_DST, &Ipv4Addr::LOCALHOST.octets());
-    let kind = Socket::open(Protocol::Route)
-        .and_then(|mut socket| socket.query(&mut request, |answer| answer.kind))
+    let mut request = RouteRequest::to(Ipv4Addr::LOCALHOST.into()).message();
+    let reply = Socket::open(Protocol::Route)
+        .and_then(|mut socket| socket.query(&mut request, RouteReply::parse))
         .during("RTM_GETROUTE")?;
     answer(
-        kind == libc::RTM_NEWROUTE,
+        reply.is_ok(),
         "answers RTM_GETROUTE",
         "RTM_GETROUTE is answered with something else",
     )

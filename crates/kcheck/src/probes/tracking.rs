@@ -7,10 +7,10 @@ use std::net::SocketAddrV4;
 use std::path::Path;
 
 use lab::Part;
-use lab::Rewrite;
-use lab::Rules;
-use lab::conntrack_on;
-use lab::xtables;
+use lab::iptables;
+use lab::iptables::LegacyRules;
+use lab::nft::Rewrite;
+use lab::nft::Ruleset;
 use netlink::Protocol;
 use netlink::Refusal;
 use netlink::Socket;
@@ -32,7 +32,7 @@ const SYSCTLS: &str = "/proc/sys/net/netfilter";
 pub struct Tracking {
     rules: Result<Vec<(Part, Refusal)>, Obstacle>,
     nat: Result<(), Obstacle>,
-    legacy: Result<Vec<(Part, xtables::Refusal)>, Obstacle>,
+    legacy: Result<Vec<(Part, iptables::Refusal)>, Obstacle>,
 }
 
 impl Tracking {
@@ -77,8 +77,8 @@ impl Tracking {
         let is_of = |of| [Part::Tracking, part].contains(&of);
         match refused.iter().find(|(of, _)| is_of(*of)) {
             None => Ok("legacy iptables rules accepted".into()),
-            Some((_, xtables::Refusal::WouldLoad(modules))) => Err(not_tried(modules)),
-            Some((_, xtables::Refusal::Kernel(errno))) => {
+            Some((_, iptables::Refusal::WouldLoad(modules))) => Err(not_tried(modules)),
+            Some((_, iptables::Refusal::Kernel(errno))) => {
                 Err(*errno).during("legacy iptables rules")
             }
         }
@@ -130,13 +130,13 @@ impl Tracking {
 
 fn by_nft(loading: &Loading, nat: bool) -> Result<Vec<(Part, Refusal)>, Obstacle> {
     loading.allows_tracking()?;
-    let mut rules = Rules {
+    let mut ruleset = Ruleset {
         zone: true,
         mark: true,
-        ..Rules::default()
+        ..Ruleset::default()
     };
     if nat {
-        rules.dnat.push(Rewrite {
+        ruleset.dnat.push(Rewrite {
             from: REWRITTEN,
             from_port: None,
             to: Ipv4Addr::LOCALHOST,
@@ -144,18 +144,18 @@ fn by_nft(loading: &Loading, nat: bool) -> Result<Vec<(Part, Refusal)>, Obstacle
         });
     }
     let mut socket = Socket::open(Protocol::Netfilter).during("socket(NETLINK_NETFILTER)")?;
-    conntrack_on(&mut socket, &rules).during("nf_tables rules")
+    ruleset.install(&mut socket).during("nf_tables rules")
 }
 
-fn by_iptables(loading: &Loading) -> Result<Vec<(Part, xtables::Refusal)>, Obstacle> {
+fn by_iptables(loading: &Loading) -> Result<Vec<(Part, iptables::Refusal)>, Obstacle> {
     let end = SocketAddrV4::new(REWRITTEN, 7);
-    let rules = xtables::Rules {
+    let rules = LegacyRules {
         zone: true,
         mark: Some(1),
         dnat: vec![end],
         snat: vec![end],
     };
-    xtables::conntrack_on(&rules, loading.legacy()).during("socket(SOCK_DGRAM)")
+    rules.install(loading.legacy()).during("socket(SOCK_DGRAM)")
 }
 
 /// Whether nf_conntrack is built in or a loaded module, if it is there.

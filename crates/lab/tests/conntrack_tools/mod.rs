@@ -1,4 +1,4 @@
-//! What conntrack-tools see: the judge of several tests. Not the thing under test.
+//! What conntrack-tools report: the oracle of several tests, not the code under test.
 
 use std::fmt::Display;
 use std::process::Command;
