@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: (MIT OR Apache-2.0) */
 /*
- * ringcat FILE: prints the records that a ring holds now, one per line, and how many were missed.
- * The smallest whole reader of the ring, to start from in C. Exit 0, or 1 if FILE is no ring.
+ * ringcat FILE: prints the records that a ring holds now, one per line, and how many it missed.
+ * The smallest complete reader in C, to start from. Exit 0, or 1 if FILE is not a ring.
  *
  *	cc -I bpf/include -o ringcat contrib/ring/ringcat.c
  */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: (MIT OR Apache-2.0) */
 /*
- * The shared-memory ring for readers in C: the same numbers as crates/shared/src/ring/layout.rs,
- * compared by a test. A reader maps the file read-only, checks the header, and keeps a cursor of
- * its own; it never writes.
+ * The shared-memory ring for readers in C. A test compares the numbers with those of
+ * crates/shared/src/ring/layout.rs. A reader maps the file read-only, checks the header and keeps
+ * its own cursor; it never writes.
  */
 #ifndef SEXTANT_RING_H
 #define SEXTANT_RING_H
@@ -19,7 +19,7 @@ struct sextant_ring_field {
 	uint16_t offset; /* in the slot */
 	uint16_t width;	 /* bytes */
 	uint16_t kind;	 /* 0 unsigned integers, 1 raw bytes */
-	uint16_t known;	 /* bit of `known` that vouches for it, or 0 */
+	uint16_t known;	 /* bit of `known` that marks it known, or 0 */
 };
 
 struct sextant_ring_header {
@@ -28,7 +28,7 @@ struct sextant_ring_header {
 	uint64_t slots;		     /* 16: slot bytes << 32 | log2 of their number */
 	uint64_t schema_hash;	     /* 24 */
 	uint64_t writer;	     /* 32: pid << 32 | source */
-	uint64_t writer_start;	     /* 40: clock ticks since boot */
+	uint64_t reserved0;	     /* 40: zero */
 	uint64_t boot_id[2];	     /* 48 */
 	uint64_t epoch_ns;	     /* 64 */
 	uint64_t realtime_offset_ns; /* 72: CLOCK_REALTIME less CLOCK_MONOTONIC */
@@ -36,9 +36,7 @@ struct sextant_ring_header {
 	uint64_t pad0[21];
 	uint64_t state; /* 256: 1 dumping, 2 live, 3 closed */
 	uint64_t heartbeat_mono_ns;
-	uint64_t dump_begin;
-	uint64_t dump_end;
-	uint64_t pad1[12];
+	uint64_t pad1[14];
 	uint32_t doorbell; /* 384: futex word */
 	uint32_t pad2[31];
 	uint64_t head; /* 512: number of the next record */

@@ -1,4 +1,4 @@
-//! Compiles `bpf/kcheck.bpf.c` into the skeleton that `src/bpf/skel.rs` includes.
+//! Compiles `bpf/kcheck.bpf.c` into the object that `src/bpf/mod.rs` includes.
 
 #[path = "../../bpf/build.rs"]
 mod bpf;

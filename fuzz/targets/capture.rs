@@ -20,7 +20,7 @@ fn check(bytes: &[u8]) {
     let again = replay::encode(&capture).expect("it was no larger when it was read");
     assert_eq!(replay::decode(&again).as_ref(), Ok(&capture));
     let asked: Vec<Field> = capture.fields().collect();
-    let (_, findings) = capture.search();
+    let (_, findings) = capture.solve();
     let judged: Vec<Field> = findings.iter().map(|finding| finding.field).collect();
     assert_eq!(judged, asked);
     for finding in findings {

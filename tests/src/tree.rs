@@ -119,7 +119,7 @@ mod tests {
         let directory = TempDir::new().unwrap();
         let root = directory.path();
         stdout_of(git(root).args(["init", "--quiet"])).unwrap();
-        let first = commit(root, "bpf/guesser.bpf.c");
+        let first = commit(root, "bpf/guess.bpf.c");
         for file in ["docs/kernels.md", "bpf/README.md", "tests/kernels.toml"] {
             let second = commit(root, file);
             assert_ne!(first, second);
@@ -138,13 +138,13 @@ mod tests {
         let directory = TempDir::new().unwrap();
         let root = directory.path();
         stdout_of(git(root).args(["init", "--quiet"])).unwrap();
-        let clean = commit(root, "bpf/guesser.bpf.c");
+        let clean = commit(root, "bpf/guess.bpf.c");
         fs::write(root.join("page.md"), "written").unwrap();
         assert_eq!(version_of(root).unwrap(), clean);
         fs::write(root.join("bpf/another.bpf.c"), "new").unwrap();
         assert_eq!(version_of(root).unwrap(), format!("{clean}-dirty"));
         fs::remove_file(root.join("bpf/another.bpf.c")).unwrap();
-        fs::write(root.join("bpf/guesser.bpf.c"), "changed").unwrap();
+        fs::write(root.join("bpf/guess.bpf.c"), "changed").unwrap();
         assert_eq!(version_of(root).unwrap(), format!("{clean}-dirty"));
         assert!(!is_tree_as_in(root, &clean).unwrap());
     }

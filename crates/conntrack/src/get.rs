@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::Context as _;
 use netlink::netns::Namespace;
 use shared::cli::log::SUMMARY;
+use shared::clock::realtime_offset_ns;
 use shared::exit::Answer;
 use shared::exit::Failure;
 use shared::line;
@@ -13,7 +14,6 @@ use shared::record::Flow;
 use shared::record::Record;
 use shared::record::wire::kind;
 use shared::record::wire::known;
-use shared::ring::identity::realtime_offset_ns;
 
 use crate::bpf::FlowTable;
 use crate::bpf::is_denied;

@@ -4,11 +4,11 @@ use std::time::Duration;
 use std::time::Instant;
 
 use anyhow::Context as _;
+use shared::clock::monotonic_ns;
 use shared::record::wire::Loss;
 use shared::record::wire::Record;
 use shared::record::wire::kind;
 use shared::ring::Writer;
-use shared::ring::identity::monotonic_ns;
 use shared::stop::Stop;
 
 use crate::counters::Counters;
@@ -40,7 +40,6 @@ impl Pump<'_> {
     /// # Errors
     /// If stdout cannot be written. A load that fails is said and survived.
     pub fn load(&mut self, source: &mut dyn Source) -> anyhow::Result<()> {
-        self.ring.begin_dump();
         if self.plan.dump {
             let mut written = Ok(());
             let loaded = source.load(&mut |record| {

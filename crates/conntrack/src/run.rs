@@ -4,11 +4,11 @@ use std::mem::MaybeUninit;
 
 use anyhow::Context as _;
 use shared::cli::log::SUMMARY;
+use shared::clock::realtime_offset_ns;
 use shared::exit::Answer;
 use shared::exit::Failure;
 use shared::ring::RingError;
 use shared::ring::Writer;
-use shared::ring::identity::realtime_offset_ns;
 use shared::stop::Stop;
 
 use crate::bpf;

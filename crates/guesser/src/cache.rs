@@ -21,25 +21,17 @@ use shared::offsets::Method;
 use shared::offsets::Status;
 use shared::offsets::codec;
 
-use crate::fields::Place;
-use crate::file;
-use crate::proven::Proven;
-use crate::solve::verdict::Finding;
+use crate::place_file;
+use guess::Known;
+use guess::fields::Place;
+use guess::proven::Proven;
+use guess::solve::verdict::Finding;
 
 /// The file of one kernel and one set of fields.
 #[derive(Debug)]
 pub struct Cache {
     path: PathBuf,
     fields: &'static [Field],
-}
-
-/// What an earlier run proved.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Known {
-    /// The verdict on each field, and the evidence of that run.
-    pub findings: Vec<Finding>,
-    /// These offsets, and those of the pointers on the way.
-    pub proven: Proven,
 }
 
 impl Cache {
@@ -106,9 +98,9 @@ impl Cache {
             log::info!("not kept in the cache, since not every field is proven");
             return;
         }
-        let stored = codec::encode(&with_the_ways(document, proven))
+        let stored = codec::encode(&with_the_paths(document, proven))
             .map_err(anyhow::Error::new)
-            .and_then(|bytes| Ok(file::replace(&self.path, &bytes, 0o644)?));
+            .and_then(|bytes| Ok(place_file::replace(&self.path, &bytes, 0o644)?));
         let path = self.path.display();
         match stored {
             Ok(()) => log::info!("kept in {path}"),
@@ -118,7 +110,7 @@ impl Cache {
 }
 
 /// A document that also says where the places are that lead to its fields.
-fn with_the_ways(document: &Document, proven: &Proven) -> Document {
+fn with_the_paths(document: &Document, proven: &Proven) -> Document {
     let mut document = document.clone();
     for (place, offset) in proven.iter() {
         if document
@@ -169,7 +161,7 @@ fn known(bytes: &[u8], kernel: &KernelIdentity, fields: &[Field]) -> anyhow::Res
         let offset = proven.offset(place);
         let offset = offset.with_context(|| format!("it does not hold {field}"))?;
         let entry = document.result(*field);
-        if proven.ways(place.spec().searched_at()).is_empty() {
+        if proven.paths(place.spec().searched_at()).is_empty() {
             bail!("it does not say how to reach {field}");
         }
         Ok(Finding {
@@ -238,7 +230,7 @@ mod tests {
 
     #[test]
     fn what_is_kept_is_known_again_with_the_way_to_it() {
-        let whole = with_the_ways(&document(FIELDS), &proven());
+        let whole = with_the_paths(&document(FIELDS), &proven());
         assert_eq!(whole.fields.len(), 3);
         let bytes = codec::encode(&whole).unwrap();
         let known = known(&bytes, &kernel("#1"), FIELDS).unwrap();
@@ -254,7 +246,7 @@ mod tests {
             said(&document(FIELDS)),
             "it does not say how to reach socket.sk"
         );
-        let part = with_the_ways(&document(&FIELDS[1..]), &Proven::default());
+        let part = with_the_paths(&document(&FIELDS[1..]), &Proven::default());
         assert_eq!(said(&part), "it does not hold socket.sk");
         let mut open = document(FIELDS);
         open.fields[0].status = Status::Ambiguous;
@@ -268,7 +260,7 @@ mod tests {
 
     #[test]
     fn another_build_is_another_kernel() {
-        let bytes = codec::encode(&with_the_ways(&document(FIELDS), &proven())).unwrap();
+        let bytes = codec::encode(&with_the_paths(&document(FIELDS), &proven())).unwrap();
         let error = known(&bytes, &kernel("#2"), FIELDS).unwrap_err();
         assert!(error.to_string().starts_with("offsets of another kernel"));
     }

@@ -1,42 +1,40 @@
 //! A run from the command line to the document: what is asked for, who answers, what is emitted.
 
-use std::panic;
 use std::path::Path;
-use std::thread;
+use std::sync::Arc;
 
 use anyhow::Context as _;
-use caps::Capability;
+use guess::ErrorKind;
+use guess::Mechanism;
+use guess::Options;
+use guess::attempt::Attempt;
+use guess::solve::verdict::Finding;
+use guess::timing::Timing;
+use shared::capability::Capability;
+use shared::capability::keep_only;
 use shared::cli::Tool as _;
 use shared::cli::log::SUMMARY;
 use shared::exit::Answer;
 use shared::exit::Failure;
 use shared::kernel::KernelIdentity;
+use shared::offsets;
 use shared::offsets::Document;
 use shared::offsets::Field;
 use shared::offsets::FieldResult;
-use shared::offsets::Method;
 use shared::offsets::Status;
 use shared::stop::Stop;
 
-use crate::bpf::hook::Means;
 use crate::btf::TypeInfo;
 use crate::cache::Cache;
-use crate::cli;
 use crate::cli::Cli;
-use crate::descriptors;
+use crate::cli::Hook;
+use crate::cli::Method;
 use crate::emit::Destination;
-use crate::experiment;
-use crate::experiment::Question;
+use crate::emit::stopped;
 use crate::explain;
-use crate::guess::Search;
-use crate::privilege;
 use crate::replay;
 use crate::replay::Capture;
-use crate::solve::verdict::Finding;
 use crate::terminal::Page;
-use crate::timing::Timing;
-use crate::watch::Watch;
-use crate::watch::stopped;
 
 /// Runs the tool.
 ///
@@ -51,14 +49,14 @@ pub fn run(cli: Cli) -> anyhow::Result<Answer> {
     let running = || KernelIdentity::running().context("identify the kernel");
     let (kernel, results) = match (&cli.replay, cli.method) {
         (Some(capture), _) => replayed(&cli, capture, &mut timing)?,
-        (None, cli::Method::Btf) => (running()?, from_type_info(fields)?),
-        (None, cli::Method::Auto | cli::Method::Guess) => {
+        (None, Method::Btf) => (running()?, from_type_info(fields)?),
+        (None, Method::Auto | Method::Guess) => {
             let kernel = running()?;
             let later = match (&cli.record, cli.cache()) {
                 (None, None) => destination.needs(),
                 _ => destination.needs_files(),
             };
-            let results = measure(&cli, &kernel, later, &stop, &mut timing)?;
+            let results = measured(&cli, &kernel, later, &stop, &mut timing)?;
             (kernel, results)
         }
     };
@@ -107,19 +105,18 @@ fn replayed(
     let capture = replay::read(path)?;
     timing.lap("read");
     let kernel = capture.kernel.clone();
-    let (search, findings) = capture.search();
+    let (attempt, findings) = capture.solve();
     timing.lap("solve");
     if cli.explain {
-        explain(&search, &findings);
+        explain(&attempt, &findings);
     }
-    let findings = findings.into_iter();
-    let results = findings.map(|finding| compare(finding, None)).collect();
+    let results = findings.iter().map(FieldResult::from).collect();
     log::warn!("replayed, not verified: no fresh connection confirms these offsets anew");
     Ok((kernel, results))
 }
 
-/// By experiment, with a look into the kernel's type information meanwhile.
-fn measure(
+/// By experiment, with a look at the kernel's type information meanwhile.
+fn measured(
     cli: &Cli,
     kernel: &KernelIdentity,
     later: &'static [Capability],
@@ -134,54 +131,46 @@ fn measure(
     if let Some(file) = &cli.record {
         replay::check_destination(file)?;
     }
-    privilege::check()?;
-    descriptors::reserve();
-    let question = Question {
-        fields,
-        means: means(cli.hook),
-        keeps_samples: cli.record.is_some(),
+    let asked = stop.clone();
+    let options = Options {
+        mechanisms: mechanisms(cli.hook),
         allow_system_changes: cli.common().allow_system_changes,
-        later,
+        keep_samples: cli.record.is_some(),
+        known: cache.as_ref().and_then(|cache| cache.load(kernel)),
+        stopped: Arc::new(move || asked.asked()),
     };
-    let ask = cli.method == cli::Method::Auto;
-    let beside = || {
-        privilege::keep_only(privilege::NOTHING, &[])?;
-        TypeInfo::of_running(fields)
+    let running = guess::start(fields, options).map_err(guess::Error::into_cause)?;
+    keep_only(later)?;
+    let type_info = match cli.method {
+        Method::Auto => Some(TypeInfo::of_running(fields)),
+        _ => None,
     };
-    let type_info = ask.then(|| thread::Builder::new().spawn(beside));
-    let known = cache.as_ref().and_then(|cache| cache.load(kernel));
-    let mut watch = Watch::new(cli.common(), stop.clone());
-    let outcome = experiment::run(question, known, &mut watch, timing);
-    let outcome = watch.outcome(outcome)?;
-    drop(watch);
-    privilege::keep_only(privilege::NOTHING, later)?;
-    timing.lap("release");
-    match &outcome.search {
-        Some(search) if cli.explain => explain(search, &outcome.findings),
+    let measurement = running.finish().map_err(|error| match error.kind() {
+        ErrorKind::Stopped => stopped().into(),
+        _ => error.into_cause(),
+    })?;
+    timing.continue_from(&measurement.timing);
+    match &measurement.attempt {
+        Some(attempt) if cli.explain => explain(attempt, &measurement.findings),
         None if cli.explain => {
             log::info!(target: SUMMARY, "nothing was searched: the cache was confirmed");
         }
         _ => {}
     }
-    let type_info = type_info.map(|started| {
-        let ended = started.context("start a thread")?.join();
-        ended.unwrap_or_else(|payload| panic::resume_unwind(payload))
-    });
     timing.lap("wait for BTF");
     let silent = |error: &anyhow::Error| log::info!("nothing to compare with: {error:#}");
     let type_info = type_info.and_then(|read| read.inspect_err(silent).ok());
-    let type_info = type_info.as_ref();
-    let findings = outcome.findings.iter().cloned();
+    let findings = measurement.findings.iter();
     let results: Vec<FieldResult> = findings
-        .map(|finding| compare(finding, type_info))
+        .map(|finding| compare(finding, type_info.as_ref()))
         .collect();
-    if let Some(search) = outcome.search {
+    if let Some(attempt) = measurement.attempt {
         if let Some(cache) = cache {
             let document = document(kernel.clone(), results.clone(), timing);
-            cache.store(&document, &search.solver.all_proven());
+            cache.store(&document, &attempt.solver.all_proven());
         }
         if let Some(file) = &cli.record {
-            let capture = Capture::of(kernel, search, &outcome.findings);
+            let capture = Capture::of(kernel, attempt, &measurement.findings);
             replay::record(file, &capture)?;
         }
         timing.lap("keep");
@@ -198,49 +187,34 @@ fn document(kernel: KernelIdentity, fields: Vec<FieldResult>, timing: &Timing) -
     }
 }
 
-fn explain(search: &Search, findings: &[Finding]) {
+fn explain(attempt: &Attempt, findings: &[Finding]) {
     let page = Page::of_terminal().unwrap_or_default();
-    for line in explain::lines(&search.solver, findings, &search.samples, page) {
+    for line in explain::lines(&attempt.solver, findings, &attempt.samples, page) {
         log::info!(target: SUMMARY, "{line}");
     }
 }
 
-const fn means(hook: cli::Hook) -> &'static [Means] {
+fn mechanisms(hook: Hook) -> Vec<Mechanism> {
     match hook {
-        cli::Hook::Auto => &[Means::Tracepoint, Means::Kprobe],
-        cli::Hook::Tracepoint => &[Means::Tracepoint],
-        cli::Hook::Kprobe => &[Means::Kprobe],
+        Hook::Auto => vec![Mechanism::Tracepoint, Mechanism::Kprobe],
+        Hook::Tracepoint => vec![Mechanism::Tracepoint],
+        Hook::Kprobe => vec![Mechanism::Kprobe],
     }
 }
 
 /// A finding beside what BTF says. Where they differ, what was measured is kept.
-fn compare(finding: Finding, type_info: Option<&TypeInfo>) -> FieldResult {
-    let btf_offset = type_info.and_then(|info| info.offset(finding.field));
-    let offset = finding.offset();
-    let method = match (offset, btf_offset) {
-        (None, _) => None,
-        (measured, said) if measured == said => Some(Method::GuessBtf),
-        _ => Some(Method::Guess),
-    };
-    if let (Some(measured), Some(said)) = (offset, btf_offset) {
-        if measured != said {
+fn compare(finding: &Finding, type_info: Option<&TypeInfo>) -> FieldResult {
+    let mut result = FieldResult::from(finding);
+    result.btf_offset = type_info.and_then(|info| info.offset(finding.field));
+    if let (Some(measured), Some(btf)) = (result.offset, result.btf_offset) {
+        if measured == btf {
+            result.method = Some(offsets::Method::GuessBtf);
+        } else {
             let field = finding.field;
-            log::warn!(
-                "{field}: measured at {measured}, BTF says {said}; the measured one is kept"
-            );
+            log::warn!("{field}: measured at {measured}, BTF says {btf}; the measured one is kept");
         }
     }
-    FieldResult {
-        name: finding.field.path().into(),
-        status: finding.status,
-        offset,
-        size: finding.field.size_bytes(),
-        method,
-        evidence_bits: finding.evidence_bits,
-        candidates: finding.candidates,
-        btf_offset,
-        reason: finding.reason,
-    }
+    result
 }
 
 /// From the kernel's type information alone.
@@ -257,7 +231,7 @@ fn from_type_info(fields: &[Field]) -> anyhow::Result<Vec<FieldResult>> {
             status: offset.map_or(Status::Missing, |_| Status::Proven),
             offset,
             size: field.size_bytes(),
-            method: offset.map(|_| Method::Btf),
+            method: offset.map(|_| offsets::Method::Btf),
             evidence_bits: None,
             candidates: offset.into_iter().collect(),
             btf_offset: offset,
@@ -288,14 +262,19 @@ mod tests {
     #[test]
     fn what_was_measured_is_kept_whatever_btf_says() {
         for (candidates, said, method, offset) in [
-            (&[168][..], Some(168), Some(Method::GuessBtf), Some(168)),
-            (&[168], Some(176), Some(Method::Guess), Some(168)),
-            (&[168], None, Some(Method::Guess), Some(168)),
+            (
+                &[168][..],
+                Some(168),
+                Some(offsets::Method::GuessBtf),
+                Some(168),
+            ),
+            (&[168], Some(176), Some(offsets::Method::Guess), Some(168)),
+            (&[168], None, Some(offsets::Method::Guess), Some(168)),
             // BTF must not choose among candidates.
             (&[168, 176], Some(176), None, None),
         ] {
             let info = TypeInfo::of(&[(Field::NfConnMark, said)]);
-            let result = compare(finding(candidates), Some(&info));
+            let result = compare(&finding(candidates), Some(&info));
             assert_eq!((result.method, result.offset), (method, offset));
             assert_eq!(result.btf_offset, said);
             assert_eq!(result.candidates, candidates);

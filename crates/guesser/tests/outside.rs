@@ -3,17 +3,14 @@
 #![expect(clippy::unwrap_used, reason = "a test proves what it unwraps")]
 
 use std::fs;
-use std::fs::File;
-use std::io::Read as _;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::fs::chown;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
+use std::path::PathBuf;
 use std::process::Command;
 use std::process::Stdio;
-use std::thread;
-use std::time::Duration;
 
 use caps::CapSet;
 use caps::Capability;
@@ -26,15 +23,12 @@ use harness::Running;
 use harness::need_root;
 use harness::run;
 use harness::wait_until;
-use nix::pty::openpty;
 use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 use shared::offsets::Field;
 
 const GUESSER: &str = env!("CARGO_BIN_EXE_guesser");
-/// Longer than anybody is left without a sign.
-const SLOW: Duration = Duration::from_millis(600);
 const NOBODY: u32 = 65534;
 const NEEDED: [&str; 4] = ["bpf", "perfmon", "net_admin", "sys_admin"];
 
@@ -107,8 +101,8 @@ struct Held {
     lines: UnixDatagram,
     /// Messages of ours that are still before its own.
     fillers: usize,
-    /// How often it had waited when it last stood still.
-    switches: Option<u64>,
+    /// The thread that last stood still, and how often it had waited then.
+    seen: Option<(PathBuf, String)>,
 }
 
 impl Held {
@@ -132,33 +126,33 @@ impl Held {
             guesser: Process::start(command.stderr(OwnedFd::from(its))),
             lines,
             fillers,
-            switches: None,
+            seen: None,
         }
     }
 
     /// Waits until it cannot go on before we read a line; says whether it is so, or it has ended.
     fn stands_still(&mut self) -> bool {
-        let task = format!("/proc/{0}/task/{0}", self.guesser.pid());
         let blocked = format!("{} 0x2 ", nix::libc::SYS_write);
-        // It still looks blocked until it is scheduled after we have read a line.
-        let switches = || {
-            let status = fs::read_to_string(format!("{task}/status")).unwrap_or_default();
+        let read =
+            |task: &Path, file: &str| fs::read_to_string(task.join(file)).unwrap_or_default();
+        // A thread, and how often it has waited: it still looks blocked until it is scheduled after we
+        // have read a line.
+        let blocked = |task: PathBuf| {
+            let is_blocked = read(&task, "syscall").starts_with(&blocked);
+            let status = read(&task, "status");
             let mut lines = status.lines();
-            lines.find_map(|line| {
-                line.strip_prefix("voluntary_ctxt_switches:")?
-                    .trim()
-                    .parse()
-                    .ok()
-            })
+            let waited = lines.find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+            let waited = waited?.trim().to_owned();
+            is_blocked.then_some((task, waited))
         };
-        let mut is_blocked = false;
+        let mut found = None;
         wait_until("it writes or ends", || {
-            let call = fs::read_to_string(format!("{task}/syscall"));
-            is_blocked =
-                call.is_ok_and(|call| call.starts_with(&blocked)) && switches() != self.switches;
-            is_blocked || self.guesser.status().is_some()
+            let all = self.tasks().into_iter().filter_map(blocked);
+            found = all.into_iter().find(|one| self.seen.as_ref() != Some(one));
+            found.is_some() || self.guesser.status().is_some()
         });
-        self.switches = switches();
+        let is_blocked = found.is_some();
+        self.seen = found;
         is_blocked
     }
 
@@ -174,23 +168,28 @@ impl Held {
         Some(String::from_utf8(line).unwrap())
     }
 
-    /// What its main thread may do, and what each other thread may.
-    fn permitted(&self) -> (CapsHashSet, Vec<CapsHashSet>) {
-        let of = |tid| caps::read(Some(tid), CapSet::Permitted).unwrap();
-        let main = self.guesser.pid().as_raw();
-        let threads = fs::read_dir(format!("/proc/{main}/task")).unwrap();
-        let others = threads
-            .map(|entry| {
-                entry
-                    .unwrap()
-                    .file_name()
-                    .to_str()
-                    .unwrap()
-                    .parse()
-                    .unwrap()
-            })
-            .filter(|tid| *tid != main);
-        (of(main), others.map(of).collect())
+    /// Its threads, as folders of `/proc`; none if it has ended.
+    fn tasks(&self) -> Vec<PathBuf> {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.guesser.pid()));
+        let tasks = tasks.into_iter().flatten();
+        tasks.filter_map(|task| Some(task.ok()?.path())).collect()
+    }
+
+    /// What its main thread may do, the one that measures, and each other one.
+    fn permitted(&self) -> Permitted {
+        let mut permitted = Permitted::default();
+        for task in self.tasks() {
+            let tid = task.file_name().unwrap().to_str().unwrap().parse().unwrap();
+            let all = caps::read(Some(tid), CapSet::Permitted).unwrap();
+            if tid == self.guesser.pid().as_raw() {
+                permitted.main = all;
+            } else if fs::read_to_string(task.join("comm")).unwrap() == "measure\n" {
+                permitted.measuring = Some(all);
+            } else {
+                permitted.others.push(all);
+            }
+        }
+        permitted
     }
 
     /// Reads on until it ends; what it said since it was started.
@@ -212,32 +211,59 @@ impl Held {
     }
 }
 
+/// What the threads of a run may do.
+#[derive(Debug, Default)]
+struct Permitted {
+    main: CapsHashSet,
+    measuring: Option<CapsHashSet>,
+    others: Vec<CapsHashSet>,
+}
+
 #[test]
 fn each_thread_gives_up_what_it_does_not_need_any_more() {
     // With -v it speaks when it tries hooks, after the last sample, and when all is done.
     let mut held = Held::start(&["-v", "--method", "guess", "--fields", "all"]);
     let mut seen = Vec::new();
     while held.stands_still() {
+        // The main thread needs nothing more once another one measures.
+        wait_until("the main thread may do nothing", || {
+            let permitted = held.permitted();
+            permitted.measuring.is_none() || permitted.main.is_empty()
+        });
         seen.push(held.permitted());
         let _ = held.line();
     }
     assert_eq!(held.guesser.wait().code(), Some(0));
 
-    let (main, others) = seen.first().unwrap();
-    assert!(main.contains(&Capability::CAP_SYS_ADMIN), "{main:?}");
-    assert!(!others.is_empty(), "namespaces have threads");
-    for (_, others) in &seen {
-        assert!(others.iter().all(CapsHashSet::is_empty), "{others:?}");
+    let first = seen.first().unwrap();
+    assert!(!first.others.is_empty(), "namespaces have threads");
+    for permitted in &seen {
+        assert!(permitted.main.is_empty(), "{permitted:?}");
+        assert!(
+            permitted.others.iter().all(CapsHashSet::is_empty),
+            "{permitted:?}"
+        );
     }
-    for pair in seen.windows(2) {
-        assert!(pair[1].0.is_subset(&pair[0].0), "nothing comes back");
+    let measuring: Vec<&CapsHashSet> = seen
+        .iter()
+        .filter_map(|one| one.measuring.as_ref())
+        .collect();
+    assert!(
+        measuring[0].contains(&Capability::CAP_SYS_ADMIN),
+        "{measuring:?}"
+    );
+    for pair in measuring.windows(2) {
+        assert!(pair[1].is_subset(pair[0]), "nothing comes back");
     }
     let sampling = CapsHashSet::from([Capability::CAP_NET_ADMIN]);
     let while_samples_are_taken =
-        |(main, others): &(CapsHashSet, Vec<_>)| *main == sampling && !others.is_empty();
+        |one: &Permitted| one.measuring.as_ref() == Some(&sampling) && !one.others.is_empty();
     assert!(seen.iter().any(while_samples_are_taken), "{seen:?}");
-    let (main, others) = seen.last().unwrap();
-    assert!(main.is_empty() && others.is_empty(), "{main:?} {others:?}");
+    let last = seen.last().unwrap();
+    assert!(
+        last.measuring.is_none() && last.others.is_empty(),
+        "{last:?}"
+    );
 }
 
 fn entries(dir: &Path) -> usize {
@@ -286,50 +312,4 @@ fn a_signal_ends_it_while_nobody_reads() {
     assert_eq!(said.code, 3, "{}", said.err);
     let last = "stopped by a signal before the end; nothing is emitted\n";
     assert!(said.err.ends_with(last), "{}", said.err);
-}
-
-/// What a run shows on a terminal that is made to take longer than anyone waits without a sign.
-fn shown_by_a_slow_run(args: &[&str]) -> String {
-    need_root();
-    let terminal = openpty(None, None).unwrap();
-    let mut command = Command::new(GUESSER);
-    command
-        .args(["--method", "guess", "--fields", "all", "-o", "/dev/null"])
-        .args(args)
-        .env("TERM", "xterm")
-        .stdin(Stdio::null());
-    let mut guesser = Process::start(command.stderr(terminal.slave));
-    // It has threads from when namespaces are made until the last sample.
-    let threads = format!("/proc/{}/task", guesser.pid());
-    wait_until("it has threads", || {
-        assert!(guesser.status().is_none());
-        fs::read_dir(&threads).unwrap().count() > 1
-    });
-    guesser.signal(Signal::SIGSTOP);
-    thread::sleep(SLOW);
-    guesser.signal(Signal::SIGCONT);
-    assert!(guesser.wait().success());
-    // The command keeps the terminal open, too.
-    drop(command);
-    // The last writer is gone: that ends in EIO, behind all that was written.
-    let mut shown = Vec::new();
-    let _ = File::from(terminal.master).read_to_end(&mut shown);
-    String::from_utf8(shown).unwrap()
-}
-
-#[test]
-fn a_slow_run_says_how_far_it_is_and_takes_it_back() {
-    let shown = shown_by_a_slow_run(&[]);
-    let (line, rest) = shown.split_once("\x1b[K").unwrap();
-    assert!(line.starts_with("\rguesser: "), "{shown:?}");
-    assert!(line.ends_with(" s)"), "{shown:?}");
-    let (_, behind) = rest.rsplit_once("\r\x1b[K").unwrap();
-    let count = Field::ALL.len();
-    let summary = format!("guesser: {count} of {count} fields proven");
-    assert!(behind.starts_with(&summary), "{shown:?}");
-    assert_eq!(behind.matches('\n').count(), 1, "{shown:?}");
-
-    assert_eq!(shown_by_a_slow_run(&["-q"]), "");
-    let told = shown_by_a_slow_run(&["-v"]);
-    assert!(!told.contains('\x1b'), "the log tells: {told:?}");
 }

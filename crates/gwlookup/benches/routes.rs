@@ -1,11 +1,11 @@
-//! What a route costs, from the ring to the end of the line: `cargo bench -p gwlookup`, as root.
-//! The whole program reads a full ring, with and without something to look up; beside it
-//! `ip -batch` asks the kernel the same. Medians, and their ratio.
+//! The cost of a route lookup, from the ring to the printed line: `cargo bench -p gwlookup`, as root.
+//! The whole program reads a full ring, with and without lookups; `ip -batch` does the same lookups
+//! for comparison. Prints medians and their ratio.
 
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
-    reason = "a bench is run by hand and read on the spot"
+    reason = "a bench is run by hand and read at once"
 )]
 
 use std::fmt::Write as _;
@@ -118,7 +118,7 @@ fn gwlookup_us(name: &RingName, netns: Option<u32>, caller: [u8; 4]) -> f64 {
     })
 }
 
-/// iproute2, with one question for each record.
+/// iproute2, with one lookup for each record.
 fn iproute2_us(directory: &TempDir, scene: &Scene, how: &str) -> f64 {
     let mut batch = String::new();
     for number in 0..RECORDS {
@@ -134,7 +134,7 @@ fn iproute2_us(directory: &TempDir, scene: &Scene, how: &str) -> f64 {
 }
 
 fn main() {
-    // `cargo test` builds and runs benches too; that is no time to measure.
+    // `cargo test` runs benches too, and must not measure.
     if !std::env::args().any(|arg| arg == "--bench") {
         return;
     }
@@ -160,18 +160,18 @@ fn main() {
     let forwarded = gwlookup_us(&ring, Some(netns), [10, 1, 0, 7]);
     let theirs_local = iproute2_us(&directory, &scene, " from 192.0.2.2");
     let theirs_forwarded = iproute2_us(&directory, &scene, " from 10.1.0.7 iif lan");
-    println!("read and print, nothing to look up      {read:6.2} µs per record");
+    println!("read and print, no lookup               {read:6.2} µs per record");
     for (what, ours, theirs) in [
         ("from this host", local, theirs_local),
         ("forwarded", forwarded, theirs_forwarded),
     ] {
         let lookup = ours - read;
         println!(
-            "{what:15} lookup: three questions {lookup:6.2} µs, {:.2} µs each; whole {ours:.2} µs",
+            "{what:15} lookup: three requests {lookup:6.2} µs, {:.2} µs each; whole {ours:.2} µs",
             lookup / 3.0
         );
         println!(
-            "{what:15} ip -batch: one question {theirs:6.2} µs; ratio {:.1}",
+            "{what:15} ip -batch: one request {theirs:6.2} µs; ratio {:.1}",
             theirs / ours
         );
     }

@@ -1,5 +1,5 @@
-//! `write_ring PATH`: writes three records into a new ring, says so, and waits for its own end.
-//! The smallest writer; tests kill it to see what readers make of that.
+//! `write_ring PATH`: writes three records into a new ring, prints a line, and waits until it is
+//! killed. The smallest writer; tests kill it to check the readers.
 
 use std::env;
 use std::io;
@@ -43,7 +43,7 @@ fn main() -> anyhow::Result<()> {
     let mut out = Lines::stdout();
     out.text("written")?;
     out.flush()?;
-    // Nobody writes to our input: it ends with whoever started us.
+    // Standard input stays silent and ends with the parent process.
     io::stdin().read_to_end(&mut Vec::new())?;
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! What was typed, checked for form only. Nothing here looks at the system.
+//! The command line, checked for syntax only. Nothing here looks at the system.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -15,8 +15,8 @@ const ABOUT: &str = "\
 Show through which gateway each connection leaves
 
 Reads connection records from the ring that conntrack writes, or as lines of JSON, and adds the \
-route: the destination that NAT chose, from the source before NAT rewrites it, looked up in the \
-network namespace of the record.";
+route. It looks the route up in the network namespace of the record, to the destination after DNAT \
+and from the source before SNAT.";
 
 const USAGE: &str = "\
 gwlookup [--ring NAME] [--follow] [--wait SECONDS] [-o json|text] [--count N] [--duration SECONDS]
@@ -25,10 +25,10 @@ gwlookup [--ring NAME] [--follow] [--wait SECONDS] [-o json|text] [--count N] [-
 
 const EXAMPLES: &str = "\
 Examples:
-  Watch the connections of this machine, from the ring of a running conntrack:
+  Watch the connections of this machine through the ring of a running conntrack:
       gwlookup --ring sextant -o text
 
-  Ask once: the way from a container to an address, in a router's namespace:
+  Look up one route, from a container to an address, in a router's namespace:
       gwlookup --get 198.51.100.7,10.1.0.5,/run/netns/router
 
 Exit status: 0 done; 1 no route (--get), or records were lost (--fail-on-loss); 2 wrong usage;
@@ -45,15 +45,15 @@ pub struct Cli {
     #[arg(long, value_name = "FILE|-", help_heading = "Records")]
     #[arg(conflicts_with_all = ["ring", "follow", "wait"])]
     pub input: Option<PathBuf>,
-    /// When the ring's writer ends, go on with the next one
+    /// When the ring's writer ends, read the next writer's ring
     #[arg(long, help_heading = "Records")]
     pub follow: bool,
-    /// How long to wait for a ring that is not there yet
+    /// How long to wait for a ring that does not exist yet
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
     #[arg(help_heading = "Records")]
     pub wait: Duration,
-    /// Answer one question instead: the route to DST, for packets from SRC, in the network
-    /// namespace with this inode number or path
+    /// Look up one route instead: to DST, for packets from SRC, in the network namespace with this
+    /// inode number or path
     #[arg(long, value_name = "DST[,SRC[,NETNS]]", help_heading = "Records")]
     #[arg(conflicts_with_all = ["ring", "input", "follow", "wait", "count", "duration", "fail_on_loss"])]
     pub get: Option<Target>,
@@ -67,11 +67,11 @@ pub struct Cli {
         help_heading = "Output"
     )]
     pub output: Option<Format>,
-    /// End after so many records
+    /// End after N records
     #[arg(long, value_name = "N", value_parser = RangedU64ValueParser::<u64>::new().range(1..))]
     #[arg(help_heading = "Output")]
     pub count: Option<u64>,
-    /// End after so long
+    /// End after SECONDS
     #[arg(long, value_name = "SECONDS", value_parser = seconds, help_heading = "Output")]
     pub duration: Option<Duration>,
     /// Exit 1 if a record was lost
@@ -100,14 +100,14 @@ pub enum Format {
     Text,
 }
 
-/// What `--get` asks for.
+/// What `--get` looks up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
-    /// Where to.
+    /// Destination.
     pub dst: IpAddr,
-    /// Where from; the kernel chooses if it is not said.
+    /// Source; the kernel chooses if there is none.
     pub src: Option<IpAddr>,
-    /// Where; here if it is not said.
+    /// Network namespace; that of this process if there is none.
     pub netns: Option<NetnsName>,
 }
 
@@ -152,7 +152,8 @@ impl FromStr for NetnsName {
 }
 
 fn address(text: &str) -> Result<IpAddr, String> {
-    text.parse().map_err(|_| format!("{text:?} is no address"))
+    text.parse()
+        .map_err(|_| format!("{text:?} is not an IP address"))
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

@@ -1,11 +1,9 @@
-//! `--get`: one question, one answer.
+//! `--get`: looks up one route and prints it.
 
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
-use anyhow::Context as _;
 use netlink::Protocol;
-use netlink::Socket;
 use netlink::netns;
 use netlink::netns::Namespace;
 use serde::Serialize;
@@ -21,11 +19,12 @@ use crate::fib::Fib;
 use crate::query::Query;
 use crate::route::Basis;
 use crate::route::Route;
+use crate::routes;
 use crate::unrouted::Unrouted;
 
-/// The answer as JSON: the question, and the route as in a record.
+/// The answer as JSON: the query, and the route as in a record.
 #[derive(Serialize)]
-struct Told<'a> {
+struct Routed<'a> {
     netns: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     src: Option<IpAddr>,
@@ -36,14 +35,17 @@ struct Told<'a> {
 /// Prints the route to the target; the answer is no if there is none.
 ///
 /// # Errors
-/// If the namespace cannot be found or entered, or the kernel cannot be asked.
+/// If the namespace cannot be found or entered, or the lookup fails.
 pub fn run(target: &Target, format: Format) -> anyhow::Result<Answer> {
-    let (netns, socket) = open(target.netns.as_ref())?;
+    let (netns, mut fib) = match &target.netns {
+        Some(name) => other(name)?,
+        None => routes::own()?,
+    };
     let query = Query {
         src: target.src,
         dst: target.dst,
     };
-    let route = match Fib::new(socket).lookup(query) {
+    let route = match fib.lookup(query) {
         Ok(route) => route,
         Err(Unrouted::NoRoute) => {
             log::info!("no route to {}", target.dst);
@@ -52,11 +54,11 @@ pub fn run(target: &Target, format: Format) -> anyhow::Result<Answer> {
         Err(why) => return Err(Failure::Failed(format!("route to {}: {why}", target.dst)).into()),
     };
     if route.basis == Basis::Destination {
-        log::warn!("the kernel routes no packet of this source so; this is by destination alone");
+        log::warn!("the kernel refuses this source; the route is by destination alone");
     }
     let mut out = Lines::stdout();
     match format {
-        Format::Json => out.json(&Told {
+        Format::Json => out.json(&Routed {
             netns,
             src: target.src,
             dst: target.dst,
@@ -68,17 +70,16 @@ pub fn run(target: &Target, format: Format) -> anyhow::Result<Answer> {
     Ok(Answer::Done)
 }
 
-fn open(netns: Option<&NetnsName>) -> anyhow::Result<(u32, Socket)> {
-    let Some(name) = netns else {
-        let own = Namespace::current().context("find out this network namespace")?;
-        let socket = Socket::open(Protocol::Route).context("open a route socket")?;
-        return Ok((own.inum(), socket));
-    };
+/// The namespace of this name: its inode number and its routes.
+fn other(name: &NetnsName) -> anyhow::Result<(u32, Fib)> {
     let opened = match name {
         NetnsName::Inum(inum) => netns::find(*inum),
         NetnsName::Path(path) => Namespace::open(path),
     }
-    .and_then(|namespace| Ok((namespace.inum(), namespace.socket(Protocol::Route)?)));
+    .and_then(|namespace| {
+        let socket = namespace.socket(Protocol::Route)?;
+        Ok((namespace.inum(), Fib::new(socket)))
+    });
     opened.map_err(|error| match access::missing(&error) {
         Some(privileges) => Failure::Privilege(format!("{error}: {privileges} missing")).into(),
         None => error.into(),
@@ -95,8 +96,7 @@ fn sentence(target: &Target, route: &Route) -> String {
     add("from", target.src.map(|src| src.to_string()));
     add("is", Some(route.kind.name().into_owned()));
     add("via", route.gateway.map(|gateway| gateway.to_string()));
-    let name = route.oif_name.map(|name| name.text().into_owned());
-    add("dev", name.or(route.oif.map(|oif| format!("if{oif}"))));
+    add("dev", route.interface());
     add("src", route.src.map(|src| src.to_string()));
     add("match", route.prefix.map(|prefix| prefix.to_string()));
     add("table", route.table.map(|table| table.to_string()));
@@ -106,13 +106,12 @@ fn sentence(target: &Target, route: &Route) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::route::InterfaceName;
     use crate::route::RouteType;
 
     #[test]
     fn a_sentence_has_what_is_known() {
         let target: Target = "192.0.2.1,10.0.0.1".parse().unwrap();
-        let mut route = Route::without_way(RouteType::UNICAST, Basis::Whole);
+        let mut route = Route::without_next_hop(RouteType::UNICAST, Basis::Full);
         assert_eq!(
             sentence(&target, &route),
             "192.0.2.1 from 10.0.0.1 is unicast"
@@ -124,7 +123,7 @@ mod tests {
             sentence(&target, &route),
             "192.0.2.1 from 10.0.0.1 is unicast via 10.0.0.254 dev if7 table 254"
         );
-        route.oif_name = InterfaceName::new(b"eth0");
+        route.oif_name = Some("eth0".into());
         assert!(sentence(&target, &route).contains("dev eth0"));
     }
 }

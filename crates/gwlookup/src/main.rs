@@ -1,5 +1,5 @@
-//! gwlookup: which gateway did each connection leave through? Reads records from the ring or
-//! from lines, asks the kernel's routing in the record's own namespace, prints both as one.
+//! gwlookup: which gateway does each connection leave through? Reads records from the ring or from
+//! lines, looks up the route in the record's own namespace, prints both as one record.
 
 mod access;
 mod cli;

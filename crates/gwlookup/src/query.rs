@@ -1,10 +1,10 @@
-//! What to ask the routing about a connection. Pure.
+//! Which addresses to look up for a connection. Pure.
 
 use std::net::IpAddr;
 
 use shared::record::Flow;
 
-/// A question to the routing of one namespace. Both addresses are of one family.
+/// A route lookup in one namespace. Both addresses are of one family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Query {
     /// Source of the packets; the kernel chooses if there is none.
@@ -14,12 +14,12 @@ pub struct Query {
 }
 
 impl Query {
-    /// The question that decides the way out of a connection; `None` if the record has not both
-    /// tuples, of one family.
+    /// The lookup that decides the route of a connection; `None` if the record lacks a tuple, or they
+    /// are of different families.
     ///
     /// The kernel routes after it has rewritten the destination and before it rewrites the source
-    /// (`NF_INET_PRE_ROUTING` or `LOCAL_OUT`, routing, `POST_ROUTING`). So the destination is
-    /// where the reply comes from, and the source is the caller's own.
+    /// (`NF_INET_PRE_ROUTING` or `LOCAL_OUT`, routing, `POST_ROUTING`). So the destination is the
+    /// reply's source, and the source is the original one.
     #[must_use]
     pub fn of(flow: &Flow) -> Option<Self> {
         let src = flow.orig.as_ref()?.src;

@@ -3,14 +3,13 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
-use std::net::Ipv4Addr;
-use std::net::Ipv6Addr;
 
+use nix::libc;
 use serde::Serialize;
 use serde::Serializer;
 
-/// Where packets go. What the kernel did not tell is absent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+/// Where packets go. What the kernel did not report is absent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Route {
     /// What the route does with a packet.
     #[serde(rename = "type")]
@@ -23,8 +22,8 @@ pub struct Route {
     pub oif: Option<u32>,
     /// Its name.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub oif_name: Option<InterfaceName>,
-    /// Source address that the route prefers; the kernel tells none if the packet's own stands.
+    pub oif_name: Option<String>,
+    /// Source address that the route prefers; the kernel reports none if the packet keeps its own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub src: Option<IpAddr>,
     /// Destination of the entry that matched.
@@ -33,15 +32,15 @@ pub struct Route {
     /// Number of the table that the entry is in; 254 is `main`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub table: Option<u32>,
-    /// Whether the source took part in the decision; not shown, but counted.
+    /// Whether the lookup used the source; counted, not shown.
     #[serde(skip)]
     pub basis: Basis,
 }
 
 impl Route {
-    /// A route that leads nowhere.
+    /// A route without gateway and interface.
     #[must_use]
-    pub fn without_way(kind: RouteType, basis: Basis) -> Self {
+    pub fn without_next_hop(kind: RouteType, basis: Basis) -> Self {
         Self {
             kind,
             gateway: None,
@@ -53,14 +52,21 @@ impl Route {
             basis,
         }
     }
+
+    /// The interface that packets leave through: its name, or its index where the name is unknown.
+    #[must_use]
+    pub fn interface(&self) -> Option<String> {
+        let index = || self.oif.map(|index| format!("if{index}"));
+        self.oif_name.clone().or_else(index)
+    }
 }
 
 /// What a route was looked up by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Basis {
-    /// All that was asked.
-    Whole,
-    /// The destination alone: the source led the kernel nowhere.
+    /// Everything that the query has.
+    Full,
+    /// The destination only: the kernel refused the source.
     Destination,
 }
 
@@ -70,17 +76,17 @@ pub struct RouteType(pub u8);
 
 impl RouteType {
     /// To a gateway or a neighbour.
-    pub const UNICAST: Self = Self(1);
+    pub const UNICAST: Self = Self(libc::RTN_UNICAST);
     /// To this host.
-    pub const LOCAL: Self = Self(2);
+    pub const LOCAL: Self = Self(libc::RTN_LOCAL);
     /// To all hosts of a link.
-    pub const BROADCAST: Self = Self(3);
-    /// Dropped without a word.
-    pub const BLACKHOLE: Self = Self(6);
-    /// Refused with "host unreachable".
-    pub const UNREACHABLE: Self = Self(7);
-    /// Refused with "administratively prohibited".
-    pub const PROHIBIT: Self = Self(8);
+    pub const BROADCAST: Self = Self(libc::RTN_BROADCAST);
+    /// Drops packets silently.
+    pub const BLACKHOLE: Self = Self(libc::RTN_BLACKHOLE);
+    /// Rejects packets with "host unreachable".
+    pub const UNREACHABLE: Self = Self(libc::RTN_UNREACHABLE);
+    /// Rejects packets with "administratively prohibited".
+    pub const PROHIBIT: Self = Self(libc::RTN_PROHIBIT);
 
     const NAMES: [&'static str; 10] = [
         "unspec",
@@ -111,30 +117,13 @@ impl Serialize for RouteType {
     }
 }
 
-/// Addresses that begin alike.
+/// A prefix: its first address and its length in bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Prefix {
-    /// The first of them.
-    pub address: IpAddr,
-    /// In how many bits they agree.
-    pub bits: u8,
-}
-
-impl Prefix {
-    /// All addresses of the family of `like`.
-    #[must_use]
-    pub fn everything(like: IpAddr) -> Self {
-        let address = match like {
-            IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-            IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
-        };
-        Self { address, bits: 0 }
-    }
-}
+pub struct Prefix(pub IpAddr, pub u8);
 
 impl fmt::Display for Prefix {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.address, self.bits)
+        write!(f, "{}/{}", self.0, self.1)
     }
 }
 
@@ -144,55 +133,13 @@ impl Serialize for Prefix {
     }
 }
 
-/// `IFNAMSIZ`, which counts a closing NUL.
-const NAME_BYTES: usize = 16;
-
-/// Name of an interface, held in place so that a route can be copied.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct InterfaceName([u8; NAME_BYTES]);
-
-impl InterfaceName {
-    /// A name from the kernel, with or without its NUL; `None` if it is longer than names are.
-    #[must_use]
-    pub fn new(bytes: &[u8]) -> Option<Self> {
-        let len = bytes
-            .iter()
-            .position(|byte| *byte == 0)
-            .unwrap_or(bytes.len());
-        let mut name = [0; NAME_BYTES];
-        name[..NAME_BYTES - 1]
-            .get_mut(..len)?
-            .copy_from_slice(&bytes[..len]);
-        Some(Self(name))
-    }
-
-    /// The name; the kernel allows bytes that are no UTF-8, which are replaced.
-    #[must_use]
-    pub fn text(&self) -> Cow<'_, str> {
-        let len = self.0.iter().position(|byte| *byte == 0);
-        String::from_utf8_lossy(&self.0[..len.unwrap_or(NAME_BYTES)])
-    }
-}
-
-impl fmt::Debug for InterfaceName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.text(), f)
-    }
-}
-
-impl Serialize for InterfaceName {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.text())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn only_what_is_known_is_shown() {
-        let bare = Route::without_way(RouteType::BLACKHOLE, Basis::Whole);
+        let bare = Route::without_next_hop(RouteType::BLACKHOLE, Basis::Full);
         assert_eq!(
             serde_json::to_string(&bare).unwrap(),
             r#"{"type":"blackhole"}"#
@@ -201,9 +148,9 @@ mod tests {
             kind: RouteType::UNICAST,
             gateway: Some([192, 0, 2, 1].into()),
             oif: Some(7),
-            oif_name: InterfaceName::new(b"eth0\0"),
+            oif_name: Some("eth0".into()),
             src: Some([192, 0, 2, 2].into()),
-            prefix: Some(Prefix::everything([1, 1, 1, 1].into())),
+            prefix: Some(Prefix([0; 4].into(), 0)),
             table: Some(254),
             ..bare
         };
@@ -220,18 +167,5 @@ mod tests {
     fn a_type_of_a_later_kernel_is_its_number() {
         assert_eq!(RouteType(9).name(), "throw");
         assert_eq!(RouteType(77).name(), "77");
-    }
-
-    #[test]
-    fn names_of_interfaces_fit_or_are_refused() {
-        let longest = [b'x'; 15];
-        assert_eq!(InterfaceName::new(&longest).unwrap().text().len(), 15);
-        assert_eq!(InterfaceName::new(&[b'x'; 16]), None);
-        assert_eq!(InterfaceName::new(b"a\0b").unwrap().text(), "a");
-        assert_eq!(
-            InterfaceName::new(b"\xff").unwrap().text(),
-            "\u{fffd}",
-            "not UTF-8"
-        );
     }
 }

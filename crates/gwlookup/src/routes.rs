@@ -1,6 +1,5 @@
-//! Routes of any namespace: the one place that records are given theirs by. Opens a socket in
-//! each namespace and keeps it a while. A model of the routing in memory will stand before the
-//! kernel here, and no caller will notice.
+//! Routes of any namespace: the one place that looks up the routes of records. Opens a socket in each
+//! namespace and keeps it for a while.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -18,39 +17,48 @@ use crate::query::Query;
 use crate::route::Route;
 use crate::unrouted::Unrouted;
 
-/// A socket keeps its namespace alive, with its interfaces, when all its processes are gone. So
-/// it is closed after this time, however much it is used, and the namespace looked for again.
-const SOCKET_LIFE: Duration = Duration::from_secs(2);
+/// A socket keeps its namespace and the interfaces alive when all processes are gone. So it is
+/// closed after this time, however much it is used, and the namespace searched for again.
+const SOCKET_LIFETIME: Duration = Duration::from_secs(2);
 /// How long a namespace that could not be found or entered is not tried again.
-const REFUSAL_LIFE: Duration = Duration::from_secs(1);
-/// Namespaces kept at once; each costs a descriptor and a buffer.
+const FAILURE_LIFETIME: Duration = Duration::from_secs(1);
+/// Size of the cache of namespaces; each entry costs a descriptor and a buffer.
 const NAMESPACES_KEPT: usize = 256;
 
 /// The routing of this machine, namespace by namespace.
 pub struct Routes {
     own: u32,
     own_fib: Fib,
-    others: HashMap<u32, Visited>,
+    others: HashMap<u32, Cached>,
     warned: bool,
 }
 
-/// Another namespace, and until when this is believed.
-struct Visited {
+/// Another namespace, and when its entry expires.
+struct Cached {
     until: Instant,
     fib: Result<Fib, Unrouted>,
+}
+
+/// The namespace of this process: its inode number and its routes.
+///
+/// # Errors
+/// If no socket can be opened, or `/proc` is not mounted.
+pub fn own() -> anyhow::Result<(u32, Fib)> {
+    let namespace = Namespace::current().context("find this network namespace")?;
+    let socket = Socket::open(Protocol::Route).context("open a route socket")?;
+    Ok((namespace.inum(), Fib::new(socket)))
 }
 
 impl Routes {
     /// Opens a socket in the namespace of this process.
     ///
     /// # Errors
-    /// If that cannot be done, or `/proc` is not mounted.
+    /// As [`own`].
     pub fn open() -> anyhow::Result<Self> {
-        let own = Namespace::current().context("find out this network namespace")?;
-        let socket = Socket::open(Protocol::Route).context("open a route socket")?;
+        let (own, own_fib) = own()?;
         Ok(Self {
-            own: own.inum(),
-            own_fib: Fib::new(socket),
+            own,
+            own_fib,
             others: HashMap::new(),
             warned: false,
         })
@@ -59,7 +67,7 @@ impl Routes {
     /// The route that the kernel would choose now, in the namespace with this inode number.
     ///
     /// # Errors
-    /// Why there is none. A namespace that may not be entered is also warned of, once.
+    /// The reason why there is none. The first namespace that may not be entered also logs a warning.
     pub fn lookup(&mut self, netns: u32, query: Query) -> Result<Route, Unrouted> {
         if netns == self.own {
             return self.own_fib.lookup(query);
@@ -68,16 +76,17 @@ impl Routes {
         if self
             .others
             .get(&netns)
-            .is_none_or(|visited| visited.until <= now)
+            .is_none_or(|cached| cached.until <= now)
         {
-            self.visit(netns, now);
+            // The old socket is closed first, or its namespace would always be found.
+            self.others.remove(&netns);
+            self.enter(netns, now);
         }
-        let Some(visited) = self.others.get_mut(&netns) else {
-            return Err(Unrouted::NetnsGone);
-        };
-        let found = match &mut visited.fib {
-            Ok(fib) => fib.lookup(query),
-            Err(why) => return Err(why.clone()),
+        let fib = self.others.get_mut(&netns).map(|cached| &mut cached.fib);
+        let found = match fib {
+            Some(Ok(fib)) => fib.lookup(query),
+            Some(Err(why)) => return Err(why.clone()),
+            None => return Err(Unrouted::NetnsNotFound),
         };
         if matches!(found, Err(Unrouted::Failed(_))) {
             // The next record starts with a fresh socket.
@@ -86,34 +95,34 @@ impl Routes {
         found
     }
 
-    /// Closes the sockets whose time is over. To be called often, also when no records come.
-    pub fn let_go(&mut self) {
+    /// Closes the sockets that have expired. To be called often, also when no records come.
+    pub fn expire(&mut self) {
         let now = Instant::now();
-        self.others.retain(|_, visited| visited.until > now);
+        self.others.retain(|_, cached| cached.until > now);
     }
 
-    fn visit(&mut self, netns: u32, now: Instant) {
-        // Not kept open while it is looked for again, or it would always be found.
-        self.others.remove(&netns);
+    fn enter(&mut self, netns: u32, now: Instant) {
         let fib = enter(netns).map(Fib::new);
         if let Err(Unrouted::NetnsForbidden(privileges)) = &fib {
             if !self.warned {
                 self.warned = true;
-                log::warn!("no routes of other network namespaces: {privileges} missing");
+                log::warn!(
+                    "cannot look up routes in other network namespaces: {privileges} missing"
+                );
             }
         }
         if self.others.len() >= NAMESPACES_KEPT {
-            let oldest = self.others.iter().min_by_key(|(_, visited)| visited.until);
+            let oldest = self.others.iter().min_by_key(|(_, cached)| cached.until);
             if let Some(oldest) = oldest.map(|(netns, _)| *netns) {
                 self.others.remove(&oldest);
             }
         }
-        let life = match fib {
-            Ok(_) => SOCKET_LIFE,
-            Err(_) => REFUSAL_LIFE,
+        let lifetime = match fib {
+            Ok(_) => SOCKET_LIFETIME,
+            Err(_) => FAILURE_LIFETIME,
         };
-        let until = now + life;
-        self.others.insert(netns, Visited { until, fib });
+        let until = now + lifetime;
+        self.others.insert(netns, Cached { until, fib });
     }
 }
 
@@ -123,8 +132,8 @@ fn enter(netns: u32) -> Result<Socket, Unrouted> {
         .map_err(|error| match (access::missing(&error), error) {
             (Some(privileges), _) => Unrouted::NetnsForbidden(privileges),
             (None, netns::Error::NotFound { .. } | netns::Error::Hidden { .. }) => {
-                Unrouted::NetnsGone
+                Unrouted::NetnsNotFound
             }
-            (None, error) => Unrouted::Unreachable(error),
+            (None, error) => Unrouted::Failed(error),
         })
 }

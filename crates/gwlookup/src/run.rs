@@ -1,5 +1,4 @@
-//! From the command line to the end: chooses the source, gives each record its route, and says
-//! at the end what became of them.
+//! Runs gwlookup: opens the source, adds to each record its route, and logs a summary at the end.
 
 use std::io;
 use std::time::Duration;
@@ -26,15 +25,15 @@ use crate::source::ring::Ring;
 use crate::tally::Tally;
 use crate::unrouted::Unrouted;
 
-/// The longest sleep, so that sockets are let go in time when no records come.
+/// The longest sleep, so that sockets expire in time when no records come.
 const SLEEP: Duration = Duration::from_millis(100);
-/// How many records in a row may pass before sockets are let go.
-const RECORDS_BETWEEN_CARE: u64 = 1024;
+/// How many records are read in a row before sockets expire.
+const RECORDS_BETWEEN_EXPIRY: u64 = 1024;
 
 /// Does what the command line says.
 ///
 /// # Errors
-/// If it cannot be done; what was read before is printed all the same.
+/// If it fails; records that were read before are printed.
 pub fn run(cli: Cli) -> anyhow::Result<Answer> {
     if let Some(target) = &cli.get {
         return get::run(target, output::format(cli.output));
@@ -58,10 +57,10 @@ pub fn run(cli: Cli) -> anyhow::Result<Answer> {
         stop,
     };
     let ended = run.pump(source.as_mut());
-    // What was read before a failure is printed all the same; the failure comes first.
+    // Records that were read before a failure are printed; the failure is reported first.
     let flushed = run.output.flush();
     if ended.is_err() {
-        // The reason is the one line to say.
+        // By default the reason is the only line on stderr.
         log::info!("{}", run.tally);
     }
     ended?;
@@ -88,8 +87,8 @@ impl<W: io::Write> Run<W> {
         let mut steps = 0_u64;
         while !self.is_over() {
             steps += 1;
-            if steps % RECORDS_BETWEEN_CARE == 0 {
-                self.routes.let_go();
+            if steps % RECORDS_BETWEEN_EXPIRY == 0 {
+                self.routes.expire();
             }
             match source.step()? {
                 Step::Record(flow, others) if flow.r#type == Type::Loss => {
@@ -103,13 +102,13 @@ impl<W: io::Write> Run<W> {
                 }
                 Step::Unreadable => {
                     if self.tally.unreadable == 0 {
-                        log::warn!("records of a later version are left out");
+                        log::warn!("records of a newer version are skipped");
                     }
                     self.tally.unreadable += 1;
                 }
                 Step::Idle => {
                     self.output.flush()?;
-                    self.routes.let_go();
+                    self.routes.expire();
                     source.wait(self.remaining().min(SLEEP));
                 }
                 Step::End => break,
@@ -120,7 +119,7 @@ impl<W: io::Write> Run<W> {
 
     fn route(&mut self, flow: &Flow) -> Result<Route, Unrouted> {
         let query = Query::of(flow).ok_or(Unrouted::Unaddressed)?;
-        let netns = flow.netns.ok_or(Unrouted::NetnsUntold)?;
+        let netns = flow.netns.ok_or(Unrouted::NetnsUnknown)?;
         let route = self.routes.lookup(netns, query);
         if let Err(why) = &route {
             log::debug!("netns {netns}, to {}: {why}", query.dst);

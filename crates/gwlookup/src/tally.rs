@@ -1,5 +1,6 @@
-//! Counts of a run, and the sentence they end in. Pure.
+//! Counts of a run, and the summary line they end in. Pure.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use shared::record::Flow;
@@ -14,17 +15,17 @@ use crate::unrouted::Unrouted;
 pub struct Tally {
     /// Records of connections.
     pub records: u64,
-    /// Records that others lost, before they came here.
+    /// Records that were lost before they reached this program.
     pub lost: u64,
-    /// Records of a later version, which were left out.
+    /// Records of a newer version, which were skipped.
     pub unreadable: u64,
     routed: u64,
     by_destination: u64,
-    unrouted: [u64; Unrouted::NAMES.len()],
+    unrouted: BTreeMap<&'static str, u64>,
 }
 
 impl Tally {
-    /// Counts a record that tells of a loss. One that does not say how many tells of one at least.
+    /// Counts a record that reports a loss: as one at least, if it has no count.
     pub fn loss(&mut self, flow: &Flow) {
         debug_assert_eq!(flow.r#type, Type::Loss);
         self.lost += flow.count.unwrap_or(1);
@@ -38,38 +39,28 @@ impl Tally {
                 self.routed += 1;
                 self.by_destination += u64::from(route.basis == Basis::Destination);
             }
-            Err(why) => self.unrouted[why.index()] += 1,
+            Err(why) => *self.unrouted.entry(why.name()).or_default() += 1,
         }
     }
 }
 
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            records,
-            lost,
-            unreadable,
-            routed,
-            by_destination,
-            unrouted,
-        } = self;
-        write!(f, "{records} records: {routed} with a route")?;
-        if *by_destination > 0 {
-            write!(f, " ({by_destination} by destination alone)")?;
+        write!(f, "{} records: {} with a route", self.records, self.routed)?;
+        if self.by_destination > 0 {
+            write!(f, " ({} by destination alone)", self.by_destination)?;
         }
-        let without: u64 = unrouted.iter().sum();
-        write!(f, ", {without} without")?;
-        let reasons = Unrouted::NAMES.iter().zip(unrouted);
-        for (place, (name, count)) in reasons.filter(|(_, count)| **count > 0).enumerate() {
-            let opening = if place == 0 { " (" } else { ", " };
-            write!(f, "{opening}{count} {name}")?;
+        write!(f, ", {} without", self.records - self.routed)?;
+        let reasons = self.unrouted.iter();
+        let reasons: Vec<_> = reasons
+            .map(|(name, count)| format!("{count} {name}"))
+            .collect();
+        if !reasons.is_empty() {
+            write!(f, " ({})", reasons.join(", "))?;
         }
-        if without > 0 {
-            f.write_str(")")?;
-        }
-        write!(f, "; {lost} lost")?;
-        if *unreadable > 0 {
-            write!(f, "; {unreadable} of a later version left out")?;
+        write!(f, "; {} lost", self.lost)?;
+        if self.unreadable > 0 {
+            write!(f, "; {} of a newer version skipped", self.unreadable)?;
         }
         Ok(())
     }
@@ -82,26 +73,24 @@ mod tests {
     use shared::record::wire::Loss;
 
     #[test]
-    fn each_reason_is_told_apart() {
+    fn each_reason_has_its_count() {
         let mut tally = Tally::default();
         assert_eq!(
             tally.to_string(),
             "0 records: 0 with a route, 0 without; 0 lost"
         );
-        tally.record(Ok(&Route::without_way(RouteType::LOCAL, Basis::Whole)));
-        tally.record(Ok(&Route::without_way(
-            RouteType::LOCAL,
-            Basis::Destination,
-        )));
-        tally.record(Err(&Unrouted::NetnsGone));
-        tally.record(Err(&Unrouted::NetnsGone));
+        for basis in [Basis::Full, Basis::Destination] {
+            tally.record(Ok(&Route::without_next_hop(RouteType::LOCAL, basis)));
+        }
+        tally.record(Err(&Unrouted::NetnsNotFound));
+        tally.record(Err(&Unrouted::NetnsNotFound));
         tally.record(Err(&Unrouted::NoRoute));
         tally.loss(&Flow::loss(0, Loss::RingbufFull, 40));
         tally.unreadable += 1;
         assert_eq!(
             tally.to_string(),
             "5 records: 2 with a route (1 by destination alone), \
-             3 without (1 no route, 2 namespace not found); 40 lost; 1 of a later version left out"
+             3 without (2 namespace not found, 1 no route); 40 lost; 1 of a newer version skipped"
         );
     }
 }

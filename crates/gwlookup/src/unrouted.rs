@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use netlink;
 use netlink::netns;
 
 /// Why there is no route.
@@ -10,53 +9,33 @@ use netlink::netns;
 pub enum Unrouted {
     /// No table has one.
     NoRoute,
-    /// The record does not tell its network namespace.
-    NetnsUntold,
-    /// The namespace is no longer there, or nowhere that can be looked at.
-    NetnsGone,
-    /// The namespace may not be looked for or entered; these privileges are missing.
+    /// The record does not name its network namespace.
+    NetnsUnknown,
+    /// The namespace no longer exists, or is hidden from this process.
+    NetnsNotFound,
+    /// The namespace may not be searched for or entered; these privileges are missing.
     NetnsForbidden(String),
-    /// A link-local or multicast IPv6 address means nothing without an interface, which records
-    /// do not tell.
+    /// A link-local or multicast IPv6 address is ambiguous without an interface, which records lack.
     Unscoped,
-    /// The record has not the addresses that a question needs.
+    /// The record lacks the addresses that a lookup needs.
     Unaddressed,
-    /// The namespace could not be asked.
-    Unreachable(netns::Error),
     /// The kernel could not be asked, or its answer made no sense.
-    Failed(netlink::Error),
+    Failed(netns::Error),
 }
 
 impl Unrouted {
-    /// The names of all reasons, by [`index`](Self::index).
-    pub const NAMES: [&'static str; 7] = [
-        "no route",
-        "namespace not told",
-        "namespace not found",
-        "namespace forbidden",
-        "destination needs an interface",
-        "no addresses",
-        "lookup failed",
-    ];
-
-    /// The place of this reason among [`NAMES`](Self::NAMES).
-    #[must_use]
-    pub fn index(&self) -> usize {
-        match self {
-            Self::NoRoute => 0,
-            Self::NetnsUntold => 1,
-            Self::NetnsGone => 2,
-            Self::NetnsForbidden(_) => 3,
-            Self::Unscoped => 4,
-            Self::Unaddressed => 5,
-            Self::Unreachable(_) | Self::Failed(_) => 6,
-        }
-    }
-
     /// The reason in a few words.
     #[must_use]
     pub fn name(&self) -> &'static str {
-        Self::NAMES[self.index()]
+        match self {
+            Self::NoRoute => "no route",
+            Self::NetnsUnknown => "namespace unknown",
+            Self::NetnsNotFound => "namespace not found",
+            Self::NetnsForbidden(_) => "namespace forbidden",
+            Self::Unscoped => "destination needs an interface",
+            Self::Unaddressed => "no addresses",
+            Self::Failed(_) => "lookup failed",
+        }
     }
 }
 
@@ -65,7 +44,6 @@ impl fmt::Display for Unrouted {
         f.write_str(self.name())?;
         match self {
             Self::NetnsForbidden(privileges) => write!(f, ": {privileges} missing"),
-            Self::Unreachable(error) => write!(f, ": {error}"),
             Self::Failed(error) => write!(f, ": {error}"),
             _ => Ok(()),
         }

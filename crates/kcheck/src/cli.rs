@@ -1,4 +1,4 @@
-//! What was typed.
+//! The command line.
 
 use clap::Parser;
 use shared::cli::Common;
@@ -6,19 +6,19 @@ use shared::cli::Tool;
 
 use crate::name::Name;
 
-/// Tell, by trying, what of Sextant this kernel can run.
+/// Test what this kernel can run of Sextant.
 ///
-/// Each probe loads, attaches and fires what another tool uses, in a network namespace of its own
-/// where one can be had, and leaves nothing behind. One line per probe: its name, yes, no,
-/// forbidden or unknown, the kernel's error number, and one sentence. `no` is about the kernel,
-/// `forbidden` about privileges or a policy. With -q the exit code alone answers.
+/// Each probe loads, attaches and fires what another tool uses, in a network namespace of its own if it
+/// can create one, and leaves nothing behind. It prints one line per probe: its name, yes, no, forbidden
+/// or unknown, the kernel's error number, and one sentence. `no` means that the kernel cannot do it,
+/// `forbidden` that a missing privilege or a policy prevents it. With -q only the exit code answers.
 #[derive(Debug, Clone, Parser)]
 #[command(
     name = "kcheck",
     version,
     override_usage = "kcheck [--json] [--require NAME,…] [--allow-degraded] [-q]",
     after_help = "Exit codes:\n  \
-        0  a BPF source and every offset it needs can be had\n  \
+        0  a BPF source works, and so does a way to every offset it needs\n  \
         1  degraded: only the netlink fallback works\n  \
         2  wrong usage\n  \
         3  failed\n  \
@@ -33,15 +33,15 @@ pub struct Cli {
     #[arg(long)]
     pub json: bool,
 
-    /// Ask only whether these probes say yes: then 0, else 4 or 5
+    /// Exit 0 if these probes answer yes, else 4 or 5
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     pub require: Vec<Name>,
 
-    /// Exit 0, not 1, when only the netlink fallback works
+    /// Exit 0 instead of 1 if only the netlink fallback works
     #[arg(long)]
     pub allow_degraded: bool,
 
-    /// Shared options; `quiet` also silences the report, unless `json` asks for it.
+    /// Options of all tools; `quiet` also suppresses the report, unless `json` asks for it.
     #[command(flatten)]
     pub common: Common,
 }

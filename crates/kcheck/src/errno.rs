@@ -1,12 +1,14 @@
-//! Error numbers by their symbolic names, and how to get one out of libbpf's errors. Pure.
+//! The kernel's error numbers by their symbolic names, and how to get one out of each kind of error. Pure.
 
 use std::fmt;
 use std::io;
 
 use nix::errno::Errno;
+use serde::Serialize;
+use serde::Serializer;
 
-/// `ENOTSUPP` of the kernel's own `linux/errno.h`: no number for user space, yet bpf(2) returns
-/// it, and the C library has no name for it.
+/// `ENOTSUPP` of the kernel's internal `linux/errno.h`. bpf(2) returns it, though it is not meant for
+/// user space and the C library has no name for it.
 const ENOTSUPP: i32 = 524;
 
 /// An error number of the kernel.
@@ -14,21 +16,6 @@ const ENOTSUPP: i32 = 524;
 pub struct KernelErrno(i32);
 
 impl KernelErrno {
-    /// The number behind a libbpf error, if there is one.
-    ///
-    /// libbpf-rs keeps it out of reach of any downcast, but its text ends in that of the
-    /// `io::Error` it was made from.
-    pub fn of_libbpf(error: &libbpf_rs::Error) -> Option<Self> {
-        let text = format!("{error:#}");
-        let (_, number) = text.rsplit_once("(os error ")?;
-        number.strip_suffix(')')?.parse().ok().map(Self)
-    }
-
-    /// The number behind an I/O error, if there is one.
-    pub fn of_io(error: &io::Error) -> Option<Self> {
-        error.raw_os_error().map(Self)
-    }
-
     /// The number as `errno.h` knows it; [`Errno::UnknownErrno`] if it does not.
     pub fn known(self) -> Errno {
         Errno::from_raw(self.0)
@@ -38,6 +25,52 @@ impl KernelErrno {
 impl From<Errno> for KernelErrno {
     fn from(errno: Errno) -> Self {
         Self(errno as i32)
+    }
+}
+
+impl Serialize for KernelErrno {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// An error that may carry the kernel's number.
+pub trait HasErrno {
+    /// The number behind the error, if there is one.
+    fn kernel_errno(&self) -> Option<KernelErrno>;
+}
+
+/// libbpf-rs keeps the number out of reach of any downcast, but its text ends in that of the
+/// `io::Error` that it was made from.
+impl HasErrno for libbpf_rs::Error {
+    fn kernel_errno(&self) -> Option<KernelErrno> {
+        let text = format!("{self:#}");
+        let (_, number) = text.rsplit_once("(os error ")?;
+        number.strip_suffix(')')?.parse().ok().map(KernelErrno)
+    }
+}
+
+impl HasErrno for io::Error {
+    fn kernel_errno(&self) -> Option<KernelErrno> {
+        self.raw_os_error().map(KernelErrno)
+    }
+}
+
+impl HasErrno for lab::nft::Error {
+    fn kernel_errno(&self) -> Option<KernelErrno> {
+        self.errno().map(Into::into)
+    }
+}
+
+impl HasErrno for netlink::Error {
+    fn kernel_errno(&self) -> Option<KernelErrno> {
+        self.errno().map(Into::into)
+    }
+}
+
+impl HasErrno for Errno {
+    fn kernel_errno(&self) -> Option<KernelErrno> {
+        Some((*self).into())
     }
 }
 
@@ -61,18 +94,14 @@ mod tests {
     fn the_number_survives_libbpf_and_any_context() {
         for number in (1..=133).chain([524]) {
             let plain = libbpf_rs::Error::from_raw_os_error(number);
-            assert_eq!(
-                KernelErrno::of_libbpf(&plain),
-                Some(KernelErrno(number)),
-                "{plain:#}"
-            );
+            assert_eq!(plain.kernel_errno(), Some(KernelErrno(number)), "{plain:#}");
             let wrapped = plain
                 .context("attach")
                 .with_context(|| "a (os error 7)".to_owned());
-            assert_eq!(KernelErrno::of_libbpf(&wrapped), Some(KernelErrno(number)));
+            assert_eq!(wrapped.kernel_errno(), Some(KernelErrno(number)));
         }
         let other = libbpf_rs::Error::from(io::Error::other("no number"));
-        assert_eq!(KernelErrno::of_libbpf(&other), None);
+        assert_eq!(other.kernel_errno(), None);
     }
 
     #[test]

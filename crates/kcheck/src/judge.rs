@@ -1,12 +1,13 @@
-//! Turns what a probe met into its answer, and says whose fault it is: the kernel's, a missing
-//! privilege's, or a policy's. Pure.
+//! Turns an attempt into the probe's answer: whether the kernel, a missing privilege or a policy is the
+//! reason. Pure.
 
-use caps::Capability;
 use nix::errno::Errno;
+use shared::capability::Capability;
 
 use crate::errno::KernelErrno;
 use crate::name::Name;
 use crate::privileges::Privileges;
+use crate::probe::Answer;
 use crate::probe::Attempt;
 use crate::probe::Obstacle;
 use crate::probe::Probe;
@@ -14,56 +15,40 @@ use crate::probe::Verdict;
 
 /// The line of the report for one attempt.
 pub fn judge(name: Name, attempt: Attempt, privileges: &Privileges) -> Probe {
-    let mut probe = Probe {
-        name,
-        verdict: Verdict::Yes,
-        errno: None,
-        detail: String::new(),
-        lacks: Vec::new(),
+    let answer = match attempt {
+        Ok(seen) => Answer::new(Verdict::Yes, seen),
+        Err(Obstacle::Answered(answer)) => answer,
+        Err(Obstacle::Refused { step, errno: None }) => {
+            let detail = format!("{step} failed before the kernel was asked");
+            Answer::new(Verdict::Unknown, detail)
+        }
+        Err(Obstacle::Refused {
+            step,
+            errno: Some(errno),
+        }) => refused(&step, errno, name.capabilities(), privileges),
     };
-    match attempt {
-        Ok(seen) => probe.detail = seen,
-        Err(Obstacle::Absent { seen, errno }) => {
-            probe.verdict = Verdict::No;
-            probe.errno = errno;
-            probe.detail = seen;
-        }
-        Err(Obstacle::Policy { reason, errno }) => {
-            probe.verdict = Verdict::Forbidden;
-            probe.errno = errno;
-            probe.detail = reason;
-        }
-        Err(Obstacle::Undecided(detail)) => {
-            probe.verdict = Verdict::Unknown;
-            probe.detail = detail;
-        }
-        Err(Obstacle::Lacking(capabilities)) => {
-            probe.verdict = Verdict::Forbidden;
-            probe.lacks = names(&capabilities);
-            probe.detail = format!("{} not effective", are(&probe.lacks));
-        }
-        Err(Obstacle::Refused { step, errno }) => {
-            probe.errno = errno;
-            refused(&mut probe, &step, errno, privileges);
-        }
-    }
-    probe
+    Probe { name, answer }
 }
 
-fn refused(probe: &mut Probe, step: &str, errno: Option<KernelErrno>, privileges: &Privileges) {
-    let Some(errno) = errno else {
-        probe.verdict = Verdict::Unknown;
-        probe.detail = format!("{step} failed before the kernel was asked");
-        return;
+fn refused(
+    step: &str,
+    errno: KernelErrno,
+    needed: &[Capability],
+    privileges: &Privileges,
+) -> Answer {
+    let answer = |verdict, why: &str| Answer {
+        errno: Some(errno),
+        ..Answer::new(verdict, format!("{step} {why}"))
     };
     match errno.known() {
         Errno::EPERM | Errno::EACCES => {
-            probe.verdict = Verdict::Forbidden;
-            let (reason, lacks) = why_forbidden(probe.name.capabilities(), privileges);
-            probe.detail = format!("{step} refused: {reason}");
-            probe.lacks = lacks;
+            let (reason, lacks) = why_forbidden(needed, privileges);
+            Answer {
+                lacks,
+                ..answer(Verdict::Forbidden, &format!("refused: {reason}"))
+            }
         }
-        // These say something about the moment, not about the kernel.
+        // These depend on the moment, not on the kernel.
         Errno::ENOMEM
         | Errno::EAGAIN
         | Errno::EBUSY
@@ -72,24 +57,14 @@ fn refused(probe: &mut Probe, step: &str, errno: Option<KernelErrno>, privileges
         | Errno::ENFILE
         | Errno::ENOSPC
         | Errno::ENOBUFS
-        | Errno::ETIMEDOUT => {
-            probe.verdict = Verdict::Unknown;
-            probe.detail = format!("{step} failed");
-        }
-        _ => {
-            probe.verdict = Verdict::No;
-            probe.detail = format!("{step} refused: the kernel cannot do this");
-        }
+        | Errno::ETIMEDOUT => answer(Verdict::Unknown, "failed"),
+        _ => answer(Verdict::No, "refused: the kernel cannot do this"),
     }
 }
 
 /// The reason in words, and the missing privileges by name.
 fn why_forbidden(needed: &[Capability], privileges: &Privileges) -> (String, Vec<String>) {
-    let mut lacks: Vec<String> = needed
-        .iter()
-        .filter(|&&capability| !privileges.holds(capability))
-        .map(ToString::to_string)
-        .collect();
+    let mut lacks = privileges.effective.missing(needed);
     if lacks.is_empty() && privileges.in_user_namespace {
         lacks = needed
             .iter()
@@ -97,18 +72,17 @@ fn why_forbidden(needed: &[Capability], privileges: &Privileges) -> (String, Vec
             .collect();
     }
     if !lacks.is_empty() {
-        return (format!("{} missing", are(&lacks)), lacks);
+        let verb = if lacks.len() == 1 { "is" } else { "are" };
+        return (format!("{} {verb} missing", lacks.join(" and ")), lacks);
     }
-    let mut suspects = Vec::new();
-    if privileges.seccomp_filter {
-        suspects.push("a seccomp filter".to_owned());
-    }
-    match privileges.lockdown.as_deref() {
-        None => suspects.push("kernel lockdown".to_owned()),
-        Some("none") => {}
-        Some(mode) => suspects.push(format!("kernel lockdown ({mode})")),
-    }
-    suspects.push("a security module".to_owned());
+    let lockdown = match privileges.lockdown.as_deref() {
+        None => Some("kernel lockdown".to_owned()),
+        Some("none") => None,
+        Some(mode) => Some(format!("kernel lockdown ({mode})")),
+    };
+    let seccomp = privileges.seccomp_filter.then(|| "a seccomp filter".into());
+    let suspects = [seccomp, lockdown, Some("a security module".into())];
+    let suspects: Vec<String> = suspects.into_iter().flatten().collect();
     let suspects = suspects.join(" or ");
     let reason = if needed.is_empty() {
         format!("file permissions, {suspects}")
@@ -118,34 +92,26 @@ fn why_forbidden(needed: &[Capability], privileges: &Privileges) -> (String, Vec
     (reason, Vec::new())
 }
 
-fn names(capabilities: &[Capability]) -> Vec<String> {
-    capabilities.iter().map(ToString::to_string).collect()
-}
-
-fn are(lacks: &[String]) -> String {
-    let verb = if lacks.len() == 1 { "is" } else { "are" };
-    format!("{} {verb}", lacks.join(" and "))
-}
-
 #[cfg(test)]
 mod tests {
-    use caps::CapsHashSet;
+    use shared::capability::Capabilities;
 
     use super::*;
+    use crate::probe::During as _;
 
     fn check(
         errno: Errno,
-        effective: &[Capability],
+        effective: Capabilities,
         verdict: Verdict,
         detail: &str,
         lacks: &[&str],
     ) {
         let privileges = Privileges {
-            effective: effective.iter().copied().collect::<CapsHashSet>(),
+            effective,
             ..Privileges::default()
         };
-        let attempt = Err(Obstacle::refused("load", Some(errno)));
-        let probe = judge(Name::Kprobe, attempt, &privileges);
+        let attempt = Err::<String, _>(errno).during("load");
+        let probe = judge(Name::Kprobe, attempt, &privileges).answer;
         assert_eq!(probe.verdict, verdict, "{errno}");
         assert_eq!(probe.detail, detail);
         assert_eq!(probe.lacks, lacks);
@@ -160,7 +126,7 @@ mod tests {
         let both = "load refused: CAP_BPF and CAP_PERFMON are missing";
         check(
             Errno::EPERM,
-            &[],
+            [].into(),
             Verdict::Forbidden,
             both,
             &["CAP_BPF", "CAP_PERFMON"],
@@ -168,7 +134,7 @@ mod tests {
         let one = "load refused: CAP_PERFMON is missing";
         check(
             Errno::EACCES,
-            &[CAP_BPF],
+            [CAP_BPF].into(),
             Verdict::Forbidden,
             one,
             &["CAP_PERFMON"],
@@ -176,14 +142,14 @@ mod tests {
         let policy = "load refused: no capability is missing; perhaps kernel lockdown or a security module forbids it";
         check(
             Errno::EPERM,
-            &[CAP_BPF, CAP_PERFMON],
+            [CAP_BPF, CAP_PERFMON].into(),
             Verdict::Forbidden,
             policy,
             &[],
         );
         check(
             Errno::EPERM,
-            &[CAP_SYS_ADMIN],
+            [CAP_SYS_ADMIN].into(),
             Verdict::Forbidden,
             policy,
             &[],
@@ -196,21 +162,21 @@ mod tests {
             Errno::UnknownErrno,
         ] {
             let absent = "load refused: the kernel cannot do this";
-            check(errno, &[], Verdict::No, absent, &[]);
+            check(errno, [].into(), Verdict::No, absent, &[]);
         }
         for errno in [Errno::ENOMEM, Errno::EMFILE, Errno::EBUSY] {
-            check(errno, &[], Verdict::Unknown, "load failed", &[]);
+            check(errno, [].into(), Verdict::Unknown, "load failed", &[]);
         }
     }
 
     #[test]
     fn a_policy_is_named_as_far_as_it_shows() {
         let judged = |privileges: &Privileges| {
-            let attempt = Err(Obstacle::refused("load", Some(Errno::EPERM)));
-            judge(Name::Fentry, attempt, privileges)
+            let attempt = Err::<String, _>(Errno::EPERM).during("load");
+            judge(Name::Fentry, attempt, privileges).answer
         };
         let mut privileges = Privileges {
-            effective: CapsHashSet::from([Capability::CAP_SYS_ADMIN]),
+            effective: [Capability::CAP_SYS_ADMIN].into(),
             seccomp_filter: true,
             lockdown: Some("integrity".into()),
             in_user_namespace: false,
@@ -242,15 +208,16 @@ mod tests {
         let privileges = Privileges::default();
         let undecided = judge(
             Name::NftCt,
-            Err(Obstacle::Undecided("no namespace".into())),
+            Err(Obstacle::undecided("no namespace")),
             &privileges,
-        );
+        )
+        .answer;
         assert_eq!(
             (undecided.verdict, undecided.detail.as_str()),
             (Verdict::Unknown, "no namespace")
         );
-        let attempt = Err(Obstacle::Lacking(vec![Capability::CAP_BPF]));
-        let lacking = judge(Name::CapBpf, attempt, &privileges);
+        let attempt = Err(Obstacle::lacking(Capability::CAP_BPF));
+        let lacking = judge(Name::CapBpf, attempt, &privileges).answer;
         assert_eq!((lacking.verdict, lacking.errno), (Verdict::Forbidden, None));
         assert_eq!(
             (lacking.detail.as_str(), lacking.lacks.as_slice()),
@@ -264,7 +231,9 @@ mod tests {
             errno: None,
         };
         assert_eq!(
-            judge(Name::Kprobe, Err(giving_up), &privileges).verdict,
+            judge(Name::Kprobe, Err(giving_up), &privileges)
+                .answer
+                .verdict,
             Verdict::Unknown
         );
     }

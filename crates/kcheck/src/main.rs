@@ -1,4 +1,4 @@
-//! Tells, by trying, what of Sextant this kernel can run. Only the way in.
+//! kcheck: tests what this kernel can run of Sextant. Only the entry point.
 
 mod bpf;
 mod cli;

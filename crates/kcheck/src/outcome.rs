@@ -1,36 +1,14 @@
-//! What the answers of all probes mean together: which source of connections, and which way to
-//! its offsets, can be had here. Pure; the tables below are the whole knowledge.
+//! What the answers of all probes mean together: which source of connections works here, and which way
+//! to its offsets. Pure; the tables below are all that it knows.
 
-use serde::Serialize;
+use shared::ring::layout::Source;
 
 use crate::name::Name;
 use crate::probe::Probe;
 use crate::probe::Verdict;
 
-/// Where `conntrack` can get connections from with BPF, best first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Source {
-    /// `--source kprobe`.
-    Kprobe,
-    /// `--source tracepoint`.
-    Tracepoint,
-}
-
-impl Source {
-    /// The word after `--source`.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Kprobe => "kprobe",
-            Self::Tracepoint => "tracepoint",
-        }
-    }
-}
-
 /// How `guesser` can get the offsets that a BPF source needs, best first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Offsets {
     /// `--method guess`.
     Guess,
@@ -52,13 +30,13 @@ impl Offsets {
 /// The answer to "can Sextant run here?".
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// A BPF source and every offset it needs can be had.
+    /// A BPF source works, and so does a way to every offset that it needs.
     Ready(Source, Offsets),
-    /// Only the netlink fallback works; these probes stand between here and a BPF source.
+    /// Only the netlink fallback works; a BPF source needs these probes.
     Degraded(Vec<Name>),
-    /// Nothing works, and these privileges are missing.
+    /// No source works, and these privileges are missing.
     Unprivileged(Vec<String>),
-    /// Nothing works whatever the privileges; these probes stand in the way.
+    /// No source works, and no privilege is missing; one needs these probes.
     Unsupported(Vec<Name>),
 }
 
@@ -78,16 +56,17 @@ impl Outcome {
 /// Needed by every source: the ring that `conntrack` writes.
 const ANY: &[Name] = &[Name::Shm];
 
-/// Needed by every BPF source: the table and the way out. The sweep that finds ended connections is
-/// not: where a kernel cannot walk a map, before 5.13, their ends come from ctnetlink.
+/// Needed by every BPF source: the table and the ring buffer. The sweep for ended connections is not:
+/// where a kernel cannot iterate over a map, before 5.13, ctnetlink reports their ends.
 const BPF: &[Name] = &[Name::MapHash, Name::Ringbuf, Name::ProbeReadKernel];
 
+/// The BPF sources, best first.
 const SOURCES: [(Source, &[Name]); 2] = [
     (Source::Kprobe, &[Name::KprobeNfConntrackConfirm]),
     (Source::Tracepoint, &[Name::RawTracepointNetDevQueue]),
 ];
 
-/// Needed to measure, whatever switches connection tracking on.
+/// Needed to measure, whatever turns connection tracking on.
 const GUESS: &[Name] = &[
     Name::RawTracepointNetDevQueue,
     Name::ProbeReadKernel,
@@ -106,73 +85,59 @@ const OFFSETS: [(Offsets, &[&[Name]]); 3] = [
 
 const NETLINK: &[Name] = &[Name::Ctnetlink, Name::CtnetlinkEvents];
 
-/// Decides. A probe that is not among `probes` counts as one that was not answered with yes.
+/// Decides. A probe that is not among `probes` counts as one that did not answer yes.
 #[must_use]
 pub fn decide(probes: &[Probe]) -> Outcome {
-    let mut nearest: Option<Vec<Name>> = None;
-    for (source, by_source) in SOURCES {
-        for (offsets, by_offsets) in OFFSETS {
-            let needed = [&[ANY, BPF, by_source], by_offsets].concat();
-            let missing = missing(probes, &needed);
-            if missing.is_empty() {
-                return Outcome::Ready(source, offsets);
-            }
-            if nearest
-                .as_ref()
-                .is_none_or(|best| missing.len() < best.len())
-            {
-                nearest = Some(missing);
-            }
-        }
+    let ways = SOURCES.iter().flat_map(|(source, by_source)| {
+        OFFSETS.iter().map(move |(offsets, by_offsets)| {
+            let needed = [&[ANY, BPF, *by_source], *by_offsets].concat();
+            (missing(probes, &needed), *source, *offsets)
+        })
+    });
+    // Of ways that miss the same number of probes, this takes the first, which is the best.
+    let nearest = ways.min_by_key(|(missing, ..)| missing.len());
+    let (mut nearest, source, offsets) = nearest.expect("the tables are not empty");
+    if nearest.is_empty() {
+        return Outcome::Ready(source, offsets);
     }
-    let nearest = nearest.unwrap_or_default();
     let without_netlink = missing(probes, &[ANY, NETLINK]);
     if without_netlink.is_empty() {
         return Outcome::Degraded(nearest);
     }
     let lacks = lacks(probes);
     if lacks.is_empty() {
-        let mut in_the_way = nearest;
-        in_the_way.extend(without_netlink.iter().filter(|name| !ANY.contains(name)));
-        return Outcome::Unsupported(in_the_way);
+        nearest.extend(without_netlink.iter().filter(|name| !ANY.contains(name)));
+        return Outcome::Unsupported(nearest);
     }
     Outcome::Unprivileged(lacks)
 }
 
-/// Needed probes that were not answered with yes, each once.
+/// Needed probes that did not answer yes, each once.
 fn missing(probes: &[Probe], needed: &[&[Name]]) -> Vec<Name> {
-    let mut missing = Vec::new();
-    for &name in needed.iter().copied().flatten() {
-        let is_there = probes
-            .iter()
-            .any(|probe| probe.name == name && probe.verdict == Verdict::Yes);
-        if !is_there && !missing.contains(&name) {
-            missing.push(name);
-        }
-    }
-    missing
+    let is_yes = |name| {
+        let mut probes = probes.iter();
+        probes.any(|probe| probe.name == name && probe.answer.verdict == Verdict::Yes)
+    };
+    each_once(needed.concat().into_iter().filter(|name| !is_yes(*name)))
 }
 
 /// The privileges that any source or way to offsets lacks, each once.
 fn lacks(probes: &[Probe]) -> Vec<String> {
-    let sources = SOURCES.iter().map(|(_, needs)| *needs);
-    let offsets = OFFSETS.iter().flat_map(|(_, needs)| *needs).copied();
-    let needed: Vec<Name> = [ANY, BPF, NETLINK]
-        .into_iter()
-        .chain(sources)
-        .chain(offsets)
-        .flatten()
-        .copied()
-        .collect();
-    let mut lacks = Vec::new();
-    for probe in probes.iter().filter(|probe| needed.contains(&probe.name)) {
-        for lack in &probe.lacks {
-            if !lacks.contains(lack) {
-                lacks.push(lack.clone());
-            }
+    let by_source = SOURCES.map(|(_, needed)| needed).concat();
+    let by_offsets = OFFSETS.map(|(_, needed)| needed.concat()).concat();
+    let needed = [ANY, BPF, NETLINK, &by_source, &by_offsets].concat();
+    let probes = probes.iter().filter(|probe| needed.contains(&probe.name));
+    each_once(probes.flat_map(|probe| probe.answer.lacks.iter().cloned()))
+}
+
+fn each_once<T: PartialEq>(all: impl Iterator<Item = T>) -> Vec<T> {
+    let mut once = Vec::new();
+    for one in all {
+        if !once.contains(&one) {
+            once.push(one);
         }
     }
-    lacks
+    once
 }
 
 #[cfg(test)]
@@ -180,6 +145,7 @@ mod tests {
     use clap::ValueEnum as _;
 
     use super::*;
+    use crate::probe::Answer;
 
     /// All probes, answered yes but for those named.
     fn all_but(not: &[(Name, Verdict, &[&str])]) -> Vec<Probe> {
@@ -187,14 +153,12 @@ mod tests {
             .iter()
             .map(|&name| {
                 let other = not.iter().find(|(but, ..)| *but == name);
+                let (_, verdict, lacks) = other.copied().unwrap_or((name, Verdict::Yes, &[]));
+                let lacks = lacks.iter().map(ToString::to_string).collect();
+                let answer = Answer::new(verdict, "");
                 Probe {
                     name,
-                    verdict: other.map_or(Verdict::Yes, |(_, verdict, _)| *verdict),
-                    errno: None,
-                    detail: String::new(),
-                    lacks: other.map_or(Vec::new(), |(.., lacks)| {
-                        lacks.iter().map(ToString::to_string).collect()
-                    }),
+                    answer: Answer { lacks, ..answer },
                 }
             })
             .collect()

@@ -1,18 +1,16 @@
-//! What this process may do, as far as the kernel tells it. Reads; decides nothing: an attempt
-//! decides, and this only explains its outcome.
+//! What this process may do, as far as the kernel reports it. It explains why an attempt failed, and
+//! decides nothing.
 
 use std::fs;
 
-use caps::CapSet;
-use caps::Capability;
-use caps::CapsHashSet;
+use shared::capability::Capabilities;
 use shared::lockdown;
 
-/// Everything that can turn a refusal into an explanation.
+/// Everything that can explain a refusal.
 #[derive(Debug, Clone, Default)]
 pub struct Privileges {
-    /// Effective capabilities.
-    pub effective: CapsHashSet,
+    /// Capabilities of the calling thread.
+    pub effective: Capabilities,
     /// Capabilities count only within a user namespace that is not the initial one.
     pub in_user_namespace: bool,
     /// A seccomp filter sees every system call of this process.
@@ -22,29 +20,19 @@ pub struct Privileges {
 }
 
 impl Privileges {
-    /// Of this process, now. What cannot be read is taken for absent.
+    /// Those of this process, now. What cannot be read counts as absent.
     pub fn own() -> Self {
         let read = |path| fs::read_to_string(path).unwrap_or_default();
         Self {
-            effective: caps::read(None, CapSet::Effective).unwrap_or_default(),
+            effective: Capabilities::effective(),
             in_user_namespace: !is_initial(&read("/proc/self/uid_map")),
             seccomp_filter: has_filter(&read("/proc/self/status")),
             lockdown: lockdown::mode(),
         }
     }
-
-    /// Is the capability, or one that includes it, effective?
-    pub fn holds(&self, capability: Capability) -> bool {
-        let includes_it = match capability {
-            // bpf_capable() and perfmon_capable() of the kernel's linux/capability.h.
-            Capability::CAP_BPF | Capability::CAP_PERFMON => Capability::CAP_SYS_ADMIN,
-            other => other,
-        };
-        self.effective.contains(&capability) || self.effective.contains(&includes_it)
-    }
 }
 
-/// The initial user namespace maps every id to itself. An empty text cannot be told.
+/// The initial user namespace maps every id to itself. An unreadable map counts as that.
 fn is_initial(uid_map: &str) -> bool {
     let map: Vec<&str> = uid_map.split_whitespace().collect();
     map.is_empty() || map == ["0", "0", "4294967295"]
@@ -61,21 +49,6 @@ fn has_filter(status: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn sys_admin_stands_in_for_what_was_split_from_it() {
-        let admin = Privileges {
-            effective: CapsHashSet::from([Capability::CAP_SYS_ADMIN]),
-            ..Privileges::default()
-        };
-        assert!(admin.holds(Capability::CAP_BPF) && admin.holds(Capability::CAP_PERFMON));
-        assert!(!admin.holds(Capability::CAP_NET_ADMIN));
-        let bpf = Privileges {
-            effective: CapsHashSet::from([Capability::CAP_BPF]),
-            ..Privileges::default()
-        };
-        assert!(bpf.holds(Capability::CAP_BPF) && !bpf.holds(Capability::CAP_SYS_ADMIN));
-    }
 
     #[test]
     fn what_the_files_say() {

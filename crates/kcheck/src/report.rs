@@ -1,5 +1,5 @@
-//! The two forms of the report: a line per probe for people and awk, one JSON object for
-//! programs. Writes; decides nothing.
+//! The two forms of the report: a line per probe for people and awk, one JSON object for programs.
+//! Decides nothing.
 
 use std::io;
 use std::io::Write;
@@ -8,23 +8,15 @@ use serde::Serialize;
 use shared::kernel::KernelIdentity;
 use shared::line::Lines;
 
-use crate::outcome::Offsets;
 use crate::outcome::Outcome;
-use crate::outcome::Source;
 use crate::probe::Probe;
 
 /// One line per probe: name, verdict, errno or `-`, sentence.
 pub fn text<W: Write>(lines: &mut Lines<W>, probes: &[Probe]) -> io::Result<()> {
     for probe in probes {
-        let Probe {
-            name,
-            verdict,
-            errno,
-            detail,
-            lacks: _,
-        } = probe;
-        let verdict = verdict.as_str();
-        let errno = errno.map_or("-".to_owned(), |errno| errno.to_string());
+        let (name, answer) = (probe.name, &probe.answer);
+        let (verdict, detail) = (answer.verdict.as_str(), &answer.detail);
+        let errno = answer.errno.map_or("-".into(), |errno| errno.to_string());
         lines.text(&format!("{name:<28} {verdict:<9} {errno:<10} {detail}"))?;
     }
     Ok(())
@@ -43,12 +35,12 @@ pub fn json<W: Write>(
         probes: &'a [Probe],
         verdict: &'static str,
         #[serde(skip_serializing_if = "Option::is_none")]
-        source: Option<Source>,
+        source: Option<&'static str>,
         #[serde(skip_serializing_if = "Option::is_none")]
-        offsets: Option<Offsets>,
+        offsets: Option<&'static str>,
     }
     let (source, offsets) = match outcome {
-        Outcome::Ready(source, offsets) => (Some(*source), Some(*offsets)),
+        Outcome::Ready(source, offsets) => (Some(source.name()), Some(offsets.as_str())),
         _ => (None, None),
     };
     lines.json(&Report {
@@ -63,18 +55,22 @@ pub fn json<W: Write>(
 #[cfg(test)]
 mod tests {
     use nix::errno::Errno;
+    use shared::ring::layout::Source;
 
     use super::*;
     use crate::name::Name;
+    use crate::outcome::Offsets;
+    use crate::probe::Answer;
     use crate::probe::Verdict;
 
     fn kprobe() -> Probe {
         Probe {
             name: Name::Kprobe,
-            verdict: Verdict::No,
-            errno: Some(Errno::ENOENT.into()),
-            detail: "odd \x1b name".into(),
-            lacks: vec!["CAP_BPF".into()],
+            answer: Answer {
+                errno: Some(Errno::ENOENT.into()),
+                lacks: vec!["CAP_BPF".into()],
+                ..Answer::new(Verdict::No, "odd \x1b name")
+            },
         }
     }
 
@@ -104,9 +100,7 @@ mod tests {
             build_id: None,
         };
         let yes = Probe {
-            verdict: Verdict::Yes,
-            errno: None,
-            detail: "seen".into(),
+            answer: Answer::new(Verdict::Yes, "seen"),
             ..kprobe()
         };
         let outcome = Outcome::Ready(Source::Tracepoint, Offsets::Guess);

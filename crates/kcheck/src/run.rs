@@ -1,4 +1,4 @@
-//! One run: probe, report, and turn the outcome into the exit code.
+//! One run: try every probe, print the report, and turn the outcome into the exit code.
 
 use std::io;
 use std::time::Instant;
@@ -20,19 +20,18 @@ use crate::probe::Verdict;
 use crate::probes;
 use crate::report;
 
-/// Asks everything, prints what was asked for, and answers.
+/// Tries every probe, prints the report, and answers.
 pub fn run(cli: Cli) -> anyhow::Result<Answer> {
     let start = Instant::now();
     let probes = probes::all(cli.common.allow_system_changes)?;
     let outcome = outcome::decide(&probes);
     let elapsed_ms = start.elapsed().as_secs_f64() * 1e3;
     match print(&cli, &probes, &outcome) {
-        // Whoever read the report has seen enough; the exit code is still the answer.
+        // The reader of the report wants no more; the exit code is still the answer.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
         other => other.context("write the report")?,
     }
-    let count = probes.len();
-    log::debug!("{count} probes in {elapsed_ms:.1} ms");
+    log::debug!("{} probes in {elapsed_ms:.1} ms", probes.len());
     if cli.require.is_empty() {
         answer(&outcome, &probes, cli.allow_degraded)
     } else {
@@ -50,27 +49,31 @@ fn print(cli: &Cli, probes: &[Probe], outcome: &Outcome) -> io::Result<()> {
     lines.flush()
 }
 
+/// The exit code of the outcome, and what it means on stderr.
 fn answer(outcome: &Outcome, probes: &[Probe], allow_degraded: bool) -> anyhow::Result<Answer> {
+    let why = |names: &[Name]| explain(probes.iter().filter(|probe| names.contains(&probe.name)));
     match outcome {
         Outcome::Ready(source, offsets) => {
-            let (from, by) = (source.as_str(), offsets.as_str());
+            let (from, by) = (source.name(), offsets.as_str());
             log::info!(target: SUMMARY, "ready: source {from}, offsets by {by}");
             if *offsets == Offsets::Btf {
                 log::warn!("offsets cannot be measured here, only read: use guesser --method btf");
             }
-            let is_lacking = |name| {
-                let mut probes = probes.iter();
-                probes.any(|probe| probe.name == name && probe.verdict == Verdict::No)
-            };
-            for (name, what) in [(Name::CtZones, "zones"), (Name::CtMark, "marks")] {
-                if is_lacking(name) {
-                    log::warn!("this kernel has no {what}: use guesser --partial");
-                }
+            for probe in probes
+                .iter()
+                .filter(|probe| probe.answer.verdict == Verdict::No)
+            {
+                let what = match probe.name {
+                    Name::CtZones => "zones",
+                    Name::CtMark => "marks",
+                    _ => continue,
+                };
+                log::warn!("this kernel has no {what}: use guesser --partial");
             }
             Ok(Answer::Done)
         }
         Outcome::Degraded(missing) => {
-            let why = explain(missing, probes);
+            let why = why(missing);
             log::info!(target: SUMMARY, "degraded: only source netlink works ({why})");
             Ok(if allow_degraded {
                 Answer::Done
@@ -82,43 +85,28 @@ fn answer(outcome: &Outcome, probes: &[Probe], allow_degraded: bool) -> anyhow::
             Err(Failure::Privilege(format!("missing privilege: {}", lacks.join(", "))).into())
         }
         Outcome::Unsupported(missing) => {
-            let why = explain(missing, probes);
-            Err(Failure::Kernel(format!("no source works: {why}")).into())
+            Err(Failure::Kernel(format!("no source works: {}", why(missing))).into())
         }
     }
 }
 
 /// The answer to `--require`.
 fn required(names: &[Name], probes: &[Probe]) -> anyhow::Result<Answer> {
-    let missing: Vec<&Probe> = probes
-        .iter()
-        .filter(|probe| names.contains(&probe.name) && probe.verdict != Verdict::Yes)
-        .collect();
+    let is_missing =
+        |probe: &&Probe| names.contains(&probe.name) && probe.answer.verdict != Verdict::Yes;
+    let missing: Vec<&Probe> = probes.iter().filter(is_missing).collect();
+    let why = explain(missing.iter().copied());
     if missing.is_empty() {
-        return Ok(Answer::Done);
-    }
-    let why = explain(
-        &missing.iter().map(|probe| probe.name).collect::<Vec<_>>(),
-        probes,
-    );
-    Err(if missing.iter().any(|probe| !probe.lacks.is_empty()) {
-        Failure::Privilege(why)
+        Ok(Answer::Done)
+    } else if missing.iter().any(|probe| !probe.answer.lacks.is_empty()) {
+        Err(Failure::Privilege(why).into())
     } else {
-        Failure::Kernel(why)
+        Err(Failure::Kernel(why).into())
     }
-    .into())
 }
 
-/// Why these probes did not say yes: `name: errno: sentence`, each on its own, in one line.
-fn explain(names: &[Name], probes: &[Probe]) -> String {
-    let told: Vec<String> = probes
-        .iter()
-        .filter(|probe| names.contains(&probe.name))
-        .map(|probe| {
-            let errno = probe.errno.map(|errno| format!("{errno}: "));
-            let errno = errno.unwrap_or_default();
-            format!("{}: {errno}{}", probe.name, probe.detail)
-        })
-        .collect();
-    told.join("; ")
+/// Why these probes did not answer yes, in one line.
+fn explain<'a>(probes: impl Iterator<Item = &'a Probe>) -> String {
+    let reasons: Vec<String> = probes.map(ToString::to_string).collect();
+    reasons.join("; ")
 }

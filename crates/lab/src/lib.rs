@@ -1,22 +1,20 @@
-//! A small tracked network in a namespace of one's own: connection tracking and NAT switched on
-//! through nf_tables or the legacy iptables interface, and the check that this loads no module.
-//! No BPF here, and no netlink protocol: that is `netlink`'s.
+//! A small tracked network in a namespace of one's own: switches connection tracking and NAT on
+//! through nf_tables or legacy iptables, and checks beforehand that this loads no module. No BPF
+//! here, and no netlink protocol: that is `netlink`'s.
+//!
+//! Both back ends work alike: a description of what connections shall have ([`nft::Ruleset`],
+//! [`iptables::LegacyRules`]) has an `install`, which returns each [`Part`] that the kernel refused.
+//! Each back end lists the modules it needs, for [`modules::Modules::would_load`].
 
-mod active;
+mod detect;
+mod hook;
+pub mod iptables;
 pub mod modules;
 pub mod nft;
-mod rules;
-mod tracking;
-mod wish;
-pub mod xtables;
+mod part;
 
-pub use active::active_namespaces;
-pub use active::tracks;
-pub use active::tracks_here;
-pub use rules::Address;
-pub use rules::Rewrite;
-pub use rules::Rules;
-pub use tracking::MODULES;
-pub use tracking::Part;
-pub use tracking::conntrack_on;
-pub use wish::Wish;
+pub use detect::tracking_namespaces;
+pub use detect::tracks;
+pub use detect::tracks_here;
+pub use hook::Hook;
+pub use part::Part;

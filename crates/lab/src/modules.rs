@@ -1,5 +1,5 @@
-//! The rule that no tool makes the kernel load a module unless it was told that it may: answers
-//! beforehand whether a request would. Reads files only; loads nothing itself.
+//! The rule that no tool makes the kernel load a module without permission: predicts whether a request
+//! would. Reads files only; loads nothing itself.
 
 use std::fs;
 use std::fs::File;
@@ -9,9 +9,9 @@ use std::io::BufReader;
 use std::path::Path;
 use std::path::PathBuf;
 
-/// For each module that the tools may need, a function of it that is only called through a
-/// pointer or is exported, so that the compiler can neither inline nor rename it. Names that came
-/// or went between kernel versions stand beside those that took over their code.
+/// For each module that the tools may need, one of its functions that is exported or only called
+/// through a pointer, so the compiler can neither inline nor rename it. Modules that were added or
+/// removed between kernel versions stand beside those that took over their code.
 const FUNCTIONS: &[(&str, &str)] = &[
     ("nfnetlink", "nfnetlink_subsys_register"),
     ("nf_tables", "nft_register_expr"),
@@ -27,7 +27,6 @@ const FUNCTIONS: &[(&str, &str)] = &[
     ("nft_chain_nat", "nft_nat_do_chain"),
     ("nft_chain_nat_ipv4", "nft_nat_do_chain"),
     ("nft_chain_nat_ipv6", "nft_nat_do_chain"),
-    ("nft_masq", "nft_masq_init"),
     ("x_tables", "xt_register_target"),
     ("ip_tables", "ipt_do_table"),
     ("iptable_filter", "iptable_filter_table_init"),
@@ -42,7 +41,7 @@ const FUNCTIONS: &[(&str, &str)] = &[
     ("xt_nat", "xt_snat_target_v0"),
 ];
 
-/// What the running kernel has and could load.
+/// The modules that a kernel has, and those that it could load.
 #[derive(Debug, Clone)]
 pub struct Modules {
     root: PathBuf,
@@ -55,7 +54,7 @@ impl Modules {
         Self::at(Path::new("/"))
     }
 
-    /// As the files below `root` tell: `proc`, `sys` and `lib/modules`.
+    /// By the files below `root`: `proc`, `sys` and `lib/modules`.
     #[must_use]
     pub fn at(root: &Path) -> Self {
         Self {
@@ -63,14 +62,14 @@ impl Modules {
         }
     }
 
-    /// Those of the modules that a request which needs them would make the kernel load.
+    /// Those of the `needed` modules that the kernel would load.
     ///
-    /// A module that is present, or that the kernel could not load anyway, is not among them:
-    /// such a request changes nothing, whether it succeeds or fails. What cannot be told is
-    /// taken for one that would be loaded.
+    /// A module that is present, or that the kernel cannot load, is not among them: a request for it
+    /// changes nothing, whether it succeeds or fails. A module about which nothing is known counts as
+    /// one that the kernel would load.
     ///
     /// Takes well under a millisecond, except in a container that does not show the kernel's
-    /// modules: there `/proc/kallsyms` is read, tens of milliseconds.
+    /// modules: reading `/proc/kallsyms` takes tens of milliseconds.
     #[must_use]
     pub fn would_load<'a>(&self, needed: &[&'a str]) -> Vec<&'a str> {
         if self.cannot_load() {
@@ -97,10 +96,10 @@ impl Modules {
         Some(text.trim().to_owned()).filter(|release| !release.is_empty())
     }
 
-    /// Whether the kernel is certain not to load anything, whatever is asked of it.
+    /// Whether the kernel never loads modules.
     fn cannot_load(&self) -> bool {
         let sysctl = |name| fs::read_to_string(self.path("proc/sys/kernel").join(name));
-        // Without CONFIG_MODULES the file is not there; without /proc nothing is.
+        // The file is missing without CONFIG_MODULES, but also without /proc.
         let built_without = self.release().is_some()
             && self
                 .path("proc/modules")
@@ -112,7 +111,7 @@ impl Modules {
         built_without || forbidden || no_helper
     }
 
-    /// A loaded module has a directory there, and so have some that are built in.
+    /// Loaded modules have a directory there, and so do some that are built in.
     fn is_in_sysfs(&self, name: &str) -> bool {
         self.path("sys/module").join(name).is_dir()
     }
@@ -133,14 +132,15 @@ impl Modules {
         let Ok(symbols) = File::open(self.path("proc/kallsyms")) else {
             return;
         };
-        let _ = for_each_symbol(BufReader::with_capacity(64 * 1024, symbols), |symbol| {
-            missing.retain(|name| {
-                !FUNCTIONS
-                    .iter()
-                    .any(|(module, function)| module == name && *function == symbol)
-            });
-            !missing.is_empty()
-        });
+        let mut symbols = BufReader::with_capacity(64 * 1024, symbols);
+        let mut line = String::new();
+        while !missing.is_empty() && symbols.read_line(&mut line).is_ok_and(|bytes| bytes > 0) {
+            // Each line is `address type name [module]`.
+            if let Some(symbol) = line.split_ascii_whitespace().nth(2) {
+                missing.retain(|module| !FUNCTIONS.contains(&(module, symbol)));
+            }
+            line.clear();
+        }
     }
 }
 
@@ -150,31 +150,10 @@ fn lists(modules_dep: &str, name: &str) -> bool {
         let path = line.split_once(':').map_or(line, |(path, _)| path);
         let file = path.rsplit('/').next().unwrap_or_default();
         let stem = file.split_once(".ko").map_or(file, |(stem, _)| stem);
-        // Files are named with hyphens or underscores; modules always have underscores.
-        stem.len() == name.len()
-            && stem
-                .bytes()
-                .map(underscored)
-                .eq(name.bytes().map(underscored))
+        // File names have hyphens or underscores, module names have underscores only.
+        let underscored = |byte| if byte == b'-' { b'_' } else { byte };
+        stem.bytes().map(underscored).eq(name.bytes())
     })
-}
-
-fn underscored(byte: u8) -> u8 {
-    if byte == b'-' { b'_' } else { byte }
-}
-
-/// Gives the name in each line (`address type name [module]`) to `each` until it returns `false`.
-fn for_each_symbol(mut lines: impl BufRead, mut each: impl FnMut(&str) -> bool) -> io::Result<()> {
-    let mut line = String::new();
-    while lines.read_line(&mut line)? > 0 {
-        if let Some(symbol) = line.split_ascii_whitespace().nth(2) {
-            if !each(symbol) {
-                break;
-            }
-        }
-        line.clear();
-    }
-    Ok(())
 }
 
 fn is_not_found(error: io::Error) -> bool {
@@ -185,8 +164,8 @@ fn is_not_found(error: io::Error) -> bool {
 mod tests {
     use tempfile::TempDir;
 
-    use crate::MODULES;
-    use crate::xtables;
+    use crate::iptables;
+    use crate::nft;
 
     use super::*;
 
@@ -273,7 +252,7 @@ mod tests {
 
     #[test]
     fn every_module_of_the_tools_has_a_function() {
-        for module in MODULES.iter().chain(xtables::MODULES) {
+        for module in nft::MODULES.iter().chain(iptables::MODULES) {
             assert!(FUNCTIONS.iter().any(|(name, _)| name == module), "{module}");
         }
     }

@@ -1,5 +1,5 @@
-//! Entries of our own flows, changed through ctnetlink and seen with the eyes of conntrack-tools;
-//! and the namespaces where there are any. Needs root and `/usr/sbin/conntrack`.
+//! Entries of our own flows, changed through ctnetlink, as conntrack-tools report them; and the
+//! namespaces that have any. Needs root and `/usr/sbin/conntrack`.
 #![expect(clippy::unwrap_used, reason = "a test proves what it unwraps")]
 
 use std::net::Ipv4Addr;
@@ -12,7 +12,7 @@ use harness::Process;
 use harness::conntrack_tools::assert_has;
 use harness::conntrack_tools::listed;
 use harness::need_root;
-use lab::Rules;
+use lab::nft::Ruleset;
 use netlink::Error;
 use netlink::Protocol;
 use netlink::Socket;
@@ -33,9 +33,12 @@ fn namespace(tracked: bool) -> Namespace {
     let namespace = Namespace::create().unwrap();
     if tracked {
         let mut socket = namespace.socket(Protocol::Netfilter).unwrap();
-        let (v4, v6) = (Rules::<Ipv4Addr>::default(), Rules::<Ipv6Addr>::default());
-        assert_eq!(lab::conntrack_on(&mut socket, &v4).unwrap(), []);
-        assert_eq!(lab::conntrack_on(&mut socket, &v6).unwrap(), []);
+        let (v4, v6) = (
+            Ruleset::<Ipv4Addr>::default(),
+            Ruleset::<Ipv6Addr>::default(),
+        );
+        assert_eq!(v4.install(&mut socket).unwrap(), []);
+        assert_eq!(v6.install(&mut socket).unwrap(), []);
     }
     namespace
 }
@@ -124,7 +127,7 @@ fn an_entry_is_deleted_once() {
 }
 
 #[test]
-fn a_namespace_that_tracks_is_told_from_one_that_does_not() {
+fn a_namespace_that_tracks_differs_from_one_that_does_not() {
     let (tracked, untracked) = (namespace(true), namespace(false));
     assert!(lab::tracks(&tracked).unwrap());
     assert!(!lab::tracks(&untracked).unwrap());
@@ -138,11 +141,11 @@ fn a_namespace_that_tracks_is_told_from_one_that_does_not() {
 fn ones_own_namespace_comes_first() {
     let tracked = namespace(true);
     let _inside = tracked.visit().unwrap();
-    let first = lab::active_namespaces(1).next().unwrap().unwrap();
+    let first = lab::tracking_namespaces(1).next().unwrap().unwrap();
     assert_eq!(first.inum(), tracked.inum());
-    assert!(lab::active_namespaces(0).next().is_none());
+    assert!(lab::tracking_namespaces(0).next().is_none());
     let _inside = namespace(false).visit().unwrap();
-    assert!(lab::active_namespaces(1).next().is_none());
+    assert!(lab::tracking_namespaces(1).next().is_none());
 }
 
 #[test]

@@ -2,15 +2,14 @@
 //! Pure; knows no attribute's meaning.
 
 use std::ffi::CStr;
+use std::net::IpAddr;
 
 use crate::Malformed;
 
 /// `NLA_HDRLEN`: length and type, 16 bits each, in host order.
 const HEADER_BYTES: usize = 4;
-/// `NLA_F_NESTED`, the mark of an attribute that holds attributes.
-const NESTED: u16 = 1 << 15;
-/// `NLA_TYPE_MASK`: without `NLA_F_NESTED` and `NLA_F_NET_BYTEORDER`.
-const TYPE_MASK: u16 = 0x3fff;
+const NLA_F_NESTED: u16 = libc::NLA_F_NESTED as u16;
+const NLA_TYPE_MASK: u16 = libc::NLA_TYPE_MASK as u16;
 
 /// One attribute: its type without flag bits, and its payload without padding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,14 +21,9 @@ pub struct Attr<'a> {
 }
 
 impl<'a> Attr<'a> {
-    /// The payload as a byte. Like its siblings it is an error if the length is another one.
+    /// The payload as a byte. This and the other readers fail if the length differs.
     pub fn u8(&self) -> Result<u8, Malformed> {
         self.array().map(u8::from_ne_bytes)
-    }
-
-    /// The payload as a 16-bit number in host order.
-    pub fn u16(&self) -> Result<u16, Malformed> {
-        self.array().map(u16::from_ne_bytes)
     }
 
     /// The payload as a 32-bit number in host order.
@@ -59,13 +53,18 @@ impl<'a> Attr<'a> {
             .map_err(|_| Malformed("an attribute has an unexpected length"))
     }
 
-    /// The payload up to its first NUL, which may be missing, as text.
-    pub fn str(&self) -> Result<&'a str, Malformed> {
-        let text = match CStr::from_bytes_until_nul(self.bytes) {
-            Ok(terminated) => terminated.to_bytes(),
-            Err(_) => self.bytes,
-        };
-        std::str::from_utf8(text).map_err(|_| Malformed("a name is not UTF-8"))
+    /// The payload as an address, of the family that its length says.
+    pub fn ip(&self) -> Result<IpAddr, Malformed> {
+        let v4 = self.array::<4>().map(IpAddr::from);
+        v4.or_else(|_| self.array::<16>().map(IpAddr::from))
+    }
+
+    /// The payload as text up to its first NUL, which may be missing. Bytes that are not UTF-8
+    /// are replaced: the kernel allows any in a name.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let text = CStr::from_bytes_until_nul(self.bytes).map_or(self.bytes, CStr::to_bytes);
+        String::from_utf8_lossy(text).into_owned()
     }
 
     /// The attributes inside this one.
@@ -99,7 +98,7 @@ impl<'a> Iterator for Attrs<'a> {
     fn next(&mut self) -> Option<Self::Item> {
         let (&[len_0, len_1, kind_0, kind_1], _) = self.rest.split_first_chunk()?;
         let len = usize::from(u16::from_ne_bytes([len_0, len_1]));
-        let kind = u16::from_ne_bytes([kind_0, kind_1]) & TYPE_MASK;
+        let kind = u16::from_ne_bytes([kind_0, kind_1]) & NLA_TYPE_MASK;
         let Some(bytes) = self.rest.get(HEADER_BYTES..len) else {
             self.rest = &[];
             return Some(Err(Malformed("an attribute reaches outside its message")));
@@ -112,8 +111,8 @@ impl<'a> Iterator for Attrs<'a> {
 
 /// Appends attributes to a growing message.
 ///
-/// An attribute holds at most 65,531 bytes. One that would not fit spoils the whole writer, and
-/// the socket refuses to send it, so no caller has to check each `put`.
+/// An attribute holds at most 65,531 bytes. A longer one marks the whole writer as oversized, and
+/// the socket refuses to send it, so callers need not check each `put`.
 #[derive(Debug, Default, Clone)]
 pub struct Writer {
     pub(crate) bytes: Vec<u8>,
@@ -146,6 +145,14 @@ impl Writer {
         self.put(kind, &value.to_be_bytes())
     }
 
+    /// Appends an address, in network order.
+    pub fn put_ip(&mut self, kind: u16, address: IpAddr) -> &mut Self {
+        match address {
+            IpAddr::V4(v4) => self.put(kind, &v4.octets()),
+            IpAddr::V6(v6) => self.put(kind, &v6.octets()),
+        }
+    }
+
     /// Appends text with the closing NUL that the kernel's `NLA_STRING` users expect.
     pub fn put_str(&mut self, kind: u16, text: &str) -> &mut Self {
         self.enclose(kind, |writer| {
@@ -156,7 +163,7 @@ impl Writer {
 
     /// Appends an attribute that holds the attributes which `fill` writes.
     pub fn nest(&mut self, kind: u16, fill: impl FnOnce(&mut Self)) -> &mut Self {
-        self.enclose(kind | NESTED, fill)
+        self.enclose(kind | NLA_F_NESTED, fill)
     }
 
     fn enclose(&mut self, kind: u16, fill: impl FnOnce(&mut Self)) -> &mut Self {
@@ -190,8 +197,9 @@ mod tests {
             .put_u32(2, 0xdead_beef)
             .put_u16_be(3, 53)
             .put_str(4, "lo");
+        let v6 = IpAddr::from([0xfe; 16]);
         writer.nest(5, |inner| {
-            inner.put_u32_be(6, 0x0a00_0001).put(7, &[]);
+            inner.put_u32_be(6, 0x0a00_0001).put(7, &[]).put_ip(8, v6);
         });
         let attrs: Vec<Attr<'_>> = Attrs::new(&writer.bytes).map(Result::unwrap).collect();
         assert_eq!(
@@ -201,9 +209,11 @@ mod tests {
         assert_eq!(attrs[0].u8(), Ok(7));
         assert_eq!(attrs[1].u32(), Ok(0xdead_beef));
         assert_eq!(attrs[2].u16_be(), Ok(53));
-        assert_eq!(attrs[3].str(), Ok("lo"));
+        assert_eq!(attrs[3].text(), "lo");
         let inner: Vec<Attr<'_>> = attrs[4].nested().map(Result::unwrap).collect();
         assert_eq!(inner[0].u32_be(), Ok(0x0a00_0001));
+        assert_eq!(inner[0].ip(), Ok([10, 0, 0, 1].into()));
+        assert_eq!(inner[2].ip(), Ok(v6));
         assert_eq!(
             inner[1],
             Attr {
@@ -219,7 +229,15 @@ mod tests {
             kind: 1,
             bytes: &[1, 2, 3],
         };
-        assert!(attr.u16().is_err() && attr.u32().is_err() && attr.u64_be().is_err());
+        assert!(attr.u16_be().is_err() && attr.u32().is_err() && attr.u64_be().is_err());
+        assert!(attr.ip().is_err());
+    }
+
+    #[test]
+    fn text_ends_at_its_nul_and_need_not_be_utf8() {
+        for (bytes, text) in [(&b"a\0b"[..], "a"), (b"\xff", "\u{fffd}"), (b"", "")] {
+            assert_eq!(Attr { kind: 1, bytes }.text(), text);
+        }
     }
 
     #[test]
@@ -243,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn an_attribute_that_cannot_be_written_spoils_the_writer() {
+    fn an_attribute_that_is_too_long_marks_the_writer() {
         let mut writer = Writer::default();
         writer.put(1, &[0; 65_531]);
         assert!(!writer.oversized);
@@ -257,10 +275,10 @@ mod tests {
         Attrs::new(bytes).flatten().fold(0, |seen, attr| {
             let _ = (
                 attr.u8(),
-                attr.u16(),
+                attr.u16_be(),
                 attr.u32_be(),
-                attr.u64_be(),
-                attr.str(),
+                attr.ip(),
+                attr.text(),
             );
             let inside = if depth == 0 {
                 0

@@ -8,10 +8,6 @@ use std::os::fd::BorrowedFd;
 use std::os::fd::OwnedFd;
 
 use nix::errno::Errno;
-use nix::poll::PollFd;
-use nix::poll::PollFlags;
-use nix::poll::PollTimeout;
-use nix::poll::poll;
 use nix::sys::socket::AddressFamily;
 use nix::sys::socket::MsgFlags;
 use nix::sys::socket::NetlinkAddr;
@@ -19,33 +15,35 @@ use nix::sys::socket::SockFlag;
 use nix::sys::socket::SockProtocol;
 use nix::sys::socket::SockType;
 use nix::sys::socket::bind;
-use nix::sys::socket::recv;
 use nix::sys::socket::recvmsg;
 use nix::sys::socket::send;
 use nix::sys::socket::setsockopt;
 use nix::sys::socket::socket;
+use nix::sys::socket::sockopt::ReceiveTimeout;
+use nix::sys::time::TimeVal;
 
 use crate::Error;
 use crate::option::CapAck;
 use crate::option::ExtAck;
 use crate::option::StrictCheck;
 
-/// The largest datagram that the kernel builds for a dump of its own accord (`netlink_dump` in
-/// `net/netlink/af_netlink.c`).
+/// The largest datagram that `netlink_dump` builds (`net/netlink/af_netlink.c`), but for links with
+/// hundreds of virtual functions.
 const BUFFER_BYTES: usize = 32 * 1024;
+/// The kernel queues an answer before `send` returns, so only a lost answer is waited for so long.
+const ANSWER_TIMEOUT_S: i64 = 1;
 
 /// Which part of the kernel a socket talks to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Protocol {
     /// `NETLINK_ROUTE`: links, addresses, routes, rules, neighbours.
     Route,
-    /// `NETLINK_NETFILTER`: nf_tables and connection tracking. Opening one makes a kernel that
-    /// can load modules load `nfnetlink` (alias `net-pf-16-proto-12`): ask
-    /// [`modules`](crate::modules) first.
+    /// `NETLINK_NETFILTER`: nf_tables and connection tracking. Opening one makes a kernel that can
+    /// load modules load `nfnetlink` (alias `net-pf-16-proto-12`): check first whether it would.
     Netfilter,
 }
 
-/// What one attempt to receive brought.
+/// What one receive returned.
 pub(crate) enum Read {
     /// Nothing is queued.
     Nothing,
@@ -70,14 +68,17 @@ impl Endpoint {
             Protocol::Route => ("socket(NETLINK_ROUTE)", SockProtocol::NetlinkRoute),
             Protocol::Netfilter => ("socket(NETLINK_NETFILTER)", SockProtocol::NetlinkNetFilter),
         };
-        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-        let fd = socket(AddressFamily::Netlink, SockType::Raw, flags, number)
-            .map_err(|errno| Error::Call { call: name, errno })?;
-        bind(fd.as_raw_fd(), &NetlinkAddr::new(0, 0)).map_err(|errno| Error::Call {
-            call: "bind(AF_NETLINK)",
-            errno,
-        })?;
-        // Kernels older than an option refuse it and then behave as if it were off, which every
+        let fd = socket(
+            AddressFamily::Netlink,
+            SockType::Raw,
+            SockFlag::SOCK_CLOEXEC,
+            number,
+        )
+        .map_err(Error::call(name))?;
+        bind(fd.as_raw_fd(), &NetlinkAddr::new(0, 0)).map_err(Error::call("bind(AF_NETLINK)"))?;
+        setsockopt(&fd, ReceiveTimeout, &TimeVal::new(ANSWER_TIMEOUT_S, 0))
+            .map_err(Error::call("setsockopt(SO_RCVTIMEO)"))?;
+        // A kernel older than an option refuses it and behaves as if it were off, which every
         // reader here can deal with.
         let _ = setsockopt(&fd, CapAck, &true);
         let _ = setsockopt(&fd, ExtAck, &true);
@@ -91,67 +92,31 @@ impl Endpoint {
     pub(crate) fn send(&self, bytes: &[u8]) -> Result<(), Error> {
         send(self.fd.as_raw_fd(), bytes, MsgFlags::empty())
             .map(drop)
-            .map_err(|errno| Error::Call {
-                call: "send(AF_NETLINK)",
-                errno,
-            })
+            .map_err(Error::call("send(AF_NETLINK)"))
     }
 
-    /// Takes the next datagram without waiting.
-    pub(crate) fn read(&mut self) -> Result<Read, Error> {
+    /// Takes the next datagram; waits for it only if `flags` lack `MSG_DONTWAIT`.
+    pub(crate) fn read(&mut self, flags: MsgFlags) -> Result<Read, Error> {
         loop {
             let mut parts = [IoSliceMut::new(&mut self.buffer)];
-            let flags = MsgFlags::MSG_TRUNC | MsgFlags::MSG_DONTWAIT;
+            let flags = flags | MsgFlags::MSG_TRUNC;
             let (bytes, from) =
                 match recvmsg::<NetlinkAddr>(self.fd.as_raw_fd(), &mut parts, None, flags) {
                     Ok(got) => (got.bytes, got.address),
                     Err(Errno::EINTR) => continue,
-                    Err(errno) => return without_datagram(errno),
+                    Err(Errno::EAGAIN) => return Ok(Read::Nothing),
+                    Err(Errno::ENOBUFS) => return Ok(Read::Overrun),
+                    Err(errno) => return Err(Error::call("recvmsg(AF_NETLINK)")(errno)),
                 };
-            // Any process with CAP_NET_ADMIN may write to this socket; only port 0 is the kernel.
+            // Any process with CAP_NET_ADMIN can write to this socket; only port 0 is the kernel.
             if from.is_none_or(|from| from.pid() != 0) {
                 continue;
             }
             if bytes > self.buffer.len() {
-                self.make_room(bytes);
+                self.buffer.resize(bytes.next_power_of_two(), 0);
                 return Ok(Read::Cut(bytes));
             }
             return Ok(Read::Datagram(bytes));
-        }
-    }
-
-    /// Like `read`, but first makes the buffer long enough, at the price of a second call.
-    pub(crate) fn read_whole(&mut self) -> Result<Read, Error> {
-        let flags = MsgFlags::MSG_PEEK | MsgFlags::MSG_TRUNC | MsgFlags::MSG_DONTWAIT;
-        match recv(self.fd.as_raw_fd(), &mut [], flags) {
-            Ok(bytes) => self.make_room(bytes),
-            Err(Errno::EINTR) => {}
-            // A peek takes the pending error with it, so it must be told here.
-            Err(errno) => return without_datagram(errno),
-        }
-        self.read()
-    }
-
-    fn make_room(&mut self, bytes: usize) {
-        if bytes > self.buffer.len() {
-            self.buffer.resize(bytes.next_power_of_two(), 0);
-        }
-    }
-
-    /// Waits until something is queued; `false` if nothing came in `timeout_ms`.
-    pub(crate) fn wait(&self, timeout_ms: u16) -> Result<bool, Error> {
-        let mut fds = [PollFd::new(self.fd.as_fd(), PollFlags::POLLIN)];
-        loop {
-            match poll(&mut fds, PollTimeout::from(timeout_ms)) {
-                Ok(ready) => return Ok(ready > 0),
-                Err(Errno::EINTR) => {}
-                Err(errno) => {
-                    return Err(Error::Call {
-                        call: "poll(AF_NETLINK)",
-                        errno,
-                    });
-                }
-            }
         }
     }
 }
@@ -159,16 +124,5 @@ impl Endpoint {
 impl AsFd for Endpoint {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
-    }
-}
-
-fn without_datagram(errno: Errno) -> Result<Read, Error> {
-    match errno {
-        Errno::EAGAIN => Ok(Read::Nothing),
-        Errno::ENOBUFS => Ok(Read::Overrun),
-        errno => Err(Error::Call {
-            call: "recvmsg(AF_NETLINK)",
-            errno,
-        }),
     }
 }

@@ -1,9 +1,10 @@
 //! A netlink socket that only receives events. It never blocks: poll its descriptor, then receive
-//! until there is nothing.
+//! until nothing is queued.
 
 use std::os::fd::AsFd;
 use std::os::fd::BorrowedFd;
 
+use nix::sys::socket::MsgFlags;
 use nix::sys::socket::getsockopt;
 use nix::sys::socket::setsockopt;
 use nix::sys::socket::sockopt;
@@ -21,21 +22,21 @@ pub struct Listener {
     endpoint: Endpoint,
 }
 
-/// What one receive brought.
+/// What one receive returned.
 #[derive(Debug)]
 #[must_use]
 pub enum Received<'a> {
-    /// Nothing more for now.
+    /// Nothing is queued.
     Nothing,
-    /// Events were lost since the last receive, the kernel does not say how many: whoever keeps
-    /// state by these events has to dump it again. Receiving goes on.
+    /// Events were lost since the last receive; the kernel does not say how many. A caller that
+    /// keeps state by these events has to dump it again. Later events still arrive.
     Lost,
     /// The events of one datagram, valid until the next receive.
     Messages(Messages<'a>),
 }
 
 impl Listener {
-    /// Opens a listener in the calling thread's network namespace. It hears nothing before it
+    /// Opens a listener in the calling thread's network namespace. It receives nothing before it
     /// has [joined](Self::join) a group.
     ///
     /// # Errors
@@ -44,41 +45,36 @@ impl Listener {
         Endpoint::open(protocol).map(|endpoint| Self { endpoint })
     }
 
-    /// Asks for a receive buffer of `bytes` and returns what the kernel granted, which is twice
-    /// as much (it counts its own bookkeeping), or less without `CAP_NET_ADMIN`, when
+    /// Asks for a receive buffer of `bytes` and returns the size that the kernel granted: twice
+    /// as much (it counts its own bookkeeping), or less without `CAP_NET_ADMIN`, where
     /// `net.core.rmem_max` is the limit.
     ///
     /// # Errors
-    /// If the descriptor is no socket any more: never, in practice.
+    /// If the kernel refuses the option.
     pub fn set_receive_buffer(&self, bytes: usize) -> Result<usize, Error> {
-        let failed = |errno| Error::Call {
-            call: "setsockopt(SO_RCVBUF)",
-            errno,
-        };
+        let failed = || Error::call("setsockopt(SO_RCVBUF)");
         if setsockopt(&self.endpoint, sockopt::RcvBufForce, &bytes).is_err() {
-            setsockopt(&self.endpoint, sockopt::RcvBuf, &bytes).map_err(failed)?;
+            setsockopt(&self.endpoint, sockopt::RcvBuf, &bytes).map_err(failed())?;
         }
-        getsockopt(&self.endpoint, sockopt::RcvBuf).map_err(failed)
+        getsockopt(&self.endpoint, sockopt::RcvBuf).map_err(failed())
     }
 
     /// Joins the group of this number (`RTNLGRP_*`, `NFNLGRP_*`). Joining a conntrack group makes
     /// a kernel that can load modules load `nf_conntrack_netlink`.
     ///
     /// # Errors
-    /// If the protocol has no such group, or listening to it needs a privilege.
+    /// If the protocol has no such group, or joining it needs a privilege.
     pub fn join(&self, group: u32) -> Result<(), Error> {
-        setsockopt(&self.endpoint, Membership, &group).map_err(|errno| Error::Call {
-            call: "setsockopt(NETLINK_ADD_MEMBERSHIP)",
-            errno,
-        })
+        setsockopt(&self.endpoint, Membership, &group)
+            .map_err(Error::call("setsockopt(NETLINK_ADD_MEMBERSHIP)"))
     }
 
     /// Takes the next datagram, without waiting and without allocating.
     ///
     /// # Errors
-    /// If the socket itself fails; lost events are no error but [`Received::Lost`].
+    /// If the socket itself fails; lost events are [`Received::Lost`], not an error.
     pub fn receive(&mut self) -> Result<Received<'_>, Error> {
-        Ok(match self.endpoint.read()? {
+        Ok(match self.endpoint.read(MsgFlags::MSG_DONTWAIT)? {
             Read::Nothing => Received::Nothing,
             Read::Overrun | Read::Cut(_) => Received::Lost,
             Read::Datagram(bytes) => {

@@ -16,8 +16,6 @@ pub struct Message<'a> {
     pub flags: u16,
     /// `nlmsg_seq`: that of the request which this answers.
     pub seq: u32,
-    /// `nlmsg_pid`: the port of the socket that asked.
-    pub port: u32,
     /// Everything after the header, without padding.
     pub payload: &'a [u8],
 }
@@ -37,7 +35,7 @@ impl<'a> Message<'a> {
         Ok((header, Attrs::new(rest.get(padding..).unwrap_or_default())))
     }
 
-    /// Reads the message at the start of `bytes`, and says how many bytes it takes with padding.
+    /// Reads the message at the start of `bytes`; also returns its length with padding.
     #[inline]
     fn first(bytes: &'a [u8]) -> Result<(Self, usize), Malformed> {
         let header: &[u8; HEADER_BYTES] = bytes
@@ -55,14 +53,13 @@ impl<'a> Message<'a> {
             kind: half(4),
             flags: half(6),
             seq: word(8),
-            port: word(12),
             payload,
         };
         Ok((message, len.next_multiple_of(4)))
     }
 }
 
-/// The messages of one datagram, in order. A broken length is reported once and ends it.
+/// The messages of one datagram, in order. A wrong length is reported once and ends the iteration.
 #[derive(Debug, Clone)]
 pub struct Messages<'a> {
     rest: &'a [u8],
@@ -126,7 +123,6 @@ mod tests {
             kind: 16,
             flags: 2,
             seq: 77,
-            port: 4_242,
             payload: &[1, 2, 3, 4, 5],
         };
         assert_eq!(

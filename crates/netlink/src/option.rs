@@ -1,4 +1,4 @@
-//! The netlink socket options that `nix` does not name (`linux/netlink.h`).
+//! The netlink socket options that `nix` lacks (`linux/netlink.h`).
 
 use nix::setsockopt_impl;
 use nix::sockopt_impl;
@@ -28,7 +28,7 @@ sockopt_impl!(
     bool
 );
 sockopt_impl!(
-    /// `NETLINK_GET_STRICT_CHK` (4.20): a dump request's filters are honoured, not ignored.
+    /// `NETLINK_GET_STRICT_CHK` (4.20): the kernel applies a dump request's filters.
     StrictCheck,
     SetOnly,
     libc::SOL_NETLINK,

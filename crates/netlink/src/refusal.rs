@@ -1,5 +1,5 @@
 //! The kernel's answer to a request that it did or did not carry out: `NLMSG_ERROR`, with the
-//! extended acknowledgement that newer kernels add. Pure.
+//! extended acknowledgement that newer kernels add, and `NLMSG_DONE`, which ends a dump. Pure.
 
 use std::fmt;
 
@@ -10,14 +10,14 @@ use crate::Malformed;
 use crate::Message;
 use crate::message::HEADER_BYTES;
 
-/// `NLM_F_CAPPED`: the request is quoted without its payload.
-const CAPPED: u16 = 0x100;
-/// `NLM_F_ACK_TLVS`: attributes follow the quoted request.
-const ACK_TLVS: u16 = 0x200;
-/// `NLMSGERR_ATTR_MSG`: the reason in words.
-const ATTR_MSG: u16 = 1;
-/// `NLMSGERR_ATTR_OFFS`: where in the request the refused attribute lies.
-const ATTR_OFFS: u16 = 2;
+/// The error quotes its request without the payload.
+const NLM_F_CAPPED: u16 = libc::NLM_F_CAPPED as u16;
+/// Attributes follow the quoted request.
+const NLM_F_ACK_TLVS: u16 = libc::NLM_F_ACK_TLVS as u16;
+/// The reason in words.
+const NLMSGERR_ATTR_MSG: u16 = 1;
+/// Offset of the refused attribute in the request.
+const NLMSGERR_ATTR_OFFS: u16 = 2;
 
 /// Why the kernel refused a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +28,16 @@ pub struct Refusal {
     pub text: Option<String>,
     /// Offset of the attribute at fault, counted from the request's header.
     pub offset_bytes: Option<u32>,
+}
+
+impl From<Errno> for Refusal {
+    fn from(errno: Errno) -> Self {
+        Self {
+            errno,
+            text: None,
+            offset_bytes: None,
+        }
+    }
 }
 
 impl fmt::Display for Refusal {
@@ -43,44 +53,37 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// Reads an `NLMSG_ERROR` message: `Ok(None)` if it acknowledges, else the refusal.
+/// Reads an `NLMSG_ERROR` or `NLMSG_DONE` message: `Ok(None)` if it acknowledges, else the refusal.
 pub(crate) fn read(message: &Message<'_>) -> Result<Option<Refusal>, Malformed> {
-    let (&status, quoted) = message
-        .payload
-        .split_first_chunk::<4>()
-        .ok_or(Malformed("an error is cut short"))?;
-    let status = i32::from_ne_bytes(status);
-    if status == 0 {
-        return Ok(None);
-    }
-    let attrs = if message.flags & ACK_TLVS == 0 {
-        Attrs::new(&[])
-    } else {
-        attrs_behind_quoted_request(quoted, message.flags & CAPPED != 0)?
-    };
-    explain(status, attrs).map(Some)
-}
-
-/// Reads the status of an `NLMSG_DONE` message, which ends a dump: `None` if all is well.
-///
-/// Kernels have always put an `int` there, except that a few families end with an empty payload.
-pub(crate) fn read_done(message: &Message<'_>) -> Result<Option<Refusal>, Malformed> {
+    let ends_dump = i32::from(message.kind) == libc::NLMSG_DONE;
     let Some((&status, rest)) = message.payload.split_first_chunk::<4>() else {
-        return Ok(None);
+        // A few families end a dump with an empty payload.
+        let cut = Malformed("an error is cut short");
+        return if ends_dump { Ok(None) } else { Err(cut) };
     };
     let status = i32::from_ne_bytes(status);
-    if status >= 0 {
+    if status == 0 || ends_dump && status > 0 {
         return Ok(None);
     }
-    let attrs = if message.flags & ACK_TLVS == 0 {
-        Attrs::new(&[])
-    } else {
-        Attrs::new(rest)
+    let errno = status.checked_neg().map(Errno::from_raw);
+    let mut refusal = Refusal::from(errno.ok_or(Malformed("an error has no number"))?);
+    let attrs = match message.flags & NLM_F_ACK_TLVS {
+        0 => &[],
+        _ if ends_dump => rest,
+        _ => behind_quoted_request(rest, message.flags & NLM_F_CAPPED != 0)?,
     };
-    explain(status, attrs).map(Some)
+    for attr in Attrs::new(attrs) {
+        let attr = attr?;
+        match attr.kind {
+            NLMSGERR_ATTR_MSG => refusal.text = Some(attr.text()),
+            NLMSGERR_ATTR_OFFS => refusal.offset_bytes = Some(attr.u32()?),
+            _ => {}
+        }
+    }
+    Ok(Some(refusal))
 }
 
-fn attrs_behind_quoted_request(quoted: &[u8], capped: bool) -> Result<Attrs<'_>, Malformed> {
+fn behind_quoted_request(quoted: &[u8], capped: bool) -> Result<&[u8], Malformed> {
     let &len = quoted
         .first_chunk::<4>()
         .ok_or(Malformed("an error quotes no request"))?;
@@ -89,33 +92,9 @@ fn attrs_behind_quoted_request(quoted: &[u8], capped: bool) -> Result<Attrs<'_>,
     } else {
         u32::from_ne_bytes(len) as usize
     };
-    let attrs = len
-        .checked_next_multiple_of(4)
+    len.checked_next_multiple_of(4)
         .and_then(|len| quoted.get(len..))
-        .ok_or(Malformed("an error quotes more than it holds"))?;
-    Ok(Attrs::new(attrs))
-}
-
-fn explain(status: i32, attrs: Attrs<'_>) -> Result<Refusal, Malformed> {
-    let errno = Errno::from_raw(
-        status
-            .checked_neg()
-            .ok_or(Malformed("an error has no number"))?,
-    );
-    let mut refusal = Refusal {
-        errno,
-        text: None,
-        offset_bytes: None,
-    };
-    for attr in attrs {
-        let attr = attr?;
-        match attr.kind {
-            ATTR_MSG => refusal.text = Some(attr.str()?.to_owned()),
-            ATTR_OFFS => refusal.offset_bytes = Some(attr.u32()?),
-            _ => {}
-        }
-    }
-    Ok(refusal)
+        .ok_or(Malformed("an error quotes more than it holds"))
 }
 
 #[cfg(test)]
@@ -131,7 +110,7 @@ mod tests {
         let mut payload = status.to_ne_bytes().to_vec();
         payload.extend(((HEADER_BYTES + quoted_payload.len()) as u32).to_ne_bytes());
         payload.extend([0; HEADER_BYTES - 4]);
-        if flags & CAPPED == 0 {
+        if flags & NLM_F_CAPPED == 0 {
             payload.extend(quoted_payload);
         }
         payload.extend(&attrs.bytes);
@@ -143,7 +122,6 @@ mod tests {
             kind: 2,
             flags: *flags,
             seq: 0,
-            port: 0,
             payload,
         })
     }
@@ -152,9 +130,9 @@ mod tests {
     fn the_words_are_found_with_and_without_the_quoted_request() {
         let mut attrs = Writer::default();
         attrs
-            .put_str(ATTR_MSG, "Not this way")
-            .put_u32(ATTR_OFFS, 20);
-        for flags in [ACK_TLVS, ACK_TLVS | CAPPED] {
+            .put_str(NLMSGERR_ATTR_MSG, "Not this way")
+            .put_u32(NLMSGERR_ATTR_OFFS, 20);
+        for flags in [NLM_F_ACK_TLVS, NLM_F_ACK_TLVS | NLM_F_CAPPED] {
             let refusal = read_back(&error(-22, flags, &[0xff; 24], &attrs))
                 .unwrap()
                 .unwrap();
@@ -167,20 +145,13 @@ mod tests {
         let silent = read_back(&error(-1, 0, &[0xff; 24], &Writer::default()))
             .unwrap()
             .unwrap();
-        assert_eq!(
-            silent,
-            Refusal {
-                errno: Errno::EPERM,
-                text: None,
-                offset_bytes: None
-            }
-        );
+        assert_eq!(silent, Refusal::from(Errno::EPERM));
     }
 
     #[test]
     fn zero_is_an_acknowledgement() {
         assert_eq!(
-            read_back(&error(0, CAPPED, &[], &Writer::default())),
+            read_back(&error(0, NLM_F_CAPPED, &[], &Writer::default())),
             Ok(None)
         );
     }
@@ -188,10 +159,10 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_are_read_without_a_panic(
-            flags in any::<u16>(), payload in prop::collection::vec(any::<u8>(), 0..128),
+            kind in 2_u16..4, flags in any::<u16>(), payload in prop::collection::vec(any::<u8>(), 0..128),
         ) {
-            let message = Message { kind: 2, flags, seq: 0, port: 0, payload: &payload };
-            let _ = (read(&message), read_done(&message));
+            let message = Message { kind, flags, seq: 0, payload: &payload };
+            let _ = read(&message);
         }
     }
 }

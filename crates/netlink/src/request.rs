@@ -1,20 +1,19 @@
-//! A message to the kernel, built in place. The socket that sends it fills in the sequence
-//! number.
+//! A message to the kernel, built in place. The socket that sends it sets the sequence number.
 
 use crate::Writer;
 use crate::message::HEADER_BYTES;
 
-const NLM_F_REQUEST: u16 = 0x1;
-/// Answer with an acknowledgement, also if all is well.
-pub const NLM_F_ACK: u16 = 0x4;
-/// With a request to create: fail if it is there already.
-pub const NLM_F_EXCL: u16 = 0x200;
-/// Create what is not there.
-pub const NLM_F_CREATE: u16 = 0x400;
-/// With a request to create: put it last.
-pub const NLM_F_APPEND: u16 = 0x800;
+const NLM_F_REQUEST: u16 = libc::NLM_F_REQUEST as u16;
+/// The kernel acknowledges the request also when it succeeds.
+pub const NLM_F_ACK: u16 = libc::NLM_F_ACK as u16;
+/// With [`NLM_F_CREATE`]: fail if the object exists.
+pub const NLM_F_EXCL: u16 = libc::NLM_F_EXCL as u16;
+/// Create the object if it does not exist.
+pub const NLM_F_CREATE: u16 = libc::NLM_F_CREATE as u16;
+/// With [`NLM_F_CREATE`]: add the object at the end of its list.
+pub const NLM_F_APPEND: u16 = libc::NLM_F_APPEND as u16;
 
-/// One request; may be sent any number of times.
+/// One request; it can be sent any number of times.
 #[derive(Debug, Clone)]
 pub struct Request {
     flags: u16,
@@ -25,8 +24,6 @@ impl Request {
     /// Starts a request of type `kind` with the family's fixed header (`struct rtmsg`,
     /// `struct nfgenmsg`, …). `flags` are `NLM_F_*`; `NLM_F_REQUEST` is always added, and the
     /// socket adds `NLM_F_ACK` or `NLM_F_DUMP` where it waits for one.
-    ///
-    /// `header` may be a whole body, attributes included, that another library has written.
     #[must_use]
     pub fn new(kind: u16, flags: u16, header: &[u8]) -> Self {
         let mut bytes = Vec::with_capacity(256);
@@ -48,7 +45,7 @@ impl Request {
         &mut self.writer
     }
 
-    /// The finished message; `None` if it or an attribute of it is too long to be one.
+    /// The finished message; `None` if it or one of its attributes is too long.
     pub(crate) fn seal(&mut self, seq: u32, more_flags: u16) -> Option<&[u8]> {
         let bytes = &mut self.writer.bytes;
         let len = u32::try_from(bytes.len()).ok()?;
@@ -88,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn a_spoilt_request_is_never_sent() {
+    fn an_oversized_request_is_never_sent() {
         let mut request = Request::new(26, 0, &[]);
         request.attrs().put(1, &[0; 70_000]);
         assert!(request.seal(1, 0).is_none());

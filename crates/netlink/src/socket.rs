@@ -1,5 +1,7 @@
-//! A netlink socket that asks and is answered: acknowledged requests, single answers, dumps, and
-//! several requests in one datagram. It joins no group, so nothing but answers arrives on it.
+//! A netlink socket for requests and their answers: acknowledged requests, single answers, dumps,
+//! and several requests in one datagram. It joins no group, so only answers arrive on it.
+
+use nix::sys::socket::MsgFlags;
 
 use crate::Error;
 use crate::Malformed;
@@ -13,29 +15,25 @@ use crate::endpoint::Read;
 use crate::refusal;
 use crate::request::NLM_F_ACK;
 
-const NLMSG_ERROR: u16 = 0x2;
-const NLMSG_DONE: u16 = 0x3;
-const NLM_F_DUMP_INTR: u16 = 0x10;
-/// `NLM_F_ROOT | NLM_F_MATCH`.
-const NLM_F_DUMP: u16 = 0x300;
-/// The kernel queues an answer before `send` returns, so waiting is for what nobody expects.
-const PATIENCE_MS: u16 = 1_000;
+const NLMSG_ERROR: u16 = libc::NLMSG_ERROR as u16;
+const NLMSG_DONE: u16 = libc::NLMSG_DONE as u16;
+const NLM_F_DUMP_INTR: u16 = libc::NLM_F_DUMP_INTR as u16;
+const NLM_F_DUMP: u16 = libc::NLM_F_DUMP as u16;
 
 /// A request socket, for one thread. It stays in the network namespace it was opened in.
 #[derive(Debug)]
 pub struct Socket {
     endpoint: Endpoint,
     seq: u32,
-    outgoing: Vec<u8>,
 }
 
 /// How a dump ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use = "an interrupted dump may lack entries"]
 pub enum DumpEnd {
-    /// What was dumped did not change meanwhile.
+    /// The table did not change during the dump.
     Consistent,
-    /// `NLM_F_DUMP_INTR`: it changed, and entries may be missing or told twice.
+    /// `NLM_F_DUMP_INTR`: it changed; entries may be missing or reported twice.
     Interrupted,
 }
 
@@ -45,11 +43,8 @@ impl Socket {
     /// # Errors
     /// If the kernel has no such protocol, or no file descriptor is left.
     pub fn open(protocol: Protocol) -> Result<Self, Error> {
-        Ok(Self {
-            endpoint: Endpoint::open(protocol)?,
-            seq: 0,
-            outgoing: Vec::new(),
-        })
+        let endpoint = Endpoint::open(protocol)?;
+        Ok(Self { endpoint, seq: 0 })
     }
 
     /// Sends a request and waits for the kernel's acknowledgement.
@@ -57,16 +52,10 @@ impl Socket {
     /// # Errors
     /// [`Error::Refused`] with the kernel's reason, or another error if the exchange failed.
     pub fn request(&mut self, request: &mut Request) -> Result<(), Error> {
-        let seq = self.send(request, NLM_F_ACK)?;
-        loop {
-            let bytes = self.read()?;
-            for message in Messages::new(&self.endpoint.buffer[..bytes]) {
-                let message = message?;
-                if message.seq == seq && message.kind == NLMSG_ERROR {
-                    return acknowledged(&message);
-                }
-            }
-        }
+        self.exchange(request, NLM_F_ACK, |message| match message.kind {
+            NLMSG_ERROR => acknowledged(message).map(Some),
+            _ => Ok(None),
+        })
     }
 
     /// Sends a request and gives the one message that answers it to `take`.
@@ -76,23 +65,12 @@ impl Socket {
     pub fn query<T>(
         &mut self,
         request: &mut Request,
-        take: impl FnOnce(&Message<'_>) -> T,
+        take: impl Fn(&Message<'_>) -> T,
     ) -> Result<T, Error> {
-        let seq = self.send(request, 0)?;
-        loop {
-            let bytes = self.read()?;
-            for message in Messages::new(&self.endpoint.buffer[..bytes]) {
-                let message = message?;
-                if message.seq != seq {
-                    continue;
-                }
-                if message.kind == NLMSG_ERROR {
-                    acknowledged(&message)?;
-                    return Err(Error::Unanswered);
-                }
-                return Ok(take(&message));
-            }
-        }
+        self.exchange(request, 0, |message| match message.kind {
+            NLMSG_ERROR => Err(acknowledged(message).err().unwrap_or(Error::Unanswered)),
+            _ => Ok(Some(take(message))),
+        })
     }
 
     /// Sends a dump request and gives every entry to `each`.
@@ -105,114 +83,100 @@ impl Socket {
         request: &mut Request,
         mut each: impl FnMut(&Message<'_>),
     ) -> Result<DumpEnd, Error> {
-        let seq = self.send(request, NLM_F_DUMP)?;
         let mut end = DumpEnd::Consistent;
-        loop {
-            let bytes = self.read_whole()?;
-            for message in Messages::new(&self.endpoint.buffer[..bytes]) {
-                let message = message?;
-                if message.seq != seq {
-                    continue;
-                }
-                if message.flags & NLM_F_DUMP_INTR != 0 {
-                    end = DumpEnd::Interrupted;
-                }
-                match message.kind {
-                    NLMSG_DONE => {
-                        return match refusal::read_done(&message)? {
-                            None => Ok(end),
-                            Some(refusal) => Err(Error::Refused(refusal)),
-                        };
-                    }
-                    NLMSG_ERROR => acknowledged(&message)?,
-                    _ => each(&message),
-                }
+        self.exchange(request, NLM_F_DUMP, |message| {
+            if message.flags & NLM_F_DUMP_INTR != 0 {
+                end = DumpEnd::Interrupted;
             }
-        }
+            match message.kind {
+                NLMSG_DONE => return acknowledged(message).map(|()| Some(end)),
+                NLMSG_ERROR => acknowledged(message)?,
+                _ => each(message),
+            }
+            Ok(None)
+        })
     }
 
-    /// Sends several requests as one datagram, as nfnetlink batches need it, and returns those
-    /// that the kernel refused, by their index and in the order of the kernel's answers.
+    /// Sends several requests as one datagram, which is what nfnetlink calls a batch, and returns
+    /// those that the kernel refused, by their index and in the order of the kernel's answers.
     ///
-    /// Waits for an answer to each request that has `NLM_F_ACK`. A refusal of one that has not,
-    /// as of a batch's opening message, ends the wait: the kernel need not have read the others.
+    /// Waits for an answer to each request that has `NLM_F_ACK`. When the kernel refuses one that
+    /// has not, such as a batch's opening message, it may not have read the others: that ends the
+    /// wait.
     ///
     /// # Errors
     /// If the exchange itself failed.
     pub fn transact(&mut self, requests: &mut [Request]) -> Result<Vec<(usize, Refusal)>, Error> {
         let first = self.seq.wrapping_add(1);
-        self.outgoing.clear();
+        let mut datagram = Vec::new();
         for request in &mut *requests {
             self.seq = self.seq.wrapping_add(1);
-            self.outgoing
-                .extend_from_slice(sealed(request, self.seq, 0)?);
+            datagram.extend_from_slice(sealed(request, self.seq, 0)?);
         }
-        self.endpoint.send(&self.outgoing)?;
-        let mut unanswered = requests
-            .iter()
-            .filter(|request| request.wants_ack())
-            .count();
+        self.endpoint.send(&datagram)?;
+        let acked = requests.iter().filter(|request| request.wants_ack());
+        let mut unanswered = acked.count();
         let mut refused = Vec::new();
-        while unanswered > 0 {
-            let bytes = self.read()?;
-            for message in Messages::new(&self.endpoint.buffer[..bytes]) {
-                let message = message?;
-                let index = message.seq.wrapping_sub(first) as usize;
-                let Some(request) = requests.get(index) else {
-                    continue;
-                };
-                if message.kind != NLMSG_ERROR {
-                    continue;
-                }
-                refused.extend(refusal::read(&message)?.map(|refusal| (index, refusal)));
-                if !request.wants_ack() {
-                    return Ok(refused);
-                }
-                unanswered = unanswered.saturating_sub(1);
-            }
+        if unanswered == 0 {
+            return Ok(refused);
         }
+        self.receive(|message| {
+            let index = message.seq.wrapping_sub(first) as usize;
+            let Some(request) = requests.get(index) else {
+                return Ok(None);
+            };
+            if message.kind != NLMSG_ERROR {
+                return Ok(None);
+            }
+            refused.extend(refusal::read(message)?.map(|refusal| (index, refusal)));
+            unanswered = unanswered.saturating_sub(request.wants_ack().into());
+            Ok((unanswered == 0 || !request.wants_ack()).then_some(()))
+        })?;
         Ok(refused)
     }
 
-    fn send(&mut self, request: &mut Request, flags: u16) -> Result<u32, Error> {
-        self.seq = self.seq.wrapping_add(1);
-        self.endpoint.send(sealed(request, self.seq, flags)?)?;
-        Ok(self.seq)
-    }
-
-    fn read(&mut self) -> Result<usize, Error> {
-        let read = self.endpoint.read()?;
-        self.insist(read, Endpoint::read)
-    }
-
-    fn read_whole(&mut self) -> Result<usize, Error> {
-        let read = self.endpoint.read_whole()?;
-        self.insist(read, Endpoint::read_whole)
-    }
-
-    /// The length of a datagram, waiting once if none is there yet.
-    fn insist(
+    /// Sends a request, and gives the messages that answer it to `each` until it returns an end.
+    fn exchange<T>(
         &mut self,
-        read: Read,
-        again: fn(&mut Endpoint) -> Result<Read, Error>,
-    ) -> Result<usize, Error> {
-        let read = match read {
-            Read::Nothing if self.endpoint.wait(PATIENCE_MS)? => again(&mut self.endpoint)?,
-            read => read,
-        };
-        match read {
-            Read::Datagram(bytes) => Ok(bytes),
-            Read::Nothing => Err(Error::Unanswered),
-            Read::Overrun => Err(Error::Overrun),
-            Read::Cut(bytes) => Err(Error::Truncated { bytes }),
+        request: &mut Request,
+        flags: u16,
+        mut each: impl FnMut(&Message<'_>) -> Result<Option<T>, Error>,
+    ) -> Result<T, Error> {
+        self.seq = self.seq.wrapping_add(1);
+        let seq = self.seq;
+        self.endpoint.send(sealed(request, seq, flags)?)?;
+        self.receive(|message| {
+            if message.seq == seq {
+                each(message)
+            } else {
+                Ok(None)
+            }
+        })
+    }
+
+    fn receive<T>(
+        &mut self,
+        mut each: impl FnMut(&Message<'_>) -> Result<Option<T>, Error>,
+    ) -> Result<T, Error> {
+        loop {
+            let bytes = match self.endpoint.read(MsgFlags::empty())? {
+                Read::Datagram(bytes) => bytes,
+                Read::Nothing => return Err(Error::Unanswered),
+                Read::Overrun => return Err(Error::Overrun),
+                Read::Cut(bytes) => return Err(Error::Truncated { bytes }),
+            };
+            for message in Messages::new(&self.endpoint.buffer[..bytes]) {
+                if let Some(end) = each(&message?)? {
+                    return Ok(end);
+                }
+            }
         }
     }
 }
 
 fn sealed(request: &mut Request, seq: u32, flags: u16) -> Result<&[u8], Error> {
-    request
-        .seal(seq, flags)
-        .ok_or(Error::Malformed(Malformed("the request is too long")))
+    let message = request.seal(seq, flags);
+    Ok(message.ok_or(Malformed("the request is too long"))?)
 }
 
 fn acknowledged(message: &Message<'_>) -> Result<(), Error> {

@@ -19,6 +19,8 @@ use netlink::Request;
 use netlink::Socket;
 use netlink::netns::Namespace;
 use netlink::netns::Visit;
+use netlink::rtnetlink::RouteReply;
+use netlink::rtnetlink::RouteRequest;
 use nix::errno::Errno;
 use nix::poll::PollFd;
 use nix::poll::PollFlags;
@@ -35,13 +37,7 @@ use nix::sys::socket::sendto;
 use nix::sys::socket::socket;
 use nix::unistd::geteuid;
 
-const RTM_NEWADDR: u16 = 20;
-const RTM_GETADDR: u16 = 22;
-const RTM_GETROUTE: u16 = 26;
-const IFA_LOCAL: u16 = 2;
-const RTA_DST: u16 = 1;
-const RTA_OIF: u16 = 4;
-const RTNLGRP_IPV4_IFADDR: u32 = 5;
+const AF_INET: u8 = libc::AF_INET as u8;
 
 fn lab() -> (Visit, Socket) {
     assert!(
@@ -55,15 +51,15 @@ fn lab() -> (Visit, Socket) {
 /// Adds 10.x.y.z/32 to loopback.
 fn add_address(number: u32) -> Request {
     // struct ifaddrmsg: family, prefix length, flags, scope, index of loopback.
-    let ifaddrmsg = [[libc::AF_INET as u8, 32, 0, 0], 1_u32.to_ne_bytes()].concat();
+    let ifaddrmsg = [[AF_INET, 32, 0, 0], 1_u32.to_ne_bytes()].concat();
     let mut request = Request::new(
-        RTM_NEWADDR,
+        libc::RTM_NEWADDR,
         NLM_F_CREATE | NLM_F_EXCL | NLM_F_ACK,
         &ifaddrmsg,
     );
     request
         .attrs()
-        .put(IFA_LOCAL, &(0x0a00_0000 | number).to_be_bytes());
+        .put(libc::IFA_LOCAL, &(0x0a00_0000 | number).to_be_bytes());
     request
 }
 
@@ -71,7 +67,7 @@ fn address_of(message: &Message<'_>) -> Option<Ipv4Addr> {
     let (_, attrs) = message.split::<8>().unwrap();
     attrs
         .map(Result::unwrap)
-        .find(|attr| attr.kind == IFA_LOCAL)
+        .find(|attr| attr.kind == libc::IFA_LOCAL)
         .map(|attr| Ipv4Addr::from(attr.u32_be().unwrap()))
 }
 
@@ -79,8 +75,10 @@ fn address_of(message: &Message<'_>) -> Option<Ipv4Addr> {
 fn a_refusal_carries_the_kernels_own_words() {
     let (_inside, mut socket) = lab();
     // struct rtmsg naming a table, which the strict check forbids here.
-    let mut request = Request::new(RTM_GETROUTE, 0, &[2, 32, 0, 0, 99, 0, 0, 0, 0, 0, 0, 0]);
-    request.attrs().put(RTA_DST, &[127, 0, 0, 1]);
+    let mut rtmsg = [0; 12];
+    (rtmsg[0], rtmsg[1], rtmsg[4]) = (AF_INET, 32, 99);
+    let mut request = Request::new(libc::RTM_GETROUTE, 0, &rtmsg);
+    request.attrs().put(libc::RTA_DST, &[127, 0, 0, 1]);
     let Err(Error::Refused(refusal)) = socket.query(&mut request, |_| ()) else {
         panic!("a wrong request was answered");
     };
@@ -101,17 +99,10 @@ fn a_refusal_carries_the_kernels_own_words() {
 #[test]
 fn a_query_has_one_answer() {
     let (_inside, mut socket) = lab();
-    let mut request = Request::new(RTM_GETROUTE, 0, &[2, 32, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
-    request.attrs().put(RTA_DST, &[127, 0, 0, 1]);
-    let oif = |route: &Message<'_>| {
-        let (_, mut attrs) = route.split::<12>().unwrap();
-        attrs
-            .find_map(|attr| attr.ok().filter(|attr| attr.kind == RTA_OIF))
-            .unwrap()
-            .u32()
-    };
+    let mut request = RouteRequest::to([127, 0, 0, 1].into()).message();
     for _ in 0..3 {
-        assert_eq!(socket.query(&mut request, oif).unwrap(), Ok(1));
+        let reply = socket.query(&mut request, RouteReply::parse).unwrap();
+        assert_eq!(reply.unwrap().oif, Some(1));
     }
 }
 
@@ -124,7 +115,7 @@ fn a_dump_of_many_datagrams_is_complete() {
     }
     let mut seen = Vec::new();
     let end = socket.dump(
-        &mut Request::new(RTM_GETADDR, 0, &[2, 0, 0, 0, 0, 0, 0, 0]),
+        &mut Request::new(libc::RTM_GETADDR, 0, &[AF_INET, 0, 0, 0, 0, 0, 0, 0]),
         |message| {
             seen.extend(address_of(message));
         },
@@ -137,7 +128,7 @@ fn a_dump_of_many_datagrams_is_complete() {
 }
 
 #[test]
-fn a_change_during_a_dump_is_told() {
+fn a_change_during_a_dump_is_reported() {
     let (_inside, mut socket) = lab();
     let mut requests: Vec<Request> = (1..=2_000).map(add_address).collect();
     for batch in requests.chunks_mut(50) {
@@ -146,7 +137,7 @@ fn a_change_during_a_dump_is_told() {
     let mut other = Socket::open(Protocol::Route).unwrap();
     let mut change = Some(add_address(70_000));
     let end = socket.dump(
-        &mut Request::new(RTM_GETADDR, 0, &[2, 0, 0, 0, 0, 0, 0, 0]),
+        &mut Request::new(libc::RTM_GETADDR, 0, &[AF_INET, 0, 0, 0, 0, 0, 0, 0]),
         |_| {
             if let Some(mut change) = change.take() {
                 other.request(&mut change).unwrap();
@@ -169,7 +160,7 @@ fn each_refused_request_of_several_is_named() {
 }
 
 #[test]
-fn a_listener_hears_the_kernel_and_nobody_else() {
+fn a_listener_receives_from_the_kernel_only() {
     let (_inside, mut socket) = lab();
     let mut listener = Listener::open(Protocol::Route).unwrap();
     socket.request(&mut add_address(1)).unwrap();
@@ -177,7 +168,7 @@ fn a_listener_hears_the_kernel_and_nobody_else() {
         matches!(listener.receive().unwrap(), Received::Nothing),
         "no group is joined yet"
     );
-    listener.join(RTNLGRP_IPV4_IFADDR).unwrap();
+    listener.join(libc::RTNLGRP_IPV4_IFADDR).unwrap();
 
     let port = getsockname::<NetlinkAddr>(listener.as_fd().as_raw_fd())
         .unwrap()
@@ -198,7 +189,7 @@ fn a_listener_hears_the_kernel_and_nobody_else() {
         panic!("the event is not there");
     };
     let event = messages.next().unwrap().unwrap();
-    assert_eq!(event.kind, RTM_NEWADDR);
+    assert_eq!(event.kind, libc::RTM_NEWADDR);
     assert_eq!(address_of(&event), Some(Ipv4Addr::new(10, 0, 0, 2)));
     assert!(messages.next().is_none());
 }
@@ -210,12 +201,12 @@ fn socket_of_another_program() -> OwnedFd {
 }
 
 #[test]
-fn lost_events_are_told_once_and_later_ones_are_heard() {
+fn lost_events_are_reported_once_and_later_ones_arrive() {
     let (_inside, mut socket) = lab();
     let mut listener = Listener::open(Protocol::Route).unwrap();
     let granted = listener.set_receive_buffer(4_096).unwrap();
     assert!(granted < 32_768, "{granted}");
-    listener.join(RTNLGRP_IPV4_IFADDR).unwrap();
+    listener.join(libc::RTNLGRP_IPV4_IFADDR).unwrap();
     for number in 1..=200 {
         socket.request(&mut add_address(number)).unwrap();
     }

@@ -98,12 +98,11 @@ fn other_threads_stay_where_they_are() {
 #[test]
 fn a_socket_opened_inside_sees_the_inside() {
     need_root();
-    const RTM_GETLINK: u16 = 18;
     let lab = Namespace::create().unwrap();
     let mut socket = lab.socket(Protocol::Route).unwrap();
     let mut links = Vec::new();
     let _ = socket
-        .dump(&mut Request::new(RTM_GETLINK, 0, &[0; 16]), |link| {
+        .dump(&mut Request::new(libc::RTM_GETLINK, 0, &[0; 16]), |link| {
             let (ifinfomsg, _) = link.split::<16>().unwrap();
             links.push(i32::from_ne_bytes(ifinfomsg[4..8].try_into().unwrap()));
         })

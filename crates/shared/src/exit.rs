@@ -1,12 +1,11 @@
-//! The one table of exit codes and the one door through which errors leave a program.
-//! Only this module turns an error into text on stderr and a process status.
+//! The one table of exit codes, and the one place where an error becomes text on stderr and a
+//! process status.
 
-use std::fmt;
 use std::io;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-/// How a program ends when nothing failed: it is done, or the answer to its question is no.
+/// How a program ends when nothing failed: with success, or with no as its answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Answer {
     /// Exit `0`.
@@ -18,9 +17,10 @@ pub enum Answer {
 /// A failure that has its own exit code. Any other error is `3`.
 ///
 /// Put it anywhere in an `anyhow` chain: the outermost one found decides.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
 pub enum Failure {
-    /// Exit `2`: what was asked for makes no sense.
+    /// Exit `2`: wrong usage.
     Usage(String),
     /// Exit `3`: it could have worked and did not.
     Failed(String),
@@ -43,21 +43,9 @@ impl Failure {
     }
 }
 
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Usage(why) | Self::Failed(why) | Self::Privilege(why) | Self::Kernel(why) => {
-                f.write_str(why)
-            }
-        }
-    }
-}
-
-impl std::error::Error for Failure {}
-
 /// Turns the outcome of a program into its status, printing `tool: what: why` once if it failed.
 ///
-/// A broken pipe is success: the reader has seen enough.
+/// A broken pipe is success: the reader wants no more.
 #[must_use]
 pub fn conclude(tool: &str, outcome: anyhow::Result<Answer>) -> ExitCode {
     let error = match outcome {
@@ -88,14 +76,13 @@ pub fn code(error: &anyhow::Error) -> u8 {
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| {
-        cause
-            .downcast_ref::<io::Error>()
-            .is_some_and(|io| io.kind() == io::ErrorKind::BrokenPipe)
-    })
+    let mut causes = error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<io::Error>());
+    causes.any(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
-/// The one door for errors. If nobody reads them, the exit code still tells.
+/// If stderr cannot be written, the exit code is still there.
 fn complain(tool: &str, error: &anyhow::Error) {
     let text = crate::escape::one_line(&format!("{error:#}")).into_owned();
     let _ = writeln!(io::stderr(), "{tool}: {text}");

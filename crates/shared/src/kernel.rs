@@ -1,5 +1,5 @@
-//! Which kernel this is, precisely enough that measured offsets are never used on another one.
-//! Reads `uname(2)` and `/sys/kernel/notes`; decides nothing.
+//! The identity of the running kernel, exact enough that measured offsets are never used on another one,
+//! and of its boot. Reads `uname(2)`, `/sys/kernel/notes` and `/proc`; decides nothing.
 
 use std::fs;
 use std::io;
@@ -40,6 +40,18 @@ impl KernelIdentity {
                 .and_then(gnu_build_id),
         })
     }
+}
+
+/// The id of this boot, `/proc/sys/kernel/random/boot_id`, as two words.
+///
+/// # Errors
+/// If the file cannot be read or holds no UUID.
+pub fn boot_id() -> io::Result<[u64; 2]> {
+    let text = fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
+    let digits: String = text.chars().filter(char::is_ascii_hexdigit).collect();
+    let id = u128::from_str_radix(&digits, 16)
+        .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "no boot id"))?;
+    Ok([(id >> 64) as u64, id as u64])
 }
 
 /// `NT_GNU_BUILD_ID` of `elf.h`.

@@ -1,5 +1,5 @@
 //! One record per line on stdout: buffered while data keeps coming, flushed before the program
-//! waits for more. Every filter behaves so; a pipe's reader never misses a line that was made.
+//! waits for more. So the reader of a pipe never waits for a line that is already there.
 
 use std::io;
 use std::io::BufWriter;
@@ -57,7 +57,7 @@ impl<W: Write> Lines<W> {
         self.out.write_all(bytes)
     }
 
-    /// Hands over what is buffered. To be called before waiting for input, and at the end.
+    /// Writes out what is buffered. Call it before waiting for input, and at the end.
     ///
     /// # Errors
     /// If the stream cannot be written.
@@ -66,7 +66,7 @@ impl<W: Write> Lines<W> {
     }
 }
 
-/// Does a person read standard output?
+/// Is standard output a terminal?
 #[must_use]
 pub fn stdout_is_terminal() -> bool {
     io::stdout().is_terminal()

@@ -1,4 +1,4 @@
-//! Whether the kernel is locked down against its own administrator, as securityfs tells it.
+//! The kernel's lockdown mode, as securityfs shows it.
 
 use std::fs;
 

@@ -1,6 +1,6 @@
 //! A value as bytes that outlive a process: a fixed head (magic, version, length, checksum), then
-//! bincode. The only module that chooses how bincode writes. Every way in which foreign bytes can be
-//! wrong has a name; what the bytes mean is up to the caller.
+//! bincode. The only module that chooses bincode's format. Each fault of foreign bytes has an error of its
+//! own; what a value means is up to the caller.
 
 use bincode::Decode;
 use bincode::Encode;
@@ -8,17 +8,35 @@ use bincode::config::Configuration;
 use bincode::config::Fixint;
 use bincode::config::Limit;
 use bincode::config::LittleEndian;
+use zerocopy::FromBytes;
+use zerocopy::Immutable;
+use zerocopy::IntoBytes;
+use zerocopy::KnownLayout;
+use zerocopy::little_endian::U32;
+use zerocopy::little_endian::U64;
 
-/// Magic, version (u32), body length (u32), FNV-1a of the body (u64); all little-endian.
-const HEAD_BYTES: usize = 24;
+use crate::fnv1a;
+
+const HEAD_BYTES: usize = size_of::<Head>();
 const MAGIC_BYTES: usize = 8;
+
+/// What stands before the body.
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+struct Head {
+    magic: [u8; MAGIC_BYTES],
+    version: U32,
+    body_bytes: U32,
+    /// FNV-1a of the body.
+    checksum: U64,
+}
 
 /// A kind of sealed value, head included at most `MAX_BYTES` long.
 #[derive(Debug, Clone, Copy)]
 pub struct Seal<const MAX_BYTES: usize> {
-    /// What it is called in errors.
+    /// Its name in errors.
     pub name: &'static str,
-    /// Its first bytes. The last two tell text-mode damage apart from a foreign file.
+    /// Its first bytes. The last two distinguish text-mode damage from a foreign file.
     pub magic: [u8; MAGIC_BYTES],
     /// Version of the form. A reader refuses any other.
     pub version: u32,
@@ -27,7 +45,7 @@ pub struct Seal<const MAX_BYTES: usize> {
 /// Why bytes are not such a value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Broken {
-    /// Nothing at all: a writer before us in a pipe found nothing.
+    /// No bytes: the program before this one in a pipe had no result.
     #[error("no {name}: the input is empty")]
     Empty {
         /// What was expected.
@@ -59,7 +77,7 @@ pub enum Broken {
         /// Bytes that the head announces.
         expected: usize,
     },
-    /// More than there can be, or more bytes than it announces.
+    /// More bytes than allowed, or than the head announces.
     #[error("{name} is too long: {found} bytes, {expected} expected")]
     Oversized {
         /// What it is.
@@ -69,7 +87,7 @@ pub enum Broken {
         /// Bytes that may be there.
         expected: usize,
     },
-    /// The body is not what the writer wrote, or makes no sense.
+    /// The body was damaged, or makes no sense.
     #[error("{name} is corrupt: {why}")]
     Corrupt {
         /// What it is.
@@ -98,13 +116,13 @@ impl<const MAX_BYTES: usize> Seal<MAX_BYTES> {
         let Some(body_bytes) = body_bytes.filter(|_| total <= MAX_BYTES) else {
             return Err(self.oversized(total, MAX_BYTES));
         };
-        let mut bytes = Vec::with_capacity(total);
-        bytes.extend(self.magic);
-        bytes.extend(self.version.to_le_bytes());
-        bytes.extend(body_bytes.to_le_bytes());
-        bytes.extend(fnv1a(&body).to_le_bytes());
-        bytes.extend(body);
-        Ok(bytes)
+        let head = Head {
+            magic: self.magic,
+            version: self.version.into(),
+            body_bytes: body_bytes.into(),
+            checksum: checksum(&body).into(),
+        };
+        Ok([head.as_bytes(), &body].concat())
     }
 
     /// Reads a value. Trailing bytes are an error. No more memory is taken than a small multiple of
@@ -129,20 +147,15 @@ impl<const MAX_BYTES: usize> Seal<MAX_BYTES> {
             found: bytes.len(),
             expected,
         };
-        let (head, body) = bytes
-            .split_first_chunk::<HEAD_BYTES>()
-            .ok_or(truncated(HEAD_BYTES))?;
-        let (_, after_magic) = head.split_at(MAGIC_BYTES);
-        let (version, after_version) = split_u32(after_magic);
-        if version != self.version {
+        let (head, body) = Head::read_from_prefix(bytes).map_err(|_| truncated(HEAD_BYTES))?;
+        if head.version != self.version {
             return Err(Broken::Version {
                 name,
-                found: version,
+                found: head.version.get(),
                 known: self.version,
             });
         }
-        let (body_bytes, checksum) = split_u32(after_version);
-        let expected = HEAD_BYTES + body_bytes as usize;
+        let expected = HEAD_BYTES + head.body_bytes.get() as usize;
         if expected > MAX_BYTES {
             return Err(self.oversized(expected, MAX_BYTES));
         }
@@ -151,7 +164,7 @@ impl<const MAX_BYTES: usize> Seal<MAX_BYTES> {
             found if found > expected => return Err(self.oversized(found, expected)),
             _ => {}
         }
-        if checksum != fnv1a(body).to_le_bytes() {
+        if head.checksum != checksum(body) {
             return Err(self.corrupt("checksum does not match".into()));
         }
         let (value, used) = bincode::decode_from_slice(body, Self::format())
@@ -163,7 +176,7 @@ impl<const MAX_BYTES: usize> Seal<MAX_BYTES> {
         Ok(value)
     }
 
-    /// That a value which could be read makes no sense.
+    /// The error for a value that could be read, but makes no sense.
     #[must_use]
     pub const fn corrupt(&self, why: String) -> Broken {
         Broken::Corrupt {
@@ -181,19 +194,8 @@ impl<const MAX_BYTES: usize> Seal<MAX_BYTES> {
     }
 }
 
-fn split_u32(bytes: &[u8]) -> (u32, &[u8]) {
-    let (word, rest) = bytes.split_at(4);
-    (
-        u32::from_le_bytes([word[0], word[1], word[2], word[3]]),
-        rest,
-    )
-}
-
-/// FNV-1a, 64 bits: enough to notice damage; nobody is kept out by it.
-fn fnv1a(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    })
+fn checksum(bytes: &[u8]) -> u64 {
+    fnv1a::hash(bytes.iter().map(|byte| u64::from(*byte)))
 }
 
 #[cfg(test)]
@@ -261,7 +263,7 @@ mod tests {
             let mut bytes = SEAL.magic.to_vec();
             bytes.extend(SEAL.version.to_le_bytes());
             bytes.extend((tail.len() as u32).to_le_bytes());
-            bytes.extend(fnv1a(&tail).to_le_bytes());
+            bytes.extend(checksum(&tail).to_le_bytes());
             bytes.extend(tail);
             let _ = decode(&bytes);
         }

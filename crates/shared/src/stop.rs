@@ -1,5 +1,5 @@
-//! One flag that SIGINT and SIGTERM raise, and that loops look at between two pieces of work.
-//! A second signal ends the process at once, so a hung program can still be stopped by hand.
+//! One flag that SIGINT and SIGTERM raise, and that loops check between two pieces of work. A second signal
+//! ends the process at once, so a program that hangs can still be stopped by hand.
 
 use std::io;
 use std::os::fd::AsFd as _;
@@ -14,7 +14,7 @@ use signal_hook::consts::SIGINT;
 use signal_hook::consts::SIGTERM;
 use signal_hook::low_level::pipe;
 
-/// Raised once a stop was asked for. Clones share the flag.
+/// Raised once a stop was requested. Clones share the flag.
 #[derive(Clone)]
 pub struct Stop {
     flag: Arc<AtomicBool>,
@@ -42,13 +42,13 @@ impl Stop {
         })
     }
 
-    /// Has a stop been asked for?
+    /// Was a stop requested?
     #[must_use]
     pub fn asked(&self) -> bool {
         self.flag.load(Ordering::Relaxed)
     }
 
-    /// Readable from the moment a stop is asked for: add it to a `poll` set.
+    /// Becomes readable when a stop is requested: add it to a `poll` set.
     #[must_use]
     pub fn as_fd(&self) -> BorrowedFd<'_> {
         self.readable.as_fd()

@@ -15,6 +15,7 @@ use shared::ring::RingError;
 use shared::ring::RingName;
 use shared::ring::Writer;
 use shared::ring::layout::Source;
+use shared::ring::layout::at;
 use shared::ring::reader::Next;
 use shared::ring::reader::Writer as WriterState;
 use tempfile::TempDir;
@@ -60,7 +61,11 @@ fn records_arrive_in_order_and_a_closed_ring_is_gone() {
         };
         assert_eq!((record.ct_id, record.seq), (number, 2 * number + 2));
     }
-    assert_eq!(reader.losses(Loss::TableFull), 3);
+    let mut lost = [0; 8];
+    let file = fs::File::open(name.path()).unwrap();
+    let counter = at::LOSSES + 8 * Loss::TableFull as usize;
+    file.read_exact_at(&mut lost, counter as u64).unwrap();
+    assert_eq!(u64::from_ne_bytes(lost), 3);
 
     drop(writer);
     assert_eq!(reader.writer(), WriterState::Closed);

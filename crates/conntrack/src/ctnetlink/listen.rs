@@ -12,10 +12,8 @@ use shared::record::wire::Record;
 
 use super::parse;
 
-/// `NFNLGRP_CONNTRACK_NEW`.
-pub const GROUP_NEW: u32 = 1;
-/// `NFNLGRP_CONNTRACK_DESTROY`.
-pub const GROUP_DESTROY: u32 = 3;
+pub use netlink::nfnetlink::NFNLGRP_CONNTRACK_DESTROY as GROUP_DESTROY;
+pub use netlink::nfnetlink::NFNLGRP_CONNTRACK_NEW as GROUP_NEW;
 
 /// Half a second of the highest rate that a kernel delivers, at 148 bytes an event and the
 /// kernel's own bookkeeping.

@@ -1,5 +1,5 @@
 //! Conntrack's netlink family: [`mod@parse`] turns messages into records, [`mod@dump`] asks for every
-//! entry, [`listen`] hears of those that come and go. Sockets come from `shared::netlink`.
+//! entry, [`listen`] hears of those that come and go. Sockets come from `netlink`.
 
 pub mod dump;
 pub mod listen;

@@ -6,6 +6,9 @@ use netlink::Attrs;
 use netlink::Malformed;
 use netlink::Message;
 use netlink::NLM_F_CREATE;
+use netlink::ctnetlink::CTA_COUNTERS_BYTES;
+use netlink::ctnetlink::CTA_COUNTERS_PACKETS;
+use netlink::ctnetlink::CTA_TIMESTAMP_START;
 use netlink::ctnetlink::DELETE;
 use netlink::ctnetlink::NEW;
 use netlink::ctnetlink::cta;
@@ -100,10 +103,6 @@ impl Parts {
         Ok(())
     }
 }
-
-const CTA_TIMESTAMP_START: u16 = 1;
-const CTA_COUNTERS_PACKETS: u16 = 1;
-const CTA_COUNTERS_BYTES: u16 = 2;
 
 fn counters(attrs: Attrs<'_>) -> Result<Option<(u64, u64)>, Malformed> {
     let packets = find(attrs.clone(), CTA_COUNTERS_PACKETS)?;

@@ -2,6 +2,7 @@
 
 use netlink::Attrs;
 use netlink::Malformed;
+use netlink::ctnetlink::cta_tuple;
 use shared::record::wire::Record;
 use shared::record::wire::address_bytes;
 use shared::record::wire::family;
@@ -21,18 +22,14 @@ pub(super) struct Tuple {
 
 impl Tuple {
     pub(super) fn parse(family: u8, attrs: Attrs<'_>) -> Result<Self, Malformed> {
-        const CTA_TUPLE_IP: u16 = 1;
-        const CTA_TUPLE_PROTO: u16 = 2;
-        const CTA_TUPLE_ZONE: u16 = 3;
-
         let mut tuple = Self::default();
         let (mut ip, mut l4) = (false, false);
         for attr in attrs {
             let attr = attr?;
             match attr.kind {
-                CTA_TUPLE_IP => ip = tuple.take_ip(family, attr.nested())?,
-                CTA_TUPLE_PROTO => l4 = tuple.take_proto(attr.nested())?,
-                CTA_TUPLE_ZONE => tuple.zone = Some(attr.u16_be()?),
+                cta_tuple::IP => ip = tuple.take_ip(family, attr.nested())?,
+                cta_tuple::PROTO => l4 = tuple.take_proto(attr.nested())?,
+                cta_tuple::ZONE => tuple.zone = Some(attr.u16_be()?),
                 _ => {}
             }
         }
@@ -51,10 +48,14 @@ impl Tuple {
         for attr in attrs {
             let attr = attr?;
             match (family, attr.kind) {
-                (family::IPV4, 1) => src = Some(address_bytes(attr.array::<4>()?.into())),
-                (family::IPV4, 2) => dst = Some(address_bytes(attr.array::<4>()?.into())),
-                (family::IPV6, 3) => src = Some(attr.array()?),
-                (family::IPV6, 4) => dst = Some(attr.array()?),
+                (family::IPV4, cta_tuple::IP_V4_SRC) => {
+                    src = Some(address_bytes(attr.array::<4>()?.into()))
+                }
+                (family::IPV4, cta_tuple::IP_V4_DST) => {
+                    dst = Some(address_bytes(attr.array::<4>()?.into()))
+                }
+                (family::IPV6, cta_tuple::IP_V6_SRC) => src = Some(attr.array()?),
+                (family::IPV6, cta_tuple::IP_V6_DST) => dst = Some(attr.array()?),
                 _ => {}
             }
         }
@@ -71,16 +72,21 @@ impl Tuple {
         for attr in attrs {
             let attr = attr?;
             match attr.kind {
-                1 => {
+                cta_tuple::PROTO_NUM => {
                     self.proto = attr.u8()?;
                     has_number = true;
                 }
-                2 => self.sport = attr.u16_be()?,
-                3 => self.dport = attr.array()?,
-                // The id, the type and the code of ICMP and of ICMPv6.
-                4 | 7 => self.sport = attr.u16_be()?,
-                5 | 8 => self.dport[0] = attr.u8()?,
-                6 | 9 => self.dport[1] = attr.u8()?,
+                cta_tuple::PROTO_SRC_PORT => self.sport = attr.u16_be()?,
+                cta_tuple::PROTO_DST_PORT => self.dport = attr.array()?,
+                cta_tuple::PROTO_ICMP_ID | cta_tuple::PROTO_ICMPV6_ID => {
+                    self.sport = attr.u16_be()?
+                }
+                cta_tuple::PROTO_ICMP_TYPE | cta_tuple::PROTO_ICMPV6_TYPE => {
+                    self.dport[0] = attr.u8()?
+                }
+                cta_tuple::PROTO_ICMP_CODE | cta_tuple::PROTO_ICMPV6_CODE => {
+                    self.dport[1] = attr.u8()?
+                }
                 _ => {}
             }
         }

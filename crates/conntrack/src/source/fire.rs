@@ -9,10 +9,10 @@ use std::thread;
 use std::time::Duration;
 use std::time::Instant;
 
-use lab::Rewrite;
-use lab::Rules;
-use lab::conntrack_on;
 use lab::modules::Modules;
+use lab::nft;
+use lab::nft::Rewrite;
+use lab::nft::Ruleset;
 use netlink::Protocol;
 use netlink::netns::Namespace;
 use shared::exit::Failure;
@@ -39,7 +39,7 @@ pub fn fire(
     may_change_system: bool,
     early: &mut Vec<Record>,
 ) -> anyhow::Result<Option<u64>> {
-    let missing = Modules::running().would_load(lab::MODULES);
+    let missing = Modules::running().would_load(nft::MODULES);
     if !missing.is_empty() && !may_change_system {
         let missing = missing.join(", ");
         log::info!("the hook is attached and not proven to fire: that would load {missing}");
@@ -80,17 +80,17 @@ fn is_ours(record: &Record, netns_ino: u32) -> bool {
 
 fn make_connection() -> anyhow::Result<Namespace> {
     let namespace = Namespace::create()?;
-    let rules = Rules {
+    let ruleset = Ruleset {
         dnat: vec![Rewrite {
             from: *CALLED.ip(),
             from_port: None,
             to: *REAL.ip(),
             to_port: Some(REAL.port()),
         }],
-        ..Rules::default()
+        ..Ruleset::default()
     };
     let mut socket = namespace.socket(Protocol::Netfilter)?;
-    if let Some((part, refusal)) = conntrack_on(&mut socket, &rules)?.into_iter().next() {
+    if let Some((part, refusal)) = ruleset.install(&mut socket)?.into_iter().next() {
         anyhow::bail!("{part:?} is refused: {refusal}");
     }
     namespace.run(|| -> io::Result<()> {

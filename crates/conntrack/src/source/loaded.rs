@@ -10,10 +10,10 @@ use anyhow::Context as _;
 use netlink::DumpEnd;
 use netlink::Protocol;
 use netlink::Socket;
+use shared::clock::monotonic_ns;
 use shared::record::wire::Record;
 use shared::record::wire::kind;
 use shared::record::wire::known;
-use shared::ring::identity::monotonic_ns;
 
 use super::pace::Pace;
 use super::pace::Stint;

@@ -19,12 +19,12 @@ use nix::poll::PollFd;
 use nix::poll::PollFlags;
 use nix::poll::PollTimeout;
 use nix::poll::poll;
+use shared::clock::monotonic_ns;
 use shared::exit::Failure;
 use shared::record::wire::Loss;
 use shared::record::wire::Record;
 use shared::record::wire::kind;
 use shared::record::wire::known;
-use shared::ring::identity::monotonic_ns;
 use shared::ring::layout::Source as Kind;
 use shared::stop::Stop;
 

@@ -6,6 +6,7 @@
 mod format;
 mod header;
 mod path;
+mod sysfs;
 mod walk;
 
 #[cfg(test)]
@@ -20,8 +21,8 @@ use std::path::Path;
 use anyhow::Context as _;
 use shared::offsets::Field;
 
-use crate::bpf::sysfs::Contents;
 use format::Btf;
+use sysfs::Contents;
 use walk::Absent;
 use walk::Walk;
 

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-use caps::Capability;
+use shared::capability::Capability;
 use shared::exit::Failure;
 use shared::line::Lines;
 use shared::offsets::Document;
@@ -22,10 +22,25 @@ use shared::stop::Stop;
 
 use crate::cli::Cli;
 use crate::cli::Format;
-use crate::file::Aside;
-use crate::privilege;
+use crate::place_file::write_beside;
 use target::Target;
 use target::open_special;
+
+/// To put a file where root may, whoever owns the folder; a user who is not root has neither.
+const FILES: &[Capability] = &[Capability::CAP_DAC_OVERRIDE, Capability::CAP_FOWNER];
+/// To make a map and pin it. Before 5.19 every command of `bpf()` wants `CAP_BPF` if
+/// `kernel.unprivileged_bpf_disabled` is set, later only those that make something.
+const PINS: &[Capability] = &[
+    Capability::CAP_BPF,
+    Capability::CAP_DAC_OVERRIDE,
+    Capability::CAP_FOWNER,
+];
+
+/// What is said after SIGINT or SIGTERM.
+#[must_use]
+pub fn stopped() -> Failure {
+    Failure::Failed("stopped by a signal before the end; nothing is emitted".into())
+}
 
 /// Where the document shall go, and how.
 #[derive(Debug)]
@@ -67,9 +82,9 @@ impl Destination {
     #[must_use]
     pub fn needs(&self) -> &'static [Capability] {
         match (&self.pin, &self.target) {
-            (Some(_), _) => privilege::PINS,
-            (None, Target::File(_) | Target::Special(_)) => privilege::FILES,
-            (None, Target::Stdout) => privilege::NOTHING,
+            (Some(_), _) => PINS,
+            (None, Target::File(_) | Target::Special(_)) => FILES,
+            (None, Target::Stdout) => &[],
         }
     }
 
@@ -77,8 +92,8 @@ impl Destination {
     #[must_use]
     pub fn needs_files(&self) -> &'static [Capability] {
         match &self.pin {
-            Some(_) => privilege::PINS,
-            None => privilege::FILES,
+            Some(_) => PINS,
+            None => FILES,
         }
     }
 
@@ -109,9 +124,10 @@ impl Destination {
         };
         match &self.target {
             Target::File(path) => {
-                let aside = Aside::write(path, &bytes, 0o666).with_context(|| what(path))?;
+                let beside = write_beside(path, &bytes, 0o666).with_context(|| what(path))?;
                 pin()?;
-                aside.commit().with_context(|| what(path))
+                let placed = beside.persist(path).map(|_file| ());
+                placed.with_context(|| what(path))
             }
             Target::Special(path) => {
                 let mut special = open_special(path, stop).with_context(|| what(path))?;

@@ -1,10 +1,12 @@
 //! The document in a pinned BPF map: an array of one value, which is exactly as long as the document.
 
-use std::fs;
+use std::io;
 use std::path::Path;
 
 use anyhow::Context as _;
 use anyhow::bail;
+use libbpf_rs::Error;
+use libbpf_rs::ErrorKind;
 use libbpf_rs::MapCore as _;
 use libbpf_rs::MapFlags;
 use libbpf_rs::MapHandle;
@@ -12,10 +14,11 @@ use libbpf_rs::MapType;
 use libbpf_rs::libbpf_sys::bpf_map_create_opts;
 use nix::sys::statfs::BPF_FS_MAGIC;
 use nix::sys::statfs::statfs;
+use shared::exit::Failure;
+use tempfile::Builder;
 
-use crate::bpf;
-use crate::file::aside;
-use crate::file::parent;
+use crate::place_file::parent;
+use crate::place_file::prefix;
 
 /// Name of the map in the kernel's lists; 15 characters at most.
 const MAP_NAME: &str = "sextant_offsets";
@@ -51,16 +54,25 @@ pub fn pin(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     };
     let value_bytes = bytes.len() as u32;
     let mut map = MapHandle::create(MapType::Array, Some(MAP_NAME), 4, value_bytes, 1, &opts)
-        .map_err(|error| bpf::refused("create the map to be pinned", error))?;
+        .map_err(refused)?;
     map.update(&0u32.to_ne_bytes(), bytes, MapFlags::ANY)
         .with_context(what)?;
-    let aside = aside(path).with_context(what)?;
-    let pinned = map
-        .pin(&aside)
-        .map_err(anyhow::Error::new)
-        .and_then(|()| Ok(fs::rename(&aside, path)?));
-    if pinned.is_err() {
-        let _ = fs::remove_file(&aside);
-    }
-    pinned.with_context(what)
+    let beside = Builder::new()
+        .prefix(&prefix(path))
+        .make_in(parent(path), |beside| {
+            map.pin(beside).map_err(io::Error::other)
+        })
+        .with_context(what)?;
+    beside.into_temp_path().persist(path).with_context(what)
+}
+
+/// Tells a missing privilege from what the kernel cannot do.
+fn refused(error: Error) -> anyhow::Error {
+    let what = "create the map to be pinned";
+    let failure = match error.kind() {
+        ErrorKind::PermissionDenied => Failure::Privilege(format!("{what}: bpf() is refused")),
+        ErrorKind::OutOfMemory => Failure::Failed(what.to_owned()),
+        _ => Failure::Kernel(what.to_owned()),
+    };
+    anyhow::Error::new(error).context(failure)
 }

@@ -27,8 +27,8 @@ use nix::sys::stat::fstat;
 use shared::line;
 use shared::stop::Stop;
 
-use crate::file::parent;
-use crate::watch::stopped;
+use crate::emit::stopped;
+use crate::place_file::parent;
 
 /// How long a pipe without a reader is left alone between two looks.
 const PAUSE_MS: u16 = 50;

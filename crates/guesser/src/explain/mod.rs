@@ -11,15 +11,15 @@ mod tests;
 
 use shared::offsets::Status;
 
-use crate::fields::Place;
-use crate::solve::Solver;
-use crate::solve::candidates::Change;
-use crate::solve::evidence::ENOUGH_BITS;
-use crate::solve::sample::Sample;
-use crate::solve::track::Track;
-use crate::solve::verdict::Finding;
 use crate::terminal::Page;
-use crate::way::Way;
+use guess::fields::Place;
+use guess::path::AccessPath;
+use guess::solve::Solver;
+use guess::solve::candidates::Change;
+use guess::solve::evidence::ENOUGH_BITS;
+use guess::solve::sample::Sample;
+use guess::solve::search::Search;
+use guess::solve::verdict::Finding;
 use picture::Pen;
 
 /// Other ways to a field than the one that is shown: so many are told of.
@@ -80,8 +80,8 @@ impl Reader<'_> {
     /// Places that nobody asks for but that lead to others.
     fn stepping_stones(&self) -> Vec<Place> {
         let mut stones = Vec::new();
-        for track in self.solver.tracks() {
-            let place = track.spec.place;
+        for search in self.solver.searches() {
+            let place = search.spec.place;
             let is_asked_for =
                 matches!(place, Place::Field(field) if self.solver.fields().contains(&field));
             if !is_asked_for && !stones.contains(&place) {
@@ -105,28 +105,30 @@ impl Reader<'_> {
 
     /// The picture along the way that tells most, and the other ways.
     fn search(&self, place: Place) -> Vec<String> {
-        let ways = self.solver.proven_ways(place.spec().searched_at());
-        let tracks = self.solver.tracks().iter();
-        let all: Vec<&Track> = tracks.filter(|track| track.spec.place == place).collect();
-        let mut proven: Vec<&Track> = all
+        let paths = self.solver.proven_paths(place.spec().searched_at());
+        let searches = self.solver.searches().iter();
+        let all: Vec<&Search> = searches
+            .filter(|search| search.spec.place == place)
+            .collect();
+        let mut proven: Vec<&Search> = all
             .iter()
             .copied()
-            .filter(|track| ways.contains(&track.way) && track.candidates.alive().is_some())
+            .filter(|search| paths.contains(&search.path) && search.candidates.alive().is_some())
             .collect();
         // Fewest left first: that is what decides. Of equals the one that was seen most.
-        proven.sort_by_key(|track| {
-            let left = track.candidates.alive().map_or(0, |alive| alive.len());
-            (left, u32::MAX - track.evidence.net_bits())
+        proven.sort_by_key(|search| {
+            let left = search.candidates.alive().map_or(0, |alive| alive.len());
+            (left, u32::MAX - search.evidence.net_bits())
         });
         let shown = proven.first().copied();
-        let mut lines = shown.map_or_else(Vec::new, |track| self.picture(track));
-        let others: Vec<&Track> = all
+        let mut lines = shown.map_or_else(Vec::new, |search| self.picture(search));
+        let others: Vec<&Search> = all
             .into_iter()
-            .filter(|track| shown.is_none_or(|shown| shown.way != track.way))
+            .filter(|search| shown.is_none_or(|shown| shown.path != search.path))
             .collect();
-        for track in others.iter().take(OTHER_WAYS) {
-            let is_proven = ways.contains(&track.way);
-            lines.push(self.in_one_line(track, is_proven));
+        for search in others.iter().take(OTHER_WAYS) {
+            let is_proven = paths.contains(&search.path);
+            lines.push(self.in_one_line(search, is_proven));
         }
         if others.len() > OTHER_WAYS {
             let more = others.len() - OTHER_WAYS;
@@ -135,17 +137,17 @@ impl Reader<'_> {
         lines
     }
 
-    fn picture(&self, track: &Track) -> Vec<String> {
-        let places = track.evidence.places();
+    fn picture(&self, search: &Search) -> Vec<String> {
+        let places = search.evidence.places();
         let mut lines = vec![format!(
             "  {places:>5} {} possible {}",
             self.pen.bar(places, places),
-            where_from(&track.way)
+            where_from(&search.path)
         )];
-        let (first, rest) = track
+        let (first, rest) = search
             .candidates
             .trail
-            .split_at(track.candidates.trail.len().min(FIRST_CHANGES));
+            .split_at(search.candidates.trail.len().min(FIRST_CHANGES));
         lines.extend(first.iter().map(|change| self.change(change, places)));
         if let Some((last, between)) = rest.split_last() {
             if !between.is_empty() {
@@ -156,9 +158,9 @@ impl Reader<'_> {
             }
             lines.push(self.change(last, places));
         }
-        let alive = track.candidates.alive().unwrap_or_default();
+        let alive = search.candidates.alive().unwrap_or_default();
         // Of an index the window is that of the struct that holds it.
-        let window_bytes = track.spec.inside.window_bytes();
+        let window_bytes = search.spec.inside.window_bytes();
         lines.push(format!("        {}", self.pen.axis(&alive, window_bytes)));
         if alive.len() != 1 {
             lines.push(format!("        left: {}", self.pen.offsets(&alive)));
@@ -183,27 +185,27 @@ impl Reader<'_> {
         format!("  {:>5} {bar} #{number}{fallen} {why}", change.left)
     }
 
-    fn in_one_line(&self, track: &Track, is_proven: bool) -> String {
+    fn in_one_line(&self, search: &Search, is_proven: bool) -> String {
         let condition = if is_proven { "" } else { ", if that is right" };
-        let said = match (track.candidates.alive(), track.candidates.trail.last()) {
+        let said = match (search.candidates.alive(), search.candidates.trail.last()) {
             (Some(alive), Some(last)) if alive.is_empty() => {
                 format!("none left after #{}", last.sample)
             }
             (Some(alive), _) => format!("{} left", self.pen.offsets(&alive)),
             (None, _) => "no sample".to_owned(),
         };
-        format!("  {}{condition}: {said}", where_from(&track.way))
+        format!("  {}{condition}: {said}", where_from(&search.path))
     }
 }
 
-fn where_from(way: &Way) -> String {
-    let steps: Vec<String> = way
+fn where_from(path: &AccessPath) -> String {
+    let steps: Vec<String> = path
         .steps
         .iter()
         .map(|step| format!("{} at {}", step.pointer, step.offset))
         .collect();
     if steps.is_empty() {
-        format!("in what {:?} shows", way.event)
+        format!("in what {:?} shows", path.event)
     } else {
         format!("behind {}", steps.join(", "))
     }

@@ -42,14 +42,14 @@ impl Pen {
 
     /// Where in a window the offsets are; two that share a cell are shown as one.
     pub fn axis(self, offsets: &[u32], window_bytes: u32) -> String {
-        let room = self.page.columns.saturating_sub(AXIS_ENDS + PREFIX);
-        let cells = room.clamp(8, AXIS);
-        let (ground, mark) = if self.page.has_unicode {
+        let slot = self.page.columns.saturating_sub(AXIS_ENDS + PREFIX);
+        let cells = slot.clamp(8, AXIS);
+        let (site, mark) = if self.page.has_unicode {
             ('·', '▲')
         } else {
             ('.', '^')
         };
-        let mut axis = vec![ground; cells];
+        let mut axis = vec![site; cells];
         for offset in offsets {
             let cell = u64::from(*offset) * cells as u64 / u64::from(window_bytes.max(1));
             if let Some(cell) = axis.get_mut(cell as usize) {
@@ -78,11 +78,11 @@ impl Pen {
 
     /// Whole words in as many lines as it takes, indented.
     pub fn wrap(self, text: &str) -> Vec<String> {
-        let room = self.page.columns.saturating_sub(PREFIX).max(BAR);
+        let slot = self.page.columns.saturating_sub(PREFIX).max(BAR);
         let mut lines = vec![String::from(" ")];
         for word in text.split_whitespace() {
             let last = lines.last_mut().filter(|line| {
-                line.trim().is_empty() || line.chars().count() + 1 + word.chars().count() <= room
+                line.trim().is_empty() || line.chars().count() + 1 + word.chars().count() <= slot
             });
             match last {
                 Some(line) => {
@@ -97,7 +97,7 @@ impl Pen {
 
     /// As much of a line as the page is wide.
     pub fn clip(self, line: &str) -> String {
-        let room = self.page.columns.saturating_sub(PREFIX).max(BAR);
+        let slot = self.page.columns.saturating_sub(PREFIX).max(BAR);
         let shown = |c: char| {
             if c.is_ascii() || self.page.has_unicode {
                 c
@@ -106,17 +106,17 @@ impl Pen {
             }
         };
         let trimmed = line.trim_end();
-        if trimmed.chars().count() <= room {
+        if trimmed.chars().count() <= slot {
             return trimmed.chars().map(shown).collect();
         }
         // What sets a sample apart from those beside it stands at the end of its name.
         let tail = trimmed.rsplit_once(", ").map_or("", |(_, tail)| tail);
         let tail = match tail.chars().count() {
-            1..=TAIL if room > 2 * BAR => format!(", {tail}"),
+            1..=TAIL if slot > 2 * BAR => format!(", {tail}"),
             _ => String::new(),
         };
         let cut = if self.page.has_unicode { "…" } else { "~" };
-        let head = trimmed.chars().take(room - 1 - tail.chars().count());
+        let head = trimmed.chars().take(slot - 1 - tail.chars().count());
         head.map(shown)
             .chain(cut.chars())
             .chain(tail.chars().map(shown))

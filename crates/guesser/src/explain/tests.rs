@@ -4,10 +4,10 @@
 use shared::offsets::Field;
 
 use super::*;
-use crate::fields::Event;
-use crate::solve::sample::Expected;
-use crate::solve::sample::View;
-use crate::solve::sample::Worth;
+use guess::fields::Event;
+use guess::solve::sample::Expected;
+use guess::solve::sample::View;
+use guess::solve::sample::Worth;
 
 const ASCII: Page = Page {
     columns: 80,
@@ -29,7 +29,7 @@ fn lookup(name: &str, saddr: u32, shown: &[u32]) -> Sample {
             },
         )],
         views: vec![View {
-            way: Way::to_shown(Event::Route4),
+            path: AccessPath::to_shown(Event::Route4),
             address: 0xffff_8880_0000_0000,
             parent_address: 0xffff_8880_0000_0000,
             bytes,

@@ -3,25 +3,19 @@
 
 use std::time::Duration;
 
-use bincode::Decode;
-use bincode::Encode;
-use bincode::de::Decoder;
-use bincode::enc::Encoder;
-use bincode::error::DecodeError;
-use bincode::error::EncodeError;
 use shared::sealed::Broken;
 use shared::sealed::Seal;
 
 use super::Capture;
-use crate::fields::Place;
-use crate::fields::SPECS;
-use crate::solve::sample::Expected;
-use crate::solve::sample::Sample;
-use crate::solve::sample::View;
-use crate::solve::sample::Worth;
-use crate::way::MAX_PIECES;
-use crate::way::PIECE_BYTES;
-use crate::way::Way;
+use guess::fields::Place;
+use guess::fields::SPECS;
+use guess::path::AccessPath;
+use guess::path::MAX_PIECES;
+use guess::path::PIECE_BYTES;
+use guess::solve::sample::Expected;
+use guess::solve::sample::Sample;
+use guess::solve::sample::View;
+use guess::solve::sample::Worth;
 
 /// Largest capture that is written or read. Of all fields, one takes less than 1 MiB.
 pub const MAX_CAPTURE_BYTES: usize = 32 << 20;
@@ -112,20 +106,20 @@ fn check_sample(sample: &Sample) -> Result<(), &'static str> {
         return Err("more bytes than are read at once");
     }
     let fits = |view: &View| {
-        let last = view.way.steps.last();
+        let last = view.path.steps.last();
         let end = last.map_or(Some(sample.event.shows()), |step| {
             step.pointer.spec().leads_to()
         });
         end.is_some_and(|end| view.bytes.len() <= end.window_bytes() as usize)
     };
-    let leads = |way: &Way| {
-        let pointers = way.steps.iter().all(|step| {
+    let leads = |path: &AccessPath| {
+        let pointers = path.steps.iter().all(|step| {
             let spec = step.pointer.spec();
             spec.leads_to().is_some() && step.offset < spec.inside.window_bytes()
         });
-        way.event == sample.event && way.steps.len() <= MAX_STEPS && pointers
+        path.event == sample.event && path.steps.len() <= MAX_STEPS && pointers
     };
-    if !sample.views.iter().all(|view| leads(&view.way)) {
+    if !sample.views.iter().all(|view| leads(&view.path)) {
         return Err("a way leads nowhere");
     }
     if !sample.views.iter().all(fits) {
@@ -153,18 +147,3 @@ fn holds(expected: &Expected) -> bool {
         Expected::Object { .. } | Expected::Null | Expected::Address | Expected::Back => true,
     }
 }
-
-/// By its path, which is a contract, and not by its place in a list.
-impl Encode for Place {
-    fn encode<E: Encoder>(&self, encoder: &mut E) -> Result<(), EncodeError> {
-        self.path().encode(encoder)
-    }
-}
-
-impl<C> Decode<C> for Place {
-    fn decode<D: Decoder<Context = C>>(decoder: &mut D) -> Result<Self, DecodeError> {
-        let path = String::decode(decoder)?;
-        Self::of_path(&path).ok_or(DecodeError::Other("a place that is not known"))
-    }
-}
-bincode::impl_borrow_decode!(Place);

@@ -16,12 +16,11 @@ use bincode::Encode;
 use shared::kernel::KernelIdentity;
 use shared::offsets::Field;
 
-use crate::fields::Place;
-use crate::file;
-use crate::guess::Marks;
-use crate::guess::Search;
-use crate::solve::sample::Sample;
-use crate::solve::verdict::Finding;
+use crate::place_file;
+use guess::attempt::Attempt;
+use guess::fields::Place;
+use guess::solve::sample::Sample;
+use guess::solve::verdict::Finding;
 
 pub use form::MAX_CAPTURE_BYTES;
 pub use form::decode;
@@ -59,8 +58,8 @@ impl Machine {
 impl Capture {
     /// What a search was given that kept its samples, and what became of it in the end.
     #[must_use]
-    pub fn of(kernel: &KernelIdentity, search: Search, findings: &[Finding]) -> Self {
-        let solver = &search.solver;
+    pub fn of(kernel: &KernelIdentity, attempt: Attempt, findings: &[Finding]) -> Self {
+        let solver = &attempt.solver;
         let lost = |finding: &&Finding| {
             finding.offset().is_none() && solver.proven(finding.field.into()).is_some()
         };
@@ -69,7 +68,7 @@ impl Capture {
         let withdrawn = withdrawn.map(|finding| (finding.field.into(), why(finding)));
         let withdrawn = withdrawn.collect();
         let fields = solver.fields().iter().copied().map(Place::Field).collect();
-        let mut samples = search.samples.into_iter();
+        let mut samples = attempt.samples.into_iter();
         let mut seen = 0;
         let round = |end: &usize| {
             let count = end - seen;
@@ -80,7 +79,7 @@ impl Capture {
             kernel: kernel.clone(),
             machine: Machine::HERE,
             fields,
-            rounds: search.rounds.iter().map(round).collect(),
+            rounds: attempt.rounds.iter().map(round).collect(),
             withdrawn,
         }
     }
@@ -101,23 +100,23 @@ impl Capture {
 
     /// Searches again, as the run did that was recorded, and takes back what it took back.
     #[must_use]
-    pub fn search(self) -> (Search, Vec<Finding>) {
+    pub fn solve(self) -> (Attempt, Vec<Finding>) {
         let fields: Vec<Field> = self.fields().collect();
-        let mut search = Search::new(&fields, false, Marks::new());
+        let mut attempt = Attempt::offline(&fields, false);
         for round in self.rounds {
             for sample in round {
-                search.take(sample);
+                attempt.take(sample);
             }
-            search.end_round();
+            attempt.end_round();
         }
-        let mut findings = search.solver.findings();
+        let mut findings = attempt.solver.findings();
         for (place, why) in self.withdrawn {
             let mut all = findings.iter_mut();
             if let Some(finding) = all.find(|finding| place == finding.field.into()) {
                 finding.withdraw(why);
             }
         }
-        (search, findings)
+        (attempt, findings)
     }
 }
 
@@ -127,7 +126,7 @@ impl Capture {
 /// If its directory is not there, or it is something else than a file.
 pub fn check_destination(path: &Path) -> anyhow::Result<()> {
     let what = || format!("record to {}", path.display());
-    let directory = file::parent(path);
+    let directory = place_file::parent(path);
     let inode = fs::metadata(directory)
         .with_context(|| format!("find {}", directory.display()))
         .with_context(what)?;
@@ -145,7 +144,7 @@ pub fn check_destination(path: &Path) -> anyhow::Result<()> {
 pub fn record(path: &Path, capture: &Capture) -> anyhow::Result<()> {
     let what = || format!("record to {}", path.display());
     let bytes = encode(capture).with_context(what)?;
-    file::replace(path, &bytes, 0o600).with_context(what)?;
+    place_file::replace(path, &bytes, 0o600).with_context(what)?;
     let (samples, size) = (capture.samples(), bytes.len());
     log::info!("{samples} samples recorded, {size} bytes");
     Ok(())

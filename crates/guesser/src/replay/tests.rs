@@ -8,15 +8,14 @@ use std::os::unix::fs::symlink;
 use std::time::Duration;
 
 use super::*;
-use crate::fields::Event;
-use crate::guess::guess;
-use crate::sample::camera::Witness as _;
-use crate::solve::sample::Expected;
-use crate::solve::sample::View;
-use crate::solve::sample::Worth;
-use crate::solve::verdict::Finding;
-use crate::way::Order;
-use crate::way::Way;
+use guess::attempt::run_rounds;
+use guess::fields::Event;
+use guess::path::AccessPath;
+use guess::path::ReadPlan;
+use guess::solve::sample::Expected;
+use guess::solve::sample::View;
+use guess::solve::sample::Worth;
+use guess::solve::verdict::Finding;
 
 const FIELDS: &[Field] = &[
     Field::SkBuffNfct,
@@ -50,7 +49,7 @@ fn bytes(field: Field, value: &[u8], bits: u32) -> (Place, Expected) {
 }
 
 /// One packet of a connection: an `sk_buff` of 40 bytes, and behind it an `nf_conn` of 112.
-fn sample(order: &Order, id: u64) -> Sample {
+fn sample(plan: &ReadPlan, id: u64) -> Sample {
     let address = 0xffff_8880_0000_0000 + id * 0x400;
     let tuple = |salt: u8| -> Vec<u8> {
         (0..40_u8)
@@ -65,14 +64,14 @@ fn sample(order: &Order, id: u64) -> Sample {
     nf_conn[ORIG_AT..][..40].copy_from_slice(&orig);
     nf_conn[REPLY_AT..][..40].copy_from_slice(&reply);
     nf_conn[MARK_AT..][..4].copy_from_slice(&mark.to_ne_bytes());
-    let view = |way: &Way| {
-        let (address, bytes) = match way.steps.as_slice() {
+    let view = |path: &AccessPath| {
+        let (address, bytes) = match path.steps.as_slice() {
             [] => (address - 0x100, sk_buff.clone()),
             [step] if step.offset as usize == NFCT_AT => (address, nf_conn.clone()),
             _ => (0, Vec::new()),
         };
         View {
-            way: way.clone(),
+            path: path.clone(),
             address,
             parent_address: 0xffff_8880_0000_0000,
             bytes,
@@ -90,25 +89,25 @@ fn sample(order: &Order, id: u64) -> Sample {
             bytes(Field::NfConnTupleReply, &reply, 60),
             bytes(Field::NfConnMark, &mark.to_ne_bytes(), 20),
         ],
-        views: order.reads().map(|read| view(&read.way)).collect(),
+        views: plan.reads().map(|read| view(&read.path)).collect(),
     }
 }
 
 /// A run as the experiment makes it, its findings and its capture.
 fn run() -> (Vec<Finding>, Capture) {
-    let mut search = Search::new(FIELDS, true, Marks::from([(Event::Packet, 0)]));
+    let mut attempt = Attempt::offline(FIELDS, true);
     let mut next = 1;
-    guess(&mut search, |search| {
+    run_rounds(&mut attempt, |attempt, _| {
         for id in next..next + CONNECTIONS {
-            let order = search.order(Event::Packet, &[]).unwrap();
-            search.take(sample(&order, id));
+            let plan = attempt.solver.plan(Event::Packet, &[]).unwrap();
+            attempt.take(sample(&plan, id));
         }
         next += CONNECTIONS;
         Ok(())
     })
     .unwrap();
-    let findings = search.solver.findings();
-    let capture = Capture::of(&kernel(), search, &findings);
+    let findings = attempt.solver.findings();
+    let capture = Capture::of(&kernel(), attempt, &findings);
     (findings, capture)
 }
 
@@ -120,20 +119,20 @@ fn a_replay_ends_as_the_run_did() {
     assert_eq!(offsets, true_ones.map(|at| Some(at as u32)));
     let again = decode(&encode(&capture).unwrap()).unwrap();
     assert_eq!(again, capture);
-    assert_eq!(again.search().1, findings);
+    assert_eq!(again.solve().1, findings);
 }
 
 #[test]
 fn what_the_run_took_back_is_not_proven_by_a_replay() {
     let (_, capture) = run();
-    let (search, mut findings) = capture.clone().search();
+    let (attempt, mut findings) = capture.clone().solve();
     findings[3].withdraw("fresh connections contradict it".into());
     let mut capture = Capture {
-        withdrawn: Capture::of(&kernel(), search, &findings).withdrawn,
+        withdrawn: Capture::of(&kernel(), attempt, &findings).withdrawn,
         ..capture
     };
     let again = decode(&encode(&capture).unwrap()).unwrap();
-    assert_eq!(again.search().1, findings);
+    assert_eq!(again.solve().1, findings);
     for (place, why) in [
         (Place::Field(Field::SockNum), "not asked for"),
         (Place::Field(Field::NfConnMark), "\x1b[2J"),
@@ -183,8 +182,8 @@ fn varied() -> Capture {
         bytes(Field::SockDport, &[9, 9], 15),
     ];
     let sample = |event: Event| {
-        let shown = Way::to_shown(event);
-        let ways = [
+        let shown = AccessPath::to_shown(event);
+        let paths = [
             shown.clone(),
             shown.then(Place::Field(Field::SkBuffSk), 8),
             shown.then(Place::Field(Field::SkBuffHead), 16),
@@ -192,8 +191,8 @@ fn varied() -> Capture {
                 .then(Place::Field(Field::SkBuffSk), 8)
                 .then(Place::SockSocket, 24),
         ];
-        let view = |way| View {
-            way,
+        let view = |path| View {
+            path,
             address: 0xffff_8880_0000_1000,
             parent_address: 0xffff_8880_0000_2000,
             bytes: (0..96).map(|byte| byte / 8 * 23).collect(),
@@ -202,7 +201,7 @@ fn varied() -> Capture {
             name: String::new(),
             event,
             expected: values.to_vec(),
-            views: ways.map(view).to_vec(),
+            views: paths.map(view).to_vec(),
         }
     };
     Capture {
@@ -220,7 +219,7 @@ fn every_kind_of_value_is_read_as_it_was_written() {
     let bytes = encode(&capture).unwrap();
     assert_eq!(decode(&bytes).unwrap(), capture);
     // It makes no sense, so it proves nothing.
-    let (_, findings) = capture.search();
+    let (_, findings) = capture.solve();
     assert!(findings.iter().all(|finding| finding.offset().is_none()));
 }
 
@@ -236,7 +235,7 @@ fn what_an_older_version_wrote_is_read() {
         let told = |one: &Finding| (one.field, one.status, one.offset());
         findings.iter().map(told).collect()
     };
-    let (_, of_kept) = kept.search();
+    let (_, of_kept) = kept.solve();
     assert_eq!(offsets(&of_kept), offsets(&findings));
 }
 
@@ -311,13 +310,13 @@ fn what_is_out_of_bounds_is_refused() {
             "sample 1: a struct is larger than it is searched",
         ),
         (
-            first(|sample| sample.views[0].way.event = Event::Route4),
+            first(|sample| sample.views[0].path.event = Event::Route4),
             "sample 1: a way leads nowhere",
         ),
         (
             first(|sample| {
-                let way = &sample.views[0].way;
-                sample.views[0].way = way.then(Place::Field(Field::NfConnMark), 0);
+                let path = &sample.views[0].path;
+                sample.views[0].path = path.then(Place::Field(Field::NfConnMark), 0);
             }),
             "sample 1: a way leads nowhere",
         ),

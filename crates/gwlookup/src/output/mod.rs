@@ -17,7 +17,7 @@ use crate::route::Route;
 use crate::unrouted::Unrouted;
 use table::Table;
 
-/// The format that fits whoever reads standard output, unless one was asked for.
+/// The format that was asked for, else text on a terminal and JSON elsewhere.
 #[must_use]
 pub fn format(asked: Option<Format>) -> Format {
     asked.unwrap_or_else(|| {
@@ -29,13 +29,13 @@ pub fn format(asked: Option<Format>) -> Format {
     })
 }
 
-/// Where records go.
+/// Standard output in one format.
 pub struct Output<W: Write> {
     lines: Lines<W>,
     table: Option<Table>,
 }
 
-/// A record as JSON: its own keys, keys of others, and the route.
+/// A record as JSON: its own keys, unknown ones of the input, and the route.
 #[derive(Serialize)]
 struct Routed<'a> {
     #[serde(flatten)]
@@ -81,7 +81,7 @@ impl<W: Write> Output<W> {
         }
     }
 
-    /// Hands over what is buffered.
+    /// Writes out the buffer.
     ///
     /// # Errors
     /// If standard output cannot be written.
@@ -101,7 +101,7 @@ mod tests {
         let flow: Flow = serde_json::from_str(r#"{"type":"new","ts_ns":1,"mark":5}"#).unwrap();
         let mut others = Map::new();
         others.insert("pod".into(), "a".into());
-        let route = Route::without_way(RouteType::LOCAL, Basis::Whole);
+        let route = Route::without_next_hop(RouteType::LOCAL, Basis::Full);
         let mut bytes = Vec::new();
         let mut output = Output::new(Lines::to(&mut bytes), Format::Json);
         output.record(&flow, &others, Some(Ok(&route))).unwrap();

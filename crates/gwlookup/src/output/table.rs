@@ -1,8 +1,8 @@
-//! The table for people: one line per record, columns that explain themselves. Pure.
+//! The text form: a table with one line per record. Pure.
 
-use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::net::IpAddr;
+use std::net::SocketAddr;
 
 use shared::record::Flow;
 use shared::record::flow::Nat;
@@ -26,11 +26,11 @@ const COLUMNS: [(&str, usize); 10] = [
     ("NETNS", 10),
 ];
 
-/// What stands where nothing is known, or nothing happened.
+/// An empty cell.
 const NONE: &str = "-";
 
-/// A table that is printed while it grows. Columns begin wide enough for IPv4 and widen with
-/// what they hold, so a stream of IPv6 lines up after its first rows.
+/// A table that is printed row by row. Columns start wide enough for IPv4 and grow with their
+/// cells, so IPv6 rows line up after the first ones.
 #[derive(Default)]
 pub struct Table {
     begun: bool,
@@ -46,7 +46,7 @@ impl Table {
         }
         self.begun = true;
         self.widths = COLUMNS.map(|(_, width)| width);
-        self.fill(COLUMNS.map(|(name, _)| Cow::Borrowed(name)));
+        self.fill(COLUMNS.map(|(name, _)| name.to_owned()));
         Some(self.line.clone())
     }
 
@@ -62,30 +62,29 @@ impl Table {
             return &self.line;
         }
         let nat = flow.nat.as_deref().unwrap_or_default();
-        let rewritten = flow
-            .reply
-            .as_ref()
-            .filter(|_| nat.contains(&Nat::Snat))
-            .map(|reply| end(reply.dst, reply.dport));
-        self.fill([
-            Cow::Borrowed(event(flow.r#type)),
-            Cow::Borrowed(flow.proto.as_deref().unwrap_or(NONE)),
-            or_none(flow.orig.as_ref().map(source)),
-            or_none(flow.orig.as_ref().map(destination)),
-            or_none(flow.reply.as_ref().map(source)),
-            or_none(rewritten),
-            gateway(route),
-            via(route),
-            or_none(known(route).and_then(|route| Some(route.prefix?.to_string()))),
-            or_none(flow.netns.map(|netns| netns.to_string())),
-        ]);
+        let (orig, reply) = (flow.orig.as_ref(), flow.reply.as_ref());
+        let rewritten = reply.filter(|_| nat.contains(&Nat::Snat));
+        let known = route.and_then(Result::ok);
+        let cells = [
+            Some(event(flow.r#type).to_owned()),
+            flow.proto.as_ref().map(ToString::to_string),
+            orig.map(source),
+            orig.map(destination),
+            reply.map(source),
+            rewritten.map(destination),
+            route.map(gateway),
+            known.and_then(Route::interface),
+            known.and_then(|route| Some(route.prefix?.to_string())),
+            flow.netns.map(|netns| netns.to_string()),
+        ];
+        self.fill(cells.map(|cell| cell.unwrap_or_else(|| NONE.to_owned())));
         &self.line
     }
 
-    fn fill(&mut self, cells: [Cow<'_, str>; COLUMNS.len()]) {
+    fn fill(&mut self, cells: [String; COLUMNS.len()]) {
         self.line.clear();
         for (cell, width) in cells.iter().zip(&mut self.widths) {
-            // Escapes widen a name on its way out; names that need them are no one's everyday.
+            // A name that has to be escaped gets wider than its column; such names are rare.
             *width = (*width).max(cell.chars().count());
             let _ = write!(self.line, "{cell:<width$}  ", width = *width);
         }
@@ -103,10 +102,6 @@ fn event(r#type: Type) -> &'static str {
     }
 }
 
-fn or_none(cell: Option<String>) -> Cow<'static, str> {
-    cell.map_or(Cow::Borrowed(NONE), Cow::Owned)
-}
-
 fn source(tuple: &Tuple) -> String {
     end(tuple.src, tuple.sport)
 }
@@ -116,38 +111,21 @@ fn destination(tuple: &Tuple) -> String {
 }
 
 fn end(address: IpAddr, port: Option<u16>) -> String {
-    match (address, port) {
-        (address, None) => address.to_string(),
-        (IpAddr::V4(v4), Some(port)) => format!("{v4}:{port}"),
-        (IpAddr::V6(v6), Some(port)) => format!("[{v6}]:{port}"),
+    match port {
+        None => address.to_string(),
+        Some(port) => SocketAddr::new(address, port).to_string(),
     }
 }
 
-fn known<'a>(route: Option<Result<&'a Route, &Unrouted>>) -> Option<&'a Route> {
-    route.and_then(Result::ok)
-}
-
-/// The next hop, or in a word why there is none.
-fn gateway(route: Option<Result<&Route, &Unrouted>>) -> Cow<'static, str> {
+/// The next hop, or a word for why there is none.
+fn gateway(route: Result<&Route, &Unrouted>) -> String {
     match route {
-        None => Cow::Borrowed(NONE),
-        Some(Err(why)) => Cow::Owned(format!("({})", why.name())),
-        Some(Ok(route)) => match route.gateway {
-            Some(gateway) => Cow::Owned(gateway.to_string()),
-            None if route.kind == RouteType::UNICAST => Cow::Borrowed("on-link"),
-            None => route.kind.name(),
+        Err(why) => format!("({})", why.name()),
+        Ok(route) => match route.gateway {
+            Some(gateway) => gateway.to_string(),
+            None if route.kind == RouteType::UNICAST => "on-link".to_owned(),
+            None => route.kind.name().into_owned(),
         },
-    }
-}
-
-fn via<'a>(route: Option<Result<&'a Route, &Unrouted>>) -> Cow<'a, str> {
-    let Some(route) = known(route) else {
-        return Cow::Borrowed(NONE);
-    };
-    match (&route.oif_name, route.oif) {
-        (Some(name), _) => name.text(),
-        (None, Some(index)) => Cow::Owned(format!("if{index}")),
-        (None, None) => Cow::Borrowed(NONE),
     }
 }
 
@@ -155,7 +133,6 @@ fn via<'a>(route: Option<Result<&'a Route, &Unrouted>>) -> Cow<'a, str> {
 mod tests {
     use super::*;
     use crate::route::Basis;
-    use crate::route::InterfaceName;
     use crate::route::Prefix;
     use shared::record::wire::Loss;
 
@@ -177,13 +154,13 @@ mod tests {
     }
 
     #[test]
-    fn a_row_tells_both_ends_before_and_after_nat() {
+    fn a_row_has_both_ends_before_and_after_nat() {
         let route = Route {
             gateway: Some([192, 0, 2, 1].into()),
             oif: Some(3),
-            oif_name: InterfaceName::new(b"up0"),
-            prefix: Some(Prefix::everything([0; 4].into())),
-            ..Route::without_way(RouteType::UNICAST, Basis::Whole)
+            oif_name: Some("up0".into()),
+            prefix: Some(Prefix([0; 4].into(), 0)),
+            ..Route::without_next_hop(RouteType::UNICAST, Basis::Full)
         };
         let mut table = Table::default();
         let header = table.header().unwrap();
@@ -213,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_known_is_a_dash_and_why_there_is_no_route_is_said() {
+    fn unknown_is_a_dash_and_no_route_has_a_reason() {
         let bare = Flow {
             nat: None,
             netns: None,
@@ -221,14 +198,11 @@ mod tests {
         };
         let mut table = Table::default();
         table.header();
-        let row = table.row(&bare, Some(Err(&Unrouted::NetnsUntold)));
-        assert_eq!(
-            cells(row)[5..],
-            ["-", "(namespace not told)", "-", "-", "-"]
-        );
-        let on_link = Route::without_way(RouteType::UNICAST, Basis::Whole);
+        let row = table.row(&bare, Some(Err(&Unrouted::NetnsUnknown)));
+        assert_eq!(cells(row)[5..], ["-", "(namespace unknown)", "-", "-", "-"]);
+        let on_link = Route::without_next_hop(RouteType::UNICAST, Basis::Full);
         assert_eq!(cells(table.row(&bare, Some(Ok(&on_link))))[6], "on-link");
-        let local = Route::without_way(RouteType::LOCAL, Basis::Whole);
+        let local = Route::without_next_hop(RouteType::LOCAL, Basis::Full);
         assert_eq!(cells(table.row(&bare, Some(Ok(&local))))[6], "local");
     }
 

@@ -1,9 +1,10 @@
-//! Records from lines of JSON: a file, or what another program prints. A line that is no record
-//! ends the reading, and is named.
+//! Records from lines of JSON: a file, or the output of another program. A line that is no record is
+//! an error that names it.
 
 use std::fs::File;
 use std::io;
-use std::io::Read as _;
+use std::io::BufRead as _;
+use std::io::BufReader;
 use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::time::Duration;
@@ -17,9 +18,9 @@ use shared::record::Flow;
 use shared::record::flow::Type;
 use shared::stop::Stop;
 
-use super::Source;
-use super::Step;
-use super::wait_readable;
+use super::step::Source;
+use super::step::Step;
+use super::step::wait_readable;
 use crate::query::Query;
 
 /// The longest line that is read; a record takes about 500 bytes.
@@ -28,18 +29,15 @@ const LINE_BYTES: usize = 64 * 1024;
 /// A stream of lines.
 pub struct Lines {
     name: String,
-    file: File,
+    input: BufReader<File>,
     stop: Stop,
-    /// What was read and not yet handed out is `buffer[start..]`, without a newline before
-    /// `searched`.
-    buffer: Vec<u8>,
-    start: usize,
-    searched: usize,
-    at_end: bool,
-    line: u64,
+    /// The part of the current line that was read.
+    line: Vec<u8>,
+    /// Its number, from 1.
+    number: u64,
 }
 
-/// A line: the keys of a record, and any others, which are passed on.
+/// A line: the keys of a record, and unknown keys, which are passed on.
 #[derive(Deserialize)]
 struct Line {
     #[serde(flatten)]
@@ -63,88 +61,68 @@ impl Lines {
         let file = file.with_context(|| format!("open {name}"))?;
         Ok(Self {
             name,
-            file,
+            input: BufReader::with_capacity(LINE_BYTES, file),
             stop,
-            buffer: Vec::new(),
-            start: 0,
-            searched: 0,
-            at_end: false,
-            line: 0,
+            line: Vec::new(),
+            number: 1,
         })
     }
 
-    /// Takes the next line out of the buffer: where it lies, without its newline.
-    fn take_line(&mut self) -> Option<(usize, usize)> {
-        let found = self.buffer[self.searched..]
-            .iter()
-            .position(|byte| *byte == b'\n')
-            .map(|at| self.searched + at);
-        let end = match found {
-            Some(end) => end,
-            None if self.at_end && self.start < self.buffer.len() => self.buffer.len(),
-            None => {
-                self.searched = self.buffer.len();
-                return None;
-            }
-        };
-        let line = (self.start, end);
-        self.start = (end + 1).min(self.buffer.len());
-        self.searched = self.start;
-        self.line += 1;
-        Some(line)
-    }
-
-    fn read(&mut self) -> anyhow::Result<()> {
-        self.buffer.drain(..self.start);
-        self.searched -= self.start;
-        self.start = 0;
-        let held = self.buffer.len();
-        self.buffer.resize(held + LINE_BYTES, 0);
-        let got = loop {
-            match self.file.read(&mut self.buffer[held..]) {
+    /// Moves bytes from the input to the line, up to its end; returns whether the line is complete,
+    /// and whether the input has ended.
+    fn read(&mut self) -> anyhow::Result<(bool, bool)> {
+        let bytes = loop {
+            match self.input.fill_buf() {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                got => break got,
+                bytes => break bytes.with_context(|| format!("read {}", self.name))?,
             }
         };
-        let bytes = *got.as_ref().unwrap_or(&0);
-        self.buffer.truncate(held + bytes);
-        self.at_end = bytes == 0;
-        got.map(drop).with_context(|| format!("read {}", self.name))
+        let at_end = bytes.is_empty();
+        let newline = bytes.iter().position(|byte| *byte == b'\n');
+        self.line
+            .extend_from_slice(&bytes[..newline.unwrap_or(bytes.len())]);
+        let used = newline.map_or(bytes.len(), |at| at + 1);
+        self.input.consume(used);
+        Ok((newline.is_some() || at_end, at_end))
     }
 
-    fn bad(&self, line: u64, why: &str) -> anyhow::Error {
-        Failure::Failed(format!("{} line {line}: {why}", self.name)).into()
+    fn bad(&self, why: &str) -> anyhow::Error {
+        Failure::Failed(format!("{} line {}: {why}", self.name, self.number)).into()
     }
 }
 
 impl Source for Lines {
     fn step(&mut self) -> anyhow::Result<Step> {
         loop {
-            if let Some((start, end)) = self.take_line() {
-                let bytes = &self.buffer[start..end];
-                if bytes.len() > LINE_BYTES {
-                    return Err(self.bad(self.line, "longer than 64 KiB"));
-                }
-                if bytes.trim_ascii().is_empty() {
-                    continue;
-                }
-                return parse(bytes).map_err(|why| self.bad(self.line, &why));
-            }
-            if self.buffer.len() - self.start > LINE_BYTES {
-                return Err(self.bad(self.line + 1, "longer than 64 KiB"));
-            }
-            if self.at_end {
-                return Ok(Step::End);
-            }
-            if !wait_readable(&[self.file.as_fd()], Duration::ZERO) {
+            if self.input.buffer().is_empty()
+                && !wait_readable(&[self.input.get_ref().as_fd()], Duration::ZERO)
+            {
                 return Ok(Step::Idle);
             }
-            self.read()?;
+            let (complete, at_end) = self.read()?;
+            if self.line.len() > LINE_BYTES {
+                return Err(self.bad("longer than 64 KiB"));
+            }
+            if !complete {
+                continue;
+            }
+            if !self.line.trim_ascii().is_empty() {
+                let step = parse(&self.line).map_err(|why| self.bad(&why));
+                self.line.clear();
+                self.number += 1;
+                return step;
+            }
+            if at_end {
+                return Ok(Step::End);
+            }
+            self.line.clear();
+            self.number += 1;
         }
     }
 
     fn wait(&mut self, at_most: Duration) {
-        wait_readable(&[self.file.as_fd(), self.stop.as_fd()], at_most);
+        let input = self.input.get_ref();
+        wait_readable(&[input.as_fd(), self.stop.as_fd()], at_most);
     }
 }
 
@@ -159,7 +137,7 @@ fn parse(bytes: &[u8]) -> Result<Step, String> {
     if flow.r#type != Type::Loss && Query::of(&flow).is_none() {
         return Err("no original and reply tuple of one family".into());
     }
-    // Enriched before, here or elsewhere: the route is looked up again.
+    // A record that has a route already is looked up again.
     others.remove("route");
     Ok(Step::Record(flow, others))
 }

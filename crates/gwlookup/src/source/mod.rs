@@ -1,56 +1,9 @@
-//! Where records come from: the ring, or lines of JSON. Both hand out one record at a time and
-//! never wait by themselves, so that what was made of the last one can be flushed first.
+//! Where records come from: the ring, or lines of JSON. Both return one record at a time and never
+//! wait by themselves, so that the caller can flush its output first.
 
 pub mod lines;
 pub mod ring;
+mod step;
 
-use std::os::fd::BorrowedFd;
-use std::time::Duration;
-
-use nix::poll::PollFd;
-use nix::poll::PollFlags;
-use nix::poll::PollTimeout;
-use nix::poll::poll;
-use serde_json::Map;
-use serde_json::Value;
-use shared::record::Flow;
-
-/// What a source has.
-#[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "one exists at a time, on the stack; a box would cost each record an allocation"
-)]
-pub enum Step {
-    /// A record, a loss among them, and what else its line said.
-    Record(Flow, Map<String, Value>),
-    /// A record that this version cannot read.
-    Unreadable,
-    /// Nothing for now.
-    Idle,
-    /// Nothing ever.
-    End,
-}
-
-/// A stream of records.
-pub trait Source {
-    /// The next record, without waiting.
-    ///
-    /// # Errors
-    /// If the stream is broken here; it has then given all that came before.
-    fn step(&mut self) -> anyhow::Result<Step>;
-
-    /// Waits until there may be something, or a stop is asked for, at most so long.
-    fn wait(&mut self, at_most: Duration);
-}
-
-/// Waits until one of the descriptors can be read; `false` if the time was over first.
-fn wait_readable(fds: &[BorrowedFd<'_>], at_most: Duration) -> bool {
-    let mut fds: Vec<PollFd<'_>> = fds
-        .iter()
-        .map(|fd| PollFd::new(*fd, PollFlags::POLLIN))
-        .collect();
-    // A signal ends the wait early; the caller looks at its flag in any case.
-    let timeout = PollTimeout::try_from(at_most).unwrap_or(PollTimeout::MAX);
-    poll(&mut fds, timeout).is_ok_and(|ready| ready > 0)
-}
+pub use step::Source;
+pub use step::Step;

@@ -1,11 +1,12 @@
-//! Records from the shared-memory ring: waits for it, reads it to its end, and tells how the
-//! writer ended.
+//! Records from the shared-memory ring: waits for it, reads it to its end, and reports how the writer
+//! ended.
 
 use std::time::Duration;
 use std::time::Instant;
 
 use anyhow::Context as _;
 use serde_json::Map;
+use shared::clock;
 use shared::exit::Failure;
 use shared::record::Flow;
 use shared::record::wire::Loss;
@@ -13,35 +14,34 @@ use shared::ring::Reader;
 use shared::ring::RingError;
 use shared::ring::RingName;
 use shared::ring::header::Header;
-use shared::ring::identity;
 use shared::ring::reader::Next;
 use shared::ring::reader::Writer;
 use shared::stop::Stop;
 
-use super::Source;
-use super::Step;
-use super::wait_readable;
+use super::step::Source;
+use super::step::Step;
+use super::step::wait_readable;
 
-/// How often the name is looked at while there is no ring.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// How often the name is checked while there is no ring.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// The ring of a name, or one after the other of them.
+/// The ring of a name, or all rings of that name, one after the other.
 pub struct Ring {
     name: RingName,
     stop: Stop,
     follow: bool,
-    /// How long the first ring is waited for, and until when; none once it was there.
+    /// How long to wait for the first ring, and until when; none once it was found.
     patience: Option<(Duration, Instant)>,
-    /// Whether it was said that a ring is waited for.
-    told: bool,
+    /// Whether the wait for a ring was logged.
+    logged: bool,
     reader: Option<Reader>,
-    /// Epoch of the ring that was read last: its name may outlive it.
+    /// Epoch of the ring that was read last: its file may still be there.
     finished: Option<u64>,
 }
 
 impl Ring {
-    /// Reads the ring of this name when it is there, which may take as long as `patience`; with
-    /// `follow` also those that come after it, without a limit.
+    /// Reads the ring of this name, for which it waits as long as `patience`; with `follow` also the
+    /// later rings of that name, for which it waits without limit.
     #[must_use]
     pub fn new(name: RingName, follow: bool, patience: Duration, stop: Stop) -> Self {
         Self {
@@ -49,15 +49,15 @@ impl Ring {
             stop,
             follow,
             patience: Some((patience, Instant::now() + patience)),
-            told: false,
+            logged: false,
             reader: None,
             finished: None,
         }
     }
 
-    /// Opens the ring if it is there. One whose writer was killed is not: a new writer will put
-    /// its own in that place.
-    fn look(&mut self) -> anyhow::Result<()> {
+    /// Opens the ring if there is one. A ring whose writer was killed does not count: a new writer
+    /// will replace it.
+    fn try_open(&mut self) -> anyhow::Result<()> {
         let why_not = match Reader::open(&self.name) {
             Ok(reader) if self.finished == Some(reader.header().epoch_ns) => "has ended",
             Ok(reader) if reader.writer() == Writer::Died => "is a leftover of a killed writer",
@@ -85,8 +85,8 @@ impl Ring {
                 Err(Failure::Failed(text).into())
             }
             _ => {
-                if !self.told {
-                    self.told = true;
+                if !self.logged {
+                    self.logged = true;
                     log::info!("waiting for ring {}: it {why_not}", self.name);
                 }
                 Ok(())
@@ -96,7 +96,7 @@ impl Ring {
 
     fn finish(&mut self, ring: &Header, writer: Writer) -> anyhow::Result<Step> {
         self.reader = None;
-        self.told = false;
+        self.logged = false;
         self.finished = Some(ring.epoch_ns);
         let (name, pid) = (&self.name, ring.writer_pid);
         match (writer, self.follow) {
@@ -118,14 +118,14 @@ impl Ring {
 impl Source for Ring {
     fn step(&mut self) -> anyhow::Result<Step> {
         let Some(reader) = &mut self.reader else {
-            self.look()?;
+            self.try_open()?;
             // Found or not, the caller flushes before it goes on.
             return Ok(Step::Idle);
         };
         let mut next = reader.advance();
         if next == Next::Empty {
             let writer = reader.writer();
-            // What it published before it ended can be seen now.
+            // A record that it published just before its end is visible now.
             next = reader.advance();
             if next == Next::Empty && writer != Writer::Alive {
                 let ring = reader.header().clone();
@@ -139,7 +139,7 @@ impl Source for Ring {
         match &self.reader {
             Some(reader) => reader.wait(at_most),
             None => {
-                wait_readable(&[self.stop.as_fd()], at_most.min(LOOK_EVERY));
+                wait_readable(&[self.stop.as_fd()], at_most.min(POLL_INTERVAL));
             }
         }
     }
@@ -153,8 +153,8 @@ fn step_of(reader: &Reader, next: Next) -> Step {
             Flow::from_record(&record, header.source.name(), header.realtime_offset_ns)
         }
         Next::Lost(count) => {
-            // A clock that cannot be read would be a broken system; the count still matters.
-            let now_ns = identity::realtime_ns().unwrap_or(0);
+            // Without a clock the count still matters.
+            let now_ns = clock::realtime_ns().unwrap_or(0);
             Some(Flow::loss(now_ns, Loss::RingOverwritten, count))
         }
     };

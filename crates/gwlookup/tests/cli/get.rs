@@ -11,11 +11,11 @@ fn loopback_is_local() {
         (0, ""),
         "{finished:?}"
     );
-    let told = &finished.records()[0];
-    assert_eq!(told["dst"], "127.0.0.1");
-    assert_eq!(told["route"]["type"], "local");
-    assert_eq!(told["route"]["oif_name"], "lo");
-    assert_eq!(told["route"].get("gateway"), None);
+    let answer = &finished.records()[0];
+    assert_eq!(answer["dst"], "127.0.0.1");
+    assert_eq!(answer["route"]["type"], "local");
+    assert_eq!(answer["route"]["oif_name"], "lo");
+    assert_eq!(answer["route"].get("gateway"), None);
 
     let text = run(&["--get", "127.0.0.1,127.0.0.1", "-o", "text"]);
     assert!(

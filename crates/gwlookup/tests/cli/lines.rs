@@ -111,12 +111,12 @@ fn each_line_comes_out_before_the_next_is_waited_for() {
 }
 
 #[test]
-fn a_namespace_that_is_not_told_or_not_there_is_no_route() {
-    let told = line(1, "");
+fn a_namespace_that_is_unknown_or_not_found_is_no_route() {
+    let known = line(1, "");
     let netns = Namespace::current().unwrap().inum();
-    let untold = told.replace(&format!(r#""netns":{netns},"#), "");
-    let gone = told.replace(&format!(r#""netns":{netns},"#), r#""netns":1,"#);
-    let input = format!("{untold}\n{gone}\n{gone}\n");
+    let unknown = known.replace(&format!(r#""netns":{netns},"#), "");
+    let gone = known.replace(&format!(r#""netns":{netns},"#), r#""netns":1,"#);
+    let input = format!("{unknown}\n{gone}\n{gone}\n");
     let finished = run_with_input(&["--input", "-"], input.as_bytes());
     assert_eq!(finished.code, 0);
     assert!(
@@ -128,6 +128,6 @@ fn a_namespace_that_is_not_told_or_not_there_is_no_route() {
     assert_eq!(
         finished.err,
         "gwlookup: 3 records: 0 with a route, \
-         3 without (1 namespace not told, 2 namespace not found); 0 lost\n"
+         3 without (2 namespace not found, 1 namespace unknown); 0 lost\n"
     );
 }

@@ -39,7 +39,7 @@ fn records_of_other_namespaces_pass_without_a_route_and_one_warning() {
     assert_eq!(routed, [true, false, false, false]);
     assert_eq!(
         finished.err,
-        "gwlookup: no routes of other network namespaces: CAP_SYS_ADMIN and CAP_SYS_PTRACE missing\n\
+        "gwlookup: cannot look up routes in other network namespaces: CAP_SYS_ADMIN and CAP_SYS_PTRACE missing\n\
          gwlookup: 4 records: 1 with a route, 3 without (3 namespace forbidden); 0 lost\n"
     );
 }

@@ -44,7 +44,7 @@ impl Place {
         Writer::create(&name, SMALL_BYTES, Source::Tracepoint).unwrap()
     }
 
-    /// What `kill -9` leaves: the file as it was, and nobody who holds its lock.
+    /// The state after `kill -9`: the file is unchanged, and no process holds its lock.
     pub fn leftover(&self, number: u64) {
         let mut writer = self.writer();
         writer.push(&loopback(number));
@@ -240,7 +240,7 @@ fn a_loss_that_the_writer_tells_is_passed_on_and_counted() {
 }
 
 #[test]
-fn a_record_of_a_later_version_is_left_out_and_counted() {
+fn a_record_of_a_newer_version_is_skipped_and_counted() {
     let place = Place::new();
     let mut writer = place.writer();
     writer.push(&Record {
@@ -253,8 +253,8 @@ fn a_record_of_a_later_version_is_left_out_and_counted() {
     assert_eq!(finished.records().len(), 1);
     assert_eq!(
         finished.err,
-        "gwlookup: records of a later version are left out\n\
-         gwlookup: 1 records: 1 with a route, 0 without; 0 lost; 1 of a later version left out\n"
+        "gwlookup: records of a newer version are skipped\n\
+         gwlookup: 1 records: 1 with a route, 0 without; 0 lost; 1 of a newer version skipped\n"
     );
     drop(writer);
 }

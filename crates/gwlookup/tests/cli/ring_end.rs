@@ -30,7 +30,7 @@ fn writer_process(place: &Place) -> Running {
 }
 
 #[test]
-fn a_writer_that_dies_is_told_of_after_its_last_record() {
+fn a_writer_that_dies_is_reported_after_its_last_record() {
     let place = Place::new();
     let mut writer = writer_process(&place);
     let mut running = start(&["--ring", &place.path]);
@@ -71,7 +71,7 @@ fn follow_goes_on_with_the_next_writer_however_the_last_one_ended() {
     running.signal(Signal::SIGTERM);
     let finished = running.finish();
     assert_eq!(finished.code, 0);
-    assert_eq!(finished.records().len(), 5, "none is told twice");
+    assert_eq!(finished.records().len(), 5, "no record is printed twice");
 }
 
 #[test]

@@ -13,7 +13,7 @@ use crate::program::run_with_input;
 use crate::program::start;
 use crate::scene::Router;
 
-/// Keys of a route that iproute2 tells too, under its own names.
+/// Keys of a route that iproute2 reports too, under its own names.
 const KEYS: [(&str, &str); 3] = [
     ("gateway", "gateway"),
     ("oif_name", "dev"),
@@ -36,7 +36,7 @@ fn record(netns: u32, src: &str, called: &str, real: &str) -> String {
 /// Compares a route with the answers of `ip route get` and `ip route get fibmatch`.
 fn agrees(route: &Value, resolved: &Value, entry: &Value) {
     for (ours, theirs) in KEYS {
-        // iproute2 tells a preferred source of the entry that the packet's own overrides.
+        // iproute2 reports a preferred source of the entry that the packet's own overrides.
         let expected = match resolved.get(theirs) {
             None if ours == "src" => entry.get(theirs),
             // A gateway of the other family.
@@ -115,14 +115,14 @@ fn every_kind_of_way_is_what_iproute2_says() {
             (0, ""),
             "{dst} {how}"
         );
-        let told = &finished.records()[0];
-        assert_eq!(told["netns"], router.inum());
-        agrees(&told["route"], &resolved, &entry);
+        let answer = &finished.records()[0];
+        assert_eq!(answer["netns"], router.inum());
+        agrees(&answer["route"], &resolved, &entry);
     }
 }
 
 #[test]
-fn the_table_is_told_unless_the_kernel_calls_it_by_the_wrong_name() {
+fn the_table_is_shown_unless_the_kernel_reports_the_wrong_one() {
     let router = Router::new();
     let table = |dst: &str| {
         get(&router, dst, "").records()[0]["route"]
@@ -144,7 +144,7 @@ fn the_table_is_told_unless_the_kernel_calls_it_by_the_wrong_name() {
 }
 
 #[test]
-fn routes_that_lead_nowhere_are_told_by_their_type() {
+fn routes_without_next_hop_show_their_type() {
     let router = Router::new();
     for (kind, v4, v6) in [
         ("blackhole", "10.66.0.1", "2001:db8:66::1"),

@@ -1,4 +1,4 @@
-//! Reads a word of a map through a mapping of it. The only unsafe code of this program.
+//! Reads a word of a BPF map through a memory mapping. The only unsafe code of kcheck.
 #![expect(
     unsafe_code,
     reason = "memory that the kernel shares is read through a pointer"

@@ -1,5 +1,5 @@
-//! Loads one program of `bpf/kcheck.bpf.c` at a time, with only the maps it uses, and reads the
-//! trace that it leaves. Turns libbpf's errors into obstacles.
+//! Loads one program of `bpf/kcheck.bpf.c` at a time, with only the maps that it uses, and reads the trace
+//! that it leaves.
 
 pub mod mapped;
 
@@ -12,15 +12,16 @@ use libbpf_rs::PrintLevel;
 use libbpf_rs::ProgramInput;
 use libbpf_rs::ProgramMut;
 
+use crate::probe::During as _;
 use crate::probe::Obstacle;
 
-/// Where a program leaves its trace; every program uses it but one.
+/// The map in which a program leaves its trace.
 pub const TRACE: &str = "kcheck_trace";
-/// Holds the name of the thread whose doings a hook counts.
+/// The map with the name of the thread whose calls a hook counts.
 pub const WHOSE: &str = "kcheck_whose";
-/// Is walked.
+/// The map that a program iterates over.
 pub const WALKED: &str = "kcheck_walked";
-/// Takes records.
+/// The ring buffer.
 pub const RECORDS: &str = "kcheck_records";
 
 /// Aligned as ELF wants it.
@@ -30,39 +31,36 @@ struct Aligned<T: ?Sized>(T);
 static OBJECT: &Aligned<[u8]> =
     &Aligned(*include_bytes!(concat!(env!("OUT_DIR"), "/kcheck.bpf.o")));
 
-/// Sends what libbpf has to say to the log, where only `-vv` shows it: a refusal is an answer
-/// here, no mishap.
+/// Sends libbpf's messages to the log, where only `-vv` shows them: to a probe, a refusal is an answer and
+/// no failure.
 pub fn silence_libbpf() {
     libbpf_rs::set_print(Some((PrintLevel::Debug, |_, text| {
         log::debug!("{}", text.trim_end());
     })));
 }
 
-/// One loaded program with its maps; both go when it is dropped.
+/// One loaded program with its maps; dropping it frees both.
 pub struct Loaded {
     object: Object,
     program: &'static str,
 }
 
 impl Loaded {
-    /// Loads this program and creates these maps, nothing else of the object.
+    /// Loads this program and creates these maps, and nothing else of the object.
     pub fn load(program: &'static str, maps: &[&str]) -> Result<Self, Obstacle> {
         let mut open = ObjectBuilder::default()
             .name("kcheck")
             .and_then(|builder| builder.open_memory(&OBJECT.0))
-            .map_err(|error| Obstacle::libbpf("open of the object", &error))?;
+            .during("open of the object")?;
         for mut other in open.progs_mut() {
             let load = other.name() == program;
             other.set_autoload(load);
         }
         for mut map in open.maps_mut() {
             let create = maps.iter().any(|name| map.name() == *name);
-            map.set_autocreate(create)
-                .map_err(|error| Obstacle::libbpf("open of the object", &error))?;
+            map.set_autocreate(create).during("open of the object")?;
         }
-        let object = open
-            .load()
-            .map_err(|error| Obstacle::libbpf(format!("load of {program}"), &error))?;
+        let object = open.load().during(format!("load of {program}"))?;
         Ok(Self { object, program })
     }
 
@@ -82,7 +80,7 @@ impl Loaded {
             .expect("it has been created with the program")
     }
 
-    /// Runs the program once with one argument, attached to nothing.
+    /// Runs the program once with one argument, without a hook.
     pub fn run(&self, argument: u64) -> Result<(), Obstacle> {
         let mut context = argument.to_ne_bytes();
         let input = ProgramInput {
@@ -92,7 +90,7 @@ impl Loaded {
         self.program()
             .test_run(input)
             .map(drop)
-            .map_err(|error| Obstacle::libbpf("BPF_PROG_TEST_RUN", &error))
+            .during("BPF_PROG_TEST_RUN")
     }
 
     /// What the program left.
@@ -100,7 +98,7 @@ impl Loaded {
         let value = self
             .map(TRACE)
             .lookup(&0_u32.to_ne_bytes(), MapFlags::ANY)
-            .map_err(|error| Obstacle::libbpf("BPF_MAP_LOOKUP_ELEM", &error))?;
+            .during("BPF_MAP_LOOKUP_ELEM")?;
         value
             .and_then(|bytes| bytes.try_into().ok())
             .map(u64::from_ne_bytes)
@@ -111,6 +109,6 @@ impl Loaded {
     pub fn store(&self, map: &str, key: &[u8], value: &[u8]) -> Result<(), Obstacle> {
         self.map(map)
             .update(key, value, MapFlags::ANY)
-            .map_err(|error| Obstacle::libbpf("BPF_MAP_UPDATE_ELEM", &error))
+            .during("BPF_MAP_UPDATE_ELEM")
     }
 }

@@ -1,53 +1,49 @@
-//! The netlink interface of connection tracking: what is left when BPF is not to be had.
+//! The netlink interface of connection tracking: the fallback where BPF does not work.
 
 use std::os::fd::AsFd as _;
 use std::time::Duration;
 use std::time::Instant;
 
-use netlink;
 use netlink::Listener;
 use netlink::Message;
 use netlink::Protocol;
 use netlink::Received;
 use netlink::Request;
 use netlink::Socket;
+use netlink::ctnetlink::CTA_STATS_GLOBAL_ENTRIES;
+use netlink::ctnetlink::GET_STATS;
+use netlink::nfnetlink::NFNLGRP_CONNTRACK_NEW;
+use netlink::nfnetlink::nfgenmsg;
 use nix::poll::PollFd;
 use nix::poll::PollFlags;
 use nix::poll::PollTimeout;
 use nix::poll::poll;
 
 use crate::probe::Attempt;
+use crate::probe::During as _;
 use crate::probe::Obstacle;
 
 use super::loading::Loading;
 use super::loopback;
 
-/// `NFNL_SUBSYS_CTNETLINK` and `IPCTNL_MSG_CT_GET_STATS`.
-const KIND_GET_STATS: u16 = 1 << 8 | 5;
-/// `struct nfgenmsg` of a request that is about no family.
-const NFGENMSG: [u8; 4] = [0; 4];
-const CTA_STATS_GLOBAL_ENTRIES: u16 = 1;
-const NFNLGRP_CONNTRACK_NEW: u32 = 1;
 /// An event is queued before the packet that caused it has left.
 const PATIENCE: Duration = Duration::from_millis(200);
 
-/// Does it answer, and count our own connection? Dumping the table would tell no more and take the
-/// longer the larger the machine's table is, even in an empty namespace.
+/// Does it answer, and count our own connection? A dump of the table would prove no more, and takes longer
+/// the larger the machine's table is, even in an empty namespace.
 pub fn answers(tracked: bool, loading: &Loading) -> Attempt {
     loading.allows_ctnetlink()?;
     if tracked {
         loopback::send_datagram()?;
     }
-    let mut request = Request::new(KIND_GET_STATS, 0, &NFGENMSG);
+    let mut request = Request::new(GET_STATS, 0, &nfgenmsg(0, 0));
     let entries = Socket::open(Protocol::Netfilter)
         .and_then(|mut socket| socket.query(&mut request, entries))
-        .map_err(|error| refused(&error))?;
+        .during("ctnetlink request")?;
     match entries {
         Some(0) if tracked => Err(Obstacle::absent("our own connection is not counted")),
-        Some(_) => Ok("answers how many connections there are".into()),
-        None => Err(Obstacle::absent(
-            "the answer holds no number of connections",
-        )),
+        Some(_) => Ok("answers with the number of connections".into()),
+        None => Err(Obstacle::absent("the answer has no number of connections")),
     }
 }
 
@@ -61,19 +57,19 @@ fn entries(answer: &Message<'_>) -> Option<u32> {
         .ok()
 }
 
-/// Is a new connection announced?
+/// Is a new connection reported?
 pub fn events(tracked: bool, loading: &Loading) -> Attempt {
     loading.allows_ctnetlink()?;
-    let mut listener = Listener::open(Protocol::Netfilter).map_err(|error| refused(&error))?;
+    let mut listener = Listener::open(Protocol::Netfilter).during("ctnetlink request")?;
     listener
         .join(NFNLGRP_CONNTRACK_NEW)
-        .map_err(|error| Obstacle::refused("joining NFNLGRP_CONNTRACK_NEW", error.errno()))?;
+        .during("joining NFNLGRP_CONNTRACK_NEW")?;
     loopback::send_datagram()?;
     let deadline = Instant::now() + PATIENCE;
     loop {
-        match listener.receive().map_err(|error| refused(&error))? {
+        match listener.receive().during("ctnetlink request")? {
             Received::Messages(_) | Received::Lost => {
-                return Ok("a new connection is announced".into());
+                return Ok("a new connection is reported".into());
             }
             Received::Nothing => {}
         }
@@ -87,12 +83,8 @@ pub fn events(tracked: bool, loading: &Loading) -> Attempt {
         let _ = poll(&mut fds, timeout);
     }
     Err(if tracked {
-        Obstacle::absent("our own connection is not announced")
+        Obstacle::absent("our own connection is not reported")
     } else {
-        Obstacle::Undecided("the group is joined, but no connection is tracked here".into())
+        Obstacle::undecided("the group is joined, but no connection is tracked here")
     })
-}
-
-fn refused(error: &netlink::Error) -> Obstacle {
-    Obstacle::refused("ctnetlink request", error.errno())
 }

@@ -1,5 +1,5 @@
-//! Hooks: a program is loaded, attached, and must count what our own thread then does. Attached
-//! is not firing: functions get inlined, and tracepoints compiled out.
+//! Hooks: a program is loaded and attached, and must count what our own thread then does. A hook that
+//! attaches may never fire: functions get inlined, and tracepoints compiled out.
 
 use std::fs;
 use std::io;
@@ -10,26 +10,29 @@ use libbpf_rs::ProgramMut;
 
 use crate::bpf;
 use crate::bpf::Loaded;
-use crate::errno::KernelErrno;
+use crate::errno::HasErrno as _;
+use crate::probe::Answer;
 use crate::probe::Attempt;
+use crate::probe::During as _;
 use crate::probe::Obstacle;
+use crate::probe::Verdict;
 
 use super::loopback;
 use super::token::Token;
 
-/// How often a silent hook gets another packet.
+/// Packets sent before a hook counts as silent.
 const TRIES: u32 = 3;
 
-/// The raw tracepoint of every packet that is about to be transmitted.
+/// The raw tracepoint of every packet that is queued for transmission.
 pub fn net_dev_queue(token: &Token) -> Attempt {
     fires("on_net_dev_queue", token, |program| {
         program
             .attach_raw_tracepoint("net_dev_queue")
-            .map_err(|error| Obstacle::libbpf("attach of raw tracepoint net_dev_queue", &error))
+            .during("attach of raw tracepoint net_dev_queue")
     })
 }
 
-/// A kprobe on a function that every UDP packet we send passes.
+/// A kprobe on a function that every UDP packet of ours passes.
 pub fn kprobe(token: &Token) -> Attempt {
     fires("on_udp_sendmsg", token, |program| {
         attach_kprobe(program, "udp_sendmsg")
@@ -42,19 +45,21 @@ pub fn kprobe_confirm(token: &Token, tracked: bool) -> Attempt {
         attach_kprobe(program, "__nf_conntrack_confirm")
     });
     match attempt {
-        Err(Obstacle::Absent { errno: None, .. }) if !tracked => Err(Obstacle::Undecided(
-            "it attaches, but no connection is tracked here that could fire it".into(),
-        )),
+        Err(Obstacle::Answered(Answer { errno: None, .. })) if !tracked => {
+            Err(Obstacle::undecided(
+                "it attaches, but no connection is tracked here that could fire it",
+            ))
+        }
         other => other,
     }
 }
 
-/// fentry on the same function, by a trampoline in place of a breakpoint.
+/// fentry on the same function: a trampoline instead of a breakpoint.
 pub fn fentry(token: &Token) -> Attempt {
     fires("enter_udp_sendmsg", token, |program| {
         program
             .attach_trace()
-            .map_err(|error| Obstacle::libbpf("attach of fentry udp_sendmsg", &error))
+            .during("attach of fentry udp_sendmsg")
     })
 }
 
@@ -76,25 +81,23 @@ fn fires(
     Err(Obstacle::absent("loads and attaches, but does not fire"))
 }
 
-/// By the kernel's own kprobe events. libbpf's way around a kernel without them (before 4.17)
-/// leads through tracefs and makes an event for everyone to see, so it is not gone.
+/// Attaches by the kernel's own kprobe events. On a kernel without them (before 4.17) libbpf would make an
+/// event in tracefs, which everyone sees, so that is not tried.
 fn attach_kprobe(program: &ProgramMut<'_>, function: &str) -> Result<Link, Obstacle> {
     let events = Path::new("/sys/bus/event_source/devices");
     if !events.is_dir() {
-        return Err(Obstacle::Undecided(
-            "sysfs does not show event sources".into(),
-        ));
+        return Err(Obstacle::undecided("sysfs does not show event sources"));
     }
-    fs::read_to_string(events.join("kprobe/type")).map_err(|error| {
-        let errno = KernelErrno::of_io(&error);
-        if error.kind() == io::ErrorKind::NotFound {
-            let seen = "the program loads, but the kernel has no kprobe events to attach it to";
-            let seen = seen.to_owned();
-            return Obstacle::Absent { seen, errno };
+    let attach = format!("attach of kprobe {function}");
+    match fs::read_to_string(events.join("kprobe/type")) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let detail = "the program loads, but the kernel has no kprobe events to attach it to";
+            return Err(Obstacle::Answered(Answer {
+                errno: error.kernel_errno(),
+                ..Answer::new(Verdict::No, detail)
+            }));
         }
-        Obstacle::refused(format!("attach of kprobe {function}"), errno)
-    })?;
-    program
-        .attach_kprobe(false, function)
-        .map_err(|error| Obstacle::libbpf(format!("attach of kprobe {function}"), &error))
+        other => other.during(&attach)?,
+    };
+    program.attach_kprobe(false, function).during(attach)
 }

@@ -1,14 +1,17 @@
-//! What may be asked of the kernel without making it load a module.
+//! Which probes would make the kernel load a module.
 
+use lab::iptables;
 use lab::modules::Modules;
-use lab::xtables;
+use lab::nft;
+use netlink::ctnetlink;
 
 use crate::probe::Obstacle;
 
 /// The module behind ctnetlink.
 const CTNETLINK: &str = "nf_conntrack_netlink";
 
-/// Modules that are not there and would be loaded by asking for what is in them.
+/// Modules that are not loaded, and that the kernel would load for a request.
+#[derive(Default)]
 pub struct Loading {
     would_load: Vec<&'static str>,
     /// Those of the legacy iptables interface.
@@ -16,23 +19,20 @@ pub struct Loading {
 }
 
 impl Loading {
-    /// As things are, or none if loading is allowed.
+    /// Those of this machine now, or none if loading is allowed.
     pub fn now(allowed: bool) -> Self {
         if allowed {
-            return Self {
-                would_load: Vec::new(),
-                legacy: Vec::new(),
-            };
+            return Self::default();
         }
         let modules = Modules::running();
-        let needed = [lab::MODULES, &[CTNETLINK]].concat();
+        let needed = [nft::MODULES, &[CTNETLINK]].concat();
         Self {
             would_load: modules.would_load(&needed),
-            legacy: modules.would_load(xtables::MODULES),
+            legacy: modules.would_load(iptables::MODULES),
         }
     }
 
-    /// Modules that the legacy iptables interface may not be asked for.
+    /// Modules that a request to the legacy iptables interface must not need.
     pub fn legacy(&self) -> &[&'static str] {
         &self.legacy
     }
@@ -49,7 +49,7 @@ impl Loading {
 
     /// May ctnetlink be asked?
     pub fn allows_ctnetlink(&self) -> Result<(), Obstacle> {
-        self.allows(|module| ["nfnetlink", "nf_conntrack", CTNETLINK].contains(&module))
+        self.allows(|module| ctnetlink::MODULES.contains(&module))
     }
 
     fn allows(&self, needs: impl Fn(&str) -> bool) -> Result<(), Obstacle> {
@@ -62,10 +62,10 @@ impl Loading {
     }
 }
 
-/// What is said of something that would load these.
+/// The answer of a probe that would load these.
 pub fn not_tried(would_load: &[&str]) -> Obstacle {
-    Obstacle::Undecided(format!(
-        "not tried: it would make the kernel load {} (--allow-system-changes lets it)",
+    Obstacle::undecided(format!(
+        "not tried: it would make the kernel load {} (--allow-system-changes permits that)",
         would_load.join(", ")
     ))
 }

@@ -1,14 +1,14 @@
-//! Packets that never leave the machine: what fires hooks and makes connections.
+//! Packets that never leave the machine: they fire hooks and make connections.
 
 use std::io;
 use std::net::Ipv4Addr;
 use std::net::UdpSocket;
 use std::time::Duration;
 
-use crate::errno::KernelErrno;
+use crate::probe::During as _;
 use crate::probe::Obstacle;
 
-/// Long beyond what a datagram needs over loopback, where it arrives before `send` returns.
+/// Far more than a datagram needs over loopback, where it arrives before `send` returns.
 const PATIENCE: Duration = Duration::from_millis(200);
 
 /// Sends one datagram from a new socket to itself: a new connection each time.
@@ -18,8 +18,7 @@ pub fn send_datagram() -> Result<(), Obstacle> {
 
 /// Sends a datagram from a new socket to this address and the socket's own port. Does it arrive?
 pub fn arrives_at(address: Ipv4Addr) -> Result<bool, Obstacle> {
-    exchange(address)
-        .map_err(|error| Obstacle::refused("sending UDP over loopback", KernelErrno::of_io(&error)))
+    exchange(address).during("sending UDP over loopback")
 }
 
 fn exchange(address: Ipv4Addr) -> io::Result<bool> {

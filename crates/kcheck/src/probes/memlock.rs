@@ -1,29 +1,30 @@
-//! Whether `RLIMIT_MEMLOCK` stands between us and BPF maps: before 5.11 their memory counted
-//! against it. Raising it needs a privilege that containers rarely have.
+//! Whether `RLIMIT_MEMLOCK` prevents BPF maps: before 5.11 their memory counted against it. To raise it
+//! takes a privilege that containers rarely have.
 
-use caps::Capability;
 use nix::sys::resource::Resource;
 use nix::sys::resource::getrlimit;
 use nix::sys::resource::rlim_t;
 use nix::sys::resource::setrlimit;
+use shared::capability::Capability;
 
 use crate::probe::Attempt;
+use crate::probe::During as _;
 use crate::probe::Obstacle;
 
 use super::maps;
 
-/// Makes a map while no locked memory is allowed at all. libbpf then raises the limit if this
-/// kernel counts maps, as it does in every tool.
+/// Creates a map while no locked memory is allowed at all. libbpf then raises the limit if this kernel
+/// counts maps, as it does in every tool.
 pub fn maps_beyond_the_limit() -> Attempt {
     let lowered = Lowered::to_nothing()?;
     let made = maps::make_array("BPF_MAP_CREATE beyond RLIMIT_MEMLOCK");
     let (soft, _) = limit()?;
     drop(lowered);
     if let Err(obstacle) = made {
-        // If a map can be made within the limit, it was the limit that forbade it.
+        // If a map can be created within the limit, the limit was the reason.
         let within = maps::make_array("BPF_MAP_CREATE within RLIMIT_MEMLOCK");
         return Err(match within {
-            Ok(()) => Obstacle::Lacking(vec![Capability::CAP_SYS_RESOURCE]),
+            Ok(()) => Obstacle::lacking(Capability::CAP_SYS_RESOURCE),
             Err(_) => obstacle,
         });
     }
@@ -43,15 +44,14 @@ struct Lowered {
 impl Lowered {
     fn to_nothing() -> Result<Self, Obstacle> {
         let (soft, hard) = limit()?;
-        setrlimit(Resource::RLIMIT_MEMLOCK, 0, hard)
-            .map_err(|errno| Obstacle::refused("setrlimit(RLIMIT_MEMLOCK)", Some(errno)))?;
+        setrlimit(Resource::RLIMIT_MEMLOCK, 0, hard).during("setrlimit(RLIMIT_MEMLOCK)")?;
         Ok(Self { soft, hard })
     }
 }
 
 impl Drop for Lowered {
     fn drop(&mut self) {
-        // Unless libbpf has raised it meanwhile, which must stay so for the maps to come.
+        // Later maps need the limit as libbpf has raised it, if it has.
         if limit().is_ok_and(|(soft, _)| soft == 0) {
             let _ = setrlimit(Resource::RLIMIT_MEMLOCK, self.soft, self.hard);
         }
@@ -59,6 +59,5 @@ impl Drop for Lowered {
 }
 
 fn limit() -> Result<(rlim_t, rlim_t), Obstacle> {
-    getrlimit(Resource::RLIMIT_MEMLOCK)
-        .map_err(|errno| Obstacle::refused("getrlimit(RLIMIT_MEMLOCK)", Some(errno)))
+    getrlimit(Resource::RLIMIT_MEMLOCK).during("getrlimit(RLIMIT_MEMLOCK)")
 }

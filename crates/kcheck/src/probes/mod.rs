@@ -1,5 +1,5 @@
-//! The questions themselves. Each function tries one thing, cleans up after itself, and says what
-//! it saw or what stood in its way; what that means is decided in `judge` and `outcome`.
+//! The probes themselves. Each function tries one thing, cleans up after itself, and returns what it saw
+//! or the obstacle that it met. `judge` and `outcome` decide what that means.
 
 mod btf;
 mod ctnetlink;
@@ -11,7 +11,7 @@ mod loopback;
 mod maps;
 mod memlock;
 mod network;
-mod privileged;
+mod permissions;
 mod programs;
 mod token;
 mod tracking;

@@ -3,55 +3,48 @@
 use std::net::Ipv4Addr;
 
 use netlink::Protocol;
-use netlink::Request;
 use netlink::Socket;
 use netlink::netns;
 use netlink::netns::Namespace;
+use netlink::rtnetlink::RouteReply;
+use netlink::rtnetlink::RouteRequest;
 
 use crate::probe::Attempt;
+use crate::probe::During as _;
 use crate::probe::Obstacle;
+use crate::probe::answer;
 
-/// A network namespace of our own; it ends with its last handle.
+/// A new network namespace; it ends with its last handle.
 pub fn namespace() -> Result<Namespace, Obstacle> {
     Namespace::create().map_err(refused)
 }
 
-/// Can this thread move to another namespace and back? Without another one it moves to its own,
-/// which needs the same privilege.
+/// Can this thread move to another namespace and back? Without another one it moves to the one that it is
+/// in, which takes the same privilege.
 pub fn moves(there: Option<&Namespace>) -> Attempt {
     let here = Namespace::current().map_err(refused)?;
     let visit = there.unwrap_or(&here).visit().map_err(refused)?;
     let arrived = Namespace::current().map_err(refused)?;
     visit.leave().map_err(refused)?;
     let back = Namespace::current().map_err(refused)?;
-    if arrived.inum() == there.unwrap_or(&here).inum() && back.inum() == here.inum() {
-        Ok("moved there and back".into())
-    } else {
-        Err(Obstacle::absent("setns(2) does not move the thread"))
-    }
+    answer(
+        arrived.inum() == there.unwrap_or(&here).inum() && back.inum() == here.inum(),
+        "moved there and back",
+        "setns(2) does not move the thread",
+    )
 }
 
 /// Does the kernel answer a route request?
 pub fn route() -> Attempt {
-    const RTM_NEWROUTE: u16 = 24;
-    const RTM_GETROUTE: u16 = 26;
-    const RTA_DST: u16 = 1;
-    // struct rtmsg: family, length of the destination in bits, and nothing else asked.
-    let mut rtmsg = [0; 12];
-    rtmsg[0] = nix::libc::AF_INET as u8;
-    rtmsg[1] = 32;
-    let mut request = Request::new(RTM_GETROUTE, 0, &rtmsg);
-    request.attrs().put(RTA_DST, &Ipv4Addr::LOCALHOST.octets());
-    let answer = Socket::open(Protocol::Route)
-        .and_then(|mut socket| socket.query(&mut request, |answer| answer.kind))
-        .map_err(|error| Obstacle::refused("RTM_GETROUTE", error.errno()))?;
-    if answer == RTM_NEWROUTE {
-        Ok("answers RTM_GETROUTE".into())
-    } else {
-        Err(Obstacle::absent(
-            "RTM_GETROUTE is answered with something else",
-        ))
-    }
+    let mut request = RouteRequest::to(Ipv4Addr::LOCALHOST.into()).message();
+    let reply = Socket::open(Protocol::Route)
+        .and_then(|mut socket| socket.query(&mut request, RouteReply::parse))
+        .during("RTM_GETROUTE")?;
+    answer(
+        reply.is_ok(),
+        "answers RTM_GETROUTE",
+        "RTM_GETROUTE is answered with something else",
+    )
 }
 
 fn refused(error: netns::Error) -> Obstacle {
@@ -60,5 +53,8 @@ fn refused(error: netns::Error) -> Obstacle {
         netns::Error::Netlink(_) => "bringing loopback up".into(),
         other => other.to_string(),
     };
-    Obstacle::refused(step, error.errno())
+    Obstacle::Refused {
+        step,
+        errno: error.errno().map(Into::into),
+    }
 }

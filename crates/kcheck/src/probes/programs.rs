@@ -1,4 +1,4 @@
-//! Programs that are run from user space, attached to nothing.
+//! Programs that run on request of user space, attached to no hook.
 
 use libbpf_rs::RingBufferBuilder;
 use nix::errno::Errno;
@@ -7,10 +7,13 @@ use shared::lockdown::CONFIDENTIALITY;
 
 use crate::bpf;
 use crate::bpf::Loaded;
-use crate::errno::KernelErrno;
 use crate::privileges::Privileges;
+use crate::probe::Answer;
 use crate::probe::Attempt;
+use crate::probe::During as _;
 use crate::probe::Obstacle;
+use crate::probe::Verdict;
+use crate::probe::answer;
 
 use super::token::Token;
 
@@ -36,7 +39,7 @@ pub fn for_each() -> Attempt {
     expect(
         loaded.trace()?,
         values.iter().sum(),
-        "a program walked a hash map",
+        "a program iterated over a hash map",
     )
 }
 
@@ -52,18 +55,15 @@ pub fn ringbuf(token: &Token) -> Attempt {
             records.push(record.to_vec());
             0
         })
-        .map_err(|error| Obstacle::libbpf("mmap of the ring buffer", &error))?;
-    let ring = builder
-        .build()
-        .map_err(|error| Obstacle::libbpf("mmap of the ring buffer", &error))?;
-    ring.consume()
-        .map_err(|error| Obstacle::libbpf("reading the ring buffer", &error))?;
+        .during("mmap of the ring buffer")?;
+    let ring = builder.build().during("mmap of the ring buffer")?;
+    ring.consume().during("reading the ring buffer")?;
     drop(ring);
-    if records == [token.number().to_ne_bytes()] {
-        Ok("a program's record was consumed".into())
-    } else {
-        Err(Obstacle::absent("a program's record did not come out"))
-    }
+    answer(
+        records == [token.number().to_ne_bytes()],
+        "a program's record was consumed",
+        "a program's record did not come out",
+    )
 }
 
 /// Does a program read what lies at a kernel address?
@@ -78,26 +78,28 @@ pub fn read_kernel(token: &Token, privileges: &Privileges) -> Attempt {
     )
 }
 
-/// Under lockdown the kernel says that there is no such helper (`bpf_tracing_func_proto` and
-/// `bpf_base_func_proto`), which is not the answer to our question.
+/// Under lockdown the kernel refuses the program as if it had no such helper (`bpf_tracing_func_proto` and
+/// `bpf_base_func_proto`); the answer is that lockdown forbids it.
 fn by_lockdown(obstacle: Obstacle, privileges: &Privileges) -> Obstacle {
-    let unknown_helper = Some(KernelErrno::from(Errno::EINVAL));
     match obstacle {
         Obstacle::Refused { errno, .. }
-            if errno == unknown_helper
+            if errno == Some(Errno::EINVAL.into())
                 && privileges.lockdown.as_deref() == Some(CONFIDENTIALITY) =>
         {
-            let reason = "lockdown (confidentiality) forbids reading kernel memory".into();
-            Obstacle::Policy { reason, errno }
+            let detail = "lockdown (confidentiality) forbids reading kernel memory";
+            Obstacle::Answered(Answer {
+                errno,
+                ..Answer::new(Verdict::Forbidden, detail)
+            })
         }
         other => other,
     }
 }
 
 fn expect(trace: u64, expected: u64, seen: &str) -> Attempt {
-    if trace == expected {
-        Ok(seen.into())
-    } else {
-        Err(Obstacle::absent("the program ran without its effect"))
-    }
+    answer(
+        trace == expected,
+        seen,
+        "the program ran without its effect",
+    )
 }

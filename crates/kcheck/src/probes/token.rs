@@ -1,5 +1,5 @@
-//! A random number by which this run recognises its own doings among everything else on the
-//! machine, as a value in maps and as a thread's name.
+//! A random number by which this run recognises its own maps and packets among all others on the machine:
+//! as a value in maps and as a thread's name.
 
 use std::hash::BuildHasher as _;
 use std::hash::RandomState;

@@ -1,5 +1,5 @@
-//! Connection tracking, switched on in a network namespace of our own by the rules that `guesser`
-//! samples with: those of nf_tables, and those of the legacy iptables interface.
+//! Connection tracking, turned on in our own network namespace by the rules that `guesser` uses: those of
+//! nf_tables, and those of the legacy iptables interface.
 
 use std::fs;
 use std::net::Ipv4Addr;
@@ -7,16 +7,18 @@ use std::net::SocketAddrV4;
 use std::path::Path;
 
 use lab::Part;
-use lab::Rewrite;
-use lab::Rules;
-use lab::conntrack_on;
-use lab::xtables;
+use lab::iptables;
+use lab::iptables::LegacyRules;
+use lab::nft::Rewrite;
+use lab::nft::Ruleset;
 use netlink::Protocol;
 use netlink::Refusal;
 use netlink::Socket;
 
 use crate::probe::Attempt;
+use crate::probe::During as _;
 use crate::probe::Obstacle;
+use crate::probe::answer;
 
 use super::loading::Loading;
 use super::loading::not_tried;
@@ -26,20 +28,19 @@ use super::loopback;
 const REWRITTEN: Ipv4Addr = Ipv4Addr::new(127, 77, 0, 1);
 const SYSCTLS: &str = "/proc/sys/net/netfilter";
 
-/// Rules that were accepted, and those that were not.
+/// The rules that the kernel refused, by the way in which they were made.
 pub struct Tracking {
     rules: Result<Vec<(Part, Refusal)>, Obstacle>,
     nat: Result<(), Obstacle>,
-    legacy: Result<Vec<(Part, xtables::Refusal)>, Obstacle>,
+    legacy: Result<Vec<(Part, iptables::Refusal)>, Obstacle>,
 }
 
 impl Tracking {
-    /// Switches it on in the namespace that the calling thread is in, if that is our own.
+    /// Turns tracking on in the calling thread's namespace, if that is our own.
     pub fn switch_on(own_namespace: bool, loading: &Loading) -> Self {
         let nat = loading.allows_nat();
         if !own_namespace {
-            let why = "not tried: there is no network namespace of our own to try it in";
-            let untried = Obstacle::Undecided(why.into());
+            let untried = Obstacle::undecided("not tried: it needs a network namespace of our own");
             return Self {
                 rules: Err(untried.clone()),
                 nat,
@@ -53,14 +54,9 @@ impl Tracking {
         }
     }
 
-    /// Are connections tracked?
+    /// Did the kernel accept either form of the rules that turn tracking on?
     pub fn is_on(&self) -> bool {
-        self.switched().is_ok()
-    }
-
-    /// Did the kernel accept any rules? If not, what is in the way of the usual ones?
-    fn switched(&self) -> Attempt {
-        self.either(Part::Tracking)
+        self.either(Part::Tracking).is_ok()
     }
 
     /// Did the kernel accept these rules, or else their legacy form?
@@ -69,7 +65,7 @@ impl Tracking {
             .or_else(|obstacle| self.legacy_part(part).map_err(|_| obstacle))
     }
 
-    /// Did the kernel accept the legacy rules that `guesser` cannot do without?
+    /// Did the kernel accept the legacy rules that `guesser` needs?
     pub fn by_iptables(&self) -> Attempt {
         self.legacy_part(Part::Tracking)?;
         self.legacy_part(Part::Dnat)?;
@@ -81,9 +77,9 @@ impl Tracking {
         let is_of = |of| [Part::Tracking, part].contains(&of);
         match refused.iter().find(|(of, _)| is_of(*of)) {
             None => Ok("legacy iptables rules accepted".into()),
-            Some((_, xtables::Refusal::WouldLoad(modules))) => Err(not_tried(modules)),
-            Some((_, xtables::Refusal::Kernel(errno))) => {
-                Err(Obstacle::refused("legacy iptables rules", Some(*errno)))
+            Some((_, iptables::Refusal::WouldLoad(modules))) => Err(not_tried(modules)),
+            Some((_, iptables::Refusal::Kernel(errno))) => {
+                Err(*errno).during("legacy iptables rules")
             }
         }
     }
@@ -93,7 +89,7 @@ impl Tracking {
         let refused = self.rules.as_ref().map_err(Clone::clone)?;
         match refused.iter().find(|(of, _)| *of == part) {
             None => Ok("nf_tables rules accepted".into()),
-            Some((_, refusal)) => Err(Obstacle::refused("nf_tables rule", Some(refusal.errno))),
+            Some((_, refusal)) => Err(refusal.errno).during("nf_tables rule"),
         }
     }
 
@@ -102,22 +98,21 @@ impl Tracking {
         self.part(Part::Tracking)?;
         self.nat.clone()?;
         self.part(Part::Dnat)?;
-        if loopback::arrives_at(REWRITTEN)? {
-            Ok("our own packet reached the rewritten destination".into())
-        } else {
-            Err(Obstacle::absent("rules are accepted and rewrite nothing"))
-        }
+        answer(
+            loopback::arrives_at(REWRITTEN)?,
+            "our own packet reached the rewritten destination",
+            "the rules are accepted, but rewrite nothing",
+        )
     }
 
     /// Is our own connection tracked, and by what?
     pub fn tracks(&self) -> Attempt {
         let form = form();
-        match (self.switched(), form) {
-            (Err(Obstacle::Refused { .. }), None) => {
-                return Err(Obstacle::absent("neither built in nor loaded"));
-            }
-            (attempt, _) => attempt?,
-        };
+        let attempt = self.either(Part::Tracking);
+        if matches!(attempt, Err(Obstacle::Refused { .. })) && form.is_none() {
+            return Err(Obstacle::absent("neither built in nor loaded"));
+        }
+        attempt?;
         loopback::send_datagram()?;
         let count = fs::read_to_string(Path::new(SYSCTLS).join("nf_conntrack_count"));
         match count.ok().and_then(|text| text.trim().parse::<u32>().ok()) {
@@ -126,8 +121,8 @@ impl Tracking {
                 "our own connection is tracked; {}",
                 form.unwrap_or("built in")
             )),
-            None => Err(Obstacle::Undecided(format!(
-                "no {SYSCTLS}/nf_conntrack_count to see it by"
+            None => Err(Obstacle::undecided(format!(
+                "there is no {SYSCTLS}/nf_conntrack_count to count it"
             ))),
         }
     }
@@ -135,38 +130,35 @@ impl Tracking {
 
 fn by_nft(loading: &Loading, nat: bool) -> Result<Vec<(Part, Refusal)>, Obstacle> {
     loading.allows_tracking()?;
-    let mut rules = Rules {
+    let mut ruleset = Ruleset {
         zone: true,
         mark: true,
-        ..Rules::default()
+        ..Ruleset::default()
     };
     if nat {
-        rules.dnat.push(Rewrite {
+        ruleset.dnat.push(Rewrite {
             from: REWRITTEN,
             from_port: None,
             to: Ipv4Addr::LOCALHOST,
             to_port: None,
         });
     }
-    let mut socket = Socket::open(Protocol::Netfilter)
-        .map_err(|error| Obstacle::refused("socket(NETLINK_NETFILTER)", error.errno()))?;
-    conntrack_on(&mut socket, &rules)
-        .map_err(|error| Obstacle::refused("nf_tables rules", error.errno()))
+    let mut socket = Socket::open(Protocol::Netfilter).during("socket(NETLINK_NETFILTER)")?;
+    ruleset.install(&mut socket).during("nf_tables rules")
 }
 
-fn by_iptables(loading: &Loading) -> Result<Vec<(Part, xtables::Refusal)>, Obstacle> {
+fn by_iptables(loading: &Loading) -> Result<Vec<(Part, iptables::Refusal)>, Obstacle> {
     let end = SocketAddrV4::new(REWRITTEN, 7);
-    let rules = xtables::Rules {
+    let rules = LegacyRules {
         zone: true,
         mark: Some(1),
         dnat: vec![end],
         snat: vec![end],
     };
-    xtables::conntrack_on(&rules, loading.legacy())
-        .map_err(|errno| Obstacle::refused("socket(SOCK_DGRAM)", Some(errno)))
+    rules.install(loading.legacy()).during("socket(SOCK_DGRAM)")
 }
 
-/// How nf_conntrack is in the kernel, if it is.
+/// Whether nf_conntrack is built in or a loaded module, if it is there.
 fn form() -> Option<&'static str> {
     let sysfs = Path::new("/sys/module/nf_conntrack");
     if sysfs.join("initstate").exists() {

@@ -1,15 +1,12 @@
-//! The numbers of `linux/netfilter/nf_tables.h` and `nfnetlink.h` that are used here, under the
-//! kernel's own names.
+//! The numbers of `linux/netfilter/nf_tables.h` under the kernel's own names; attributes are those
+//! that `libc` lacks.
 
-/// Message types that open and close a batch.
-pub(super) const NFNL_MSG_BATCH_BEGIN: u16 = 0x10;
-pub(super) const NFNL_MSG_BATCH_END: u16 = 0x11;
-/// The high byte of every other message type.
-pub(super) const NFNL_SUBSYS_NFTABLES: u8 = 10;
+pub(super) const NFT_MSG_NEWTABLE: u8 = libc::NFT_MSG_NEWTABLE as u8;
+pub(super) const NFT_MSG_NEWCHAIN: u8 = libc::NFT_MSG_NEWCHAIN as u8;
+pub(super) const NFT_MSG_NEWRULE: u8 = libc::NFT_MSG_NEWRULE as u8;
 
-pub(super) const NFT_MSG_NEWTABLE: u8 = 0;
-pub(super) const NFT_MSG_NEWCHAIN: u8 = 3;
-pub(super) const NFT_MSG_NEWRULE: u8 = 6;
+/// Of `enum ip_conntrack_dir`.
+pub(super) const IP_CT_DIR_ORIGINAL: u8 = 0;
 
 pub(super) const NFTA_TABLE_NAME: u16 = 1;
 

@@ -1,20 +1,20 @@
-//! What an answer says of an entry. Pure, and safe on any bytes.
+//! An entry of the connection table, as the kernel answers. Pure, and safe on any bytes.
 
 use crate::Malformed;
 use crate::Message;
 
-use super::cta;
+use super::uapi::cta;
 
-/// An entry of the table; what the kernel does not say is absent.
+/// An entry of the table; what the kernel does not report is absent.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Entry {
     /// `nf_conn.status`, bits of `enum ip_conntrack_status`.
     pub status: Option<u32>,
-    /// `nf_conn.mark`; newer kernels say nothing of a mark that is zero.
+    /// `nf_conn.mark`; newer kernels leave out a mark that is zero.
     pub mark: Option<u32>,
-    /// How long it will live.
+    /// Seconds until it expires.
     pub timeout_s: Option<u32>,
-    /// What tells it from others of the same tuples.
+    /// Tells it from other entries of the same tuples.
     pub id: Option<u32>,
 }
 
@@ -24,14 +24,14 @@ impl Entry {
         let mut entry = Self::default();
         for attr in attrs {
             let attr = attr?;
-            let place = match attr.kind {
+            let field = match attr.kind {
                 cta::STATUS => &mut entry.status,
                 cta::MARK => &mut entry.mark,
                 cta::TIMEOUT => &mut entry.timeout_s,
                 cta::ID => &mut entry.id,
                 _ => continue,
             };
-            *place = Some(attr.u32_be()?);
+            *field = Some(attr.u32_be()?);
         }
         Ok(entry)
     }

@@ -1,11 +1,9 @@
-//! What can go wrong with a network namespace. "Not there" and "not allowed to look" are
+//! What can go wrong with a network namespace. "Not found" and "not permitted to look" are
 //! different answers.
 
 use std::path::PathBuf;
 
 use nix::errno::Errno;
-
-use crate as netlink;
 
 /// A failure to make, find, open or enter a network namespace.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -13,7 +11,7 @@ pub enum Error {
     /// A system call failed; `EPERM` means that `CAP_SYS_ADMIN` is missing.
     #[error("{call}: {errno}")]
     Call {
-        /// The call, as a person would name it: `unshare(CLONE_NEWNET)`.
+        /// The call as a person would name it: `unshare(CLONE_NEWNET)`.
         call: &'static str,
         /// Why.
         errno: Errno,
@@ -32,16 +30,16 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
-    /// Every place was looked at, and no such namespace is there (any more).
+    /// Every place was searched, and the namespace is in none of them.
     #[error("no network namespace {inum}")]
     NotFound {
-        /// The inode number that was looked for.
+        /// The inode number that was searched for.
         inum: u32,
     },
-    /// Not found, but some places may not be looked at: `CAP_SYS_PTRACE` or root is missing.
+    /// Not found, but some places may not be read: `CAP_SYS_PTRACE` or root is missing.
     #[error("network namespace {inum} not found, and {places} places may not be read")]
     Hidden {
-        /// The inode number that was looked for.
+        /// The inode number that was searched for.
         inum: u32,
         /// How many places refused.
         places: usize,
@@ -49,10 +47,18 @@ pub enum Error {
     /// The loopback interface of a new namespace could not be brought up, or a socket in a
     /// namespace could not be opened.
     #[error(transparent)]
-    Netlink(#[from] netlink::Error),
+    Netlink(#[from] crate::Error),
 }
 
 impl Error {
+    /// Makes the error of a failed system call.
+    pub fn call<E: Into<std::io::Error>>(call: &'static str) -> impl Fn(E) -> Self {
+        move |error| Self::Call {
+            call,
+            errno: errno_of(error),
+        }
+    }
+
     /// The error number behind this error, if there is one.
     #[must_use]
     pub fn errno(&self) -> Option<Errno> {
@@ -62,4 +68,10 @@ impl Error {
             Self::NotANamespace { .. } | Self::NotFound { .. } | Self::Hidden { .. } => None,
         }
     }
+}
+
+/// The number of an error of the standard library or of `nix`.
+pub(super) fn errno_of(error: impl Into<std::io::Error>) -> Errno {
+    let number = error.into().raw_os_error();
+    number.map_or(Errno::UnknownErrno, Errno::from_raw)
 }

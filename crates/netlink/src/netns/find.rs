@@ -1,24 +1,24 @@
-//! Finds the network namespaces of this host: one by its inode number, which is all that a record
-//! says of it, or all of them.
+//! Finds the network namespaces of this host: one by its inode number, as records have it, or all.
 
 use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::iter;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::path::PathBuf;
 
 use nix::errno::Errno;
 
-use super::Error;
-use super::Namespace;
+use super::error::Error;
+use super::namespace::Namespace;
 
 /// Where named namespaces are bound: by `ip netns` and by container engines.
 const NAMED: [&str; 2] = ["/run/netns", "/run/docker/netns"];
 
-/// Opens the network namespace with this inode number: the calling thread's own, a named one, or
-/// that of any process, in this order.
+/// Opens the network namespace with this inode number. Searches the calling thread's own, named
+/// ones, and those of processes, in this order.
 ///
 /// A namespace that only sockets, descriptors or single threads keep alive is not found.
 ///
@@ -42,7 +42,7 @@ pub fn find(inum: u32) -> Result<Namespace, Error> {
         }
         match Namespace::open(&path) {
             Ok(found) if found.inum() == inum => return Ok(found),
-            // A file of another kind with this number, or a process that has just ended.
+            // Another kind of file with this number, or a process that has just ended.
             Ok(_) | Err(Error::NotANamespace { .. }) => {}
             Err(error) if is_gone(&error) => {}
             Err(error) => return Err(error),
@@ -55,18 +55,18 @@ pub fn find(inum: u32) -> Result<Namespace, Error> {
 }
 
 /// Every network namespace of this host that [`find`] would find, once each and in the same
-/// order: the calling thread's own comes first. Each is looked for when it is asked for.
+/// order: the calling thread's own comes first. The search is lazy.
 ///
-/// What is hidden from this process, and what ends meanwhile, is left out.
+/// Namespaces that are hidden from this process, or end during the search, are left out.
 ///
 /// # Errors
-/// An item is an error if a namespace is there and cannot be opened.
+/// An item is an error if a namespace exists and cannot be opened.
 pub fn all() -> impl Iterator<Item = Result<Namespace, Error>> {
     let own = Namespace::current();
     let mut seen = HashSet::new();
     seen.extend(own.as_ref().map(Namespace::inum));
     let others = places().filter_map(move |path| {
-        // Most processes share a namespace, and to ask is cheaper than to open.
+        // Most processes share a namespace, and stat is cheaper than open.
         let inum = u32::try_from(path.metadata().ok()?.ino()).ok()?;
         if seen.contains(&inum) {
             return None;
@@ -82,21 +82,18 @@ pub fn all() -> impl Iterator<Item = Result<Namespace, Error>> {
     iter::once(own).chain(others)
 }
 
-/// Where namespaces are: named ones, then those of processes.
+/// The files that stand for namespaces: named ones, then those of processes.
 fn places() -> impl Iterator<Item = PathBuf> {
     let named = NAMED.iter().flat_map(|dir| entries(Path::new(dir)));
     let processes = iter::once_with(|| entries(Path::new("/proc"))).flatten();
     named.chain(processes.filter_map(|entry| {
-        let number = entry
-            .file_name()?
-            .to_str()?
-            .bytes()
-            .all(|byte| byte.is_ascii_digit());
-        number.then(|| entry.join("ns/net"))
+        let name = entry.file_name()?.as_bytes();
+        let is_pid = name.iter().all(u8::is_ascii_digit);
+        is_pid.then(|| entry.join("ns/net"))
     }))
 }
 
-/// The paths in a directory; none if it is not there.
+/// The paths in a directory; none if it does not exist.
 fn entries(dir: &Path) -> impl Iterator<Item = PathBuf> + use<> {
     fs::read_dir(dir)
         .into_iter()

@@ -1,5 +1,5 @@
-//! Network namespaces: throwaway ones to experiment in, finding existing ones by inode number,
-//! and doing something in one without moving the calling thread.
+//! Network namespaces: creates throwaway ones, opens existing ones by path or inode number, and runs
+//! code in one without moving the calling thread.
 
 mod error;
 mod find;

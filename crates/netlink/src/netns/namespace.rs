@@ -1,28 +1,26 @@
 //! A network namespace that is held open, and visits of the calling thread to it.
 //!
-//! A namespace made here has no name and no mount. It ends with its last descriptor, socket and
-//! visitor, so a killed process leaves none behind.
+//! A namespace made here has no name and no mount. The kernel deletes it with its last descriptor,
+//! socket and thread, so a killed process leaves none behind.
 
 use std::fs::File;
 use std::io;
 use std::marker::PhantomData;
-use std::os::fd::AsFd;
-use std::os::fd::BorrowedFd;
 use std::os::unix::fs::MetadataExt as _;
 use std::panic;
 use std::path::Path;
 use std::thread;
 
-use nix::errno::Errno;
 use nix::sched::CloneFlags;
 use nix::sched::setns;
 use nix::sched::unshare;
 
 use crate::Protocol;
-use crate::Request;
 use crate::Socket;
+use crate::rtnetlink::link;
 
-use super::Error;
+use super::error::Error;
+use super::error::errno_of;
 
 /// The calling thread's namespace; `/proc/self` would be that of the main thread.
 const OWN: &str = "/proc/thread-self/ns/net";
@@ -50,7 +48,7 @@ impl Namespace {
     pub fn open(path: &Path) -> Result<Self, Error> {
         let failed = |path: &Path, error: io::Error| Error::Open {
             path: path.to_owned(),
-            errno: errno(&error),
+            errno: errno_of(error),
         };
         let file = File::open(path).map_err(|error| failed(path, error))?;
         let inode = file.metadata().map_err(|error| failed(path, error))?;
@@ -65,21 +63,18 @@ impl Namespace {
         }
     }
 
-    /// Makes a new namespace and brings its loopback interface up. The calling thread is in the
-    /// new one for a moment and then where it was; other threads notice nothing.
+    /// Makes a new namespace and brings its loopback interface up. The calling thread enters the
+    /// new one for a moment and then returns; other threads stay where they are.
     ///
     /// # Errors
     /// Without `CAP_SYS_ADMIN` (`EPERM`), on a kernel without network namespaces (`EINVAL`), or
     /// when there are too many of them (`ENOSPC`).
     pub fn create() -> Result<Self, Error> {
         let home = Self::current()?;
-        unshare(CloneFlags::CLONE_NEWNET).map_err(|errno| Error::Call {
-            call: "unshare(CLONE_NEWNET)",
-            errno,
-        })?;
+        unshare(CloneFlags::CLONE_NEWNET).map_err(Error::call("unshare(CLONE_NEWNET)"))?;
         let visit = Visit::returning_to(home);
         let created = Self::current()?;
-        bring_loopback_up()?;
+        Socket::open(Protocol::Route)?.request(&mut link::set_up(link::LOOPBACK))?;
         visit.leave()?;
         Ok(created)
     }
@@ -89,12 +84,9 @@ impl Namespace {
     /// # Errors
     /// If no file descriptor is left.
     pub fn try_clone(&self) -> Result<Self, Error> {
-        let file = self.file.try_clone().map_err(|error| Error::Call {
-            call: "dup of a namespace",
-            errno: errno(&error),
-        })?;
+        let file = self.file.try_clone();
         Ok(Self {
-            file,
+            file: file.map_err(Error::call("dup of a namespace"))?,
             inum: self.inum,
         })
     }
@@ -126,16 +118,13 @@ impl Namespace {
             thread::Builder::new()
                 .name("netns".into())
                 .spawn_scoped(scope, || self.enter().map(|()| work()))
-                .map_err(|error| Error::Call {
-                    call: "start a thread",
-                    errno: errno(&error),
-                })?
+                .map_err(Error::call("start a thread"))?
                 .join()
                 .unwrap_or_else(|payload| panic::resume_unwind(payload))
         })
     }
 
-    /// Opens a request socket in this namespace; it stays there, whoever uses it.
+    /// Opens a request socket in this namespace; it stays there, whichever thread uses it.
     ///
     /// # Errors
     /// As [`run`](Self::run), or if the socket cannot be opened.
@@ -144,20 +133,11 @@ impl Namespace {
     }
 
     fn enter(&self) -> Result<(), Error> {
-        setns(&self.file, CloneFlags::CLONE_NEWNET).map_err(|errno| Error::Call {
-            call: "setns(CLONE_NEWNET)",
-            errno,
-        })
+        setns(&self.file, CloneFlags::CLONE_NEWNET).map_err(Error::call("setns(CLONE_NEWNET)"))
     }
 }
 
-impl AsFd for Namespace {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.file.as_fd()
-    }
-}
-
-/// The calling thread's stay in a namespace; ends where the thread was before.
+/// The calling thread's stay in a namespace; when it ends, the thread returns to where it was.
 #[derive(Debug)]
 #[must_use = "a visit ends when it is dropped"]
 pub struct Visit {
@@ -174,17 +154,15 @@ impl Visit {
         }
     }
 
-    /// Ends the visit, and says if that fails: the thread is still in the namespace then.
+    /// Ends the visit.
     ///
     /// # Errors
-    /// If `CAP_SYS_ADMIN` was given up meanwhile.
+    /// If `CAP_SYS_ADMIN` was dropped meanwhile: the thread is still in the namespace then.
     pub fn leave(mut self) -> Result<(), Error> {
         self.home.take().map_or(Ok(()), |home| home.enter())
     }
-}
 
-impl Visit {
-    /// Stays there for good.
+    /// The thread stays in the namespace for good.
     pub fn stay(mut self) {
         self.home = None;
     }
@@ -196,23 +174,4 @@ impl Drop for Visit {
             log::error!("this thread cannot leave its network namespace: {error}");
         }
     }
-}
-
-fn bring_loopback_up() -> Result<(), Error> {
-    const RTM_NEWLINK: u16 = 16;
-    const LOOPBACK_IFINDEX: i32 = 1;
-    const IFF_UP: u32 = 1;
-    // struct ifinfomsg: family, padding, type, index, flags, and which flags to change.
-    let mut ifinfomsg = [0; 16];
-    ifinfomsg[4..8].copy_from_slice(&LOOPBACK_IFINDEX.to_ne_bytes());
-    ifinfomsg[8..12].copy_from_slice(&IFF_UP.to_ne_bytes());
-    ifinfomsg[12..16].copy_from_slice(&IFF_UP.to_ne_bytes());
-    let mut request = Request::new(RTM_NEWLINK, 0, &ifinfomsg);
-    Ok(Socket::open(Protocol::Route)?.request(&mut request)?)
-}
-
-pub(super) fn errno(error: &io::Error) -> Errno {
-    error
-        .raw_os_error()
-        .map_or(Errno::UnknownErrno, Errno::from_raw)
 }

@@ -1,15 +1,15 @@
 //! Diagnostics on stderr: `tool: text`, one line each, no time stamps (the log that catches them
-//! has its own). The summary at the end of a run is told unless `--quiet`.
+//! has its own). The summary at the end of a run is printed unless `--quiet`.
 
 use std::io::Write as _;
 
 use env_logger::Builder;
 use log::LevelFilter;
 
-use super::Common;
+use super::options::Common;
 use crate::escape;
 
-/// Target of the one line that a tool says when it ends.
+/// Log target of the one line that a tool prints when it ends.
 pub const SUMMARY: &str = "summary";
 
 /// Sets up the process's logger. A second call does nothing.

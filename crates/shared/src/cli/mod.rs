@@ -1,7 +1,8 @@
-//! How every tool starts: settings in layers, logging, and one way out. [`settings`] merges the
+//! How every tool starts and ends: settings in layers, logging, exit code. [`settings`] merges the
 //! layers, [`log`] sets up stderr. A tool's `main` is `shared::cli::main(run)` and nothing else.
 
 pub mod log;
+mod options;
 pub mod settings;
 
 use std::env;
@@ -17,22 +18,7 @@ use crate::exit::Answer;
 use crate::exit::Failure;
 use crate::line::Lines;
 
-/// Options that all tools share.
-#[derive(Debug, Clone, clap::Args)]
-pub struct Common {
-    /// Say more on stderr; twice for everything
-    #[arg(short, long, action = clap::ArgAction::Count, help_heading = "General")]
-    pub verbose: u8,
-    /// Say nothing on stderr but errors
-    #[arg(short, long, conflicts_with = "verbose", help_heading = "General")]
-    pub quiet: bool,
-    /// Allow what changes the system: let the kernel load a module, mount bpffs
-    #[arg(long, help_heading = "General")]
-    pub allow_system_changes: bool,
-    /// Print every setting, its value and where it comes from, then end
-    #[arg(long, help_heading = "General")]
-    pub print_config: bool,
-}
+pub use options::Common;
 
 /// A tool's command line.
 pub trait Tool: clap::Parser {
@@ -87,7 +73,7 @@ fn is_answer(error: &clap::Error) -> bool {
     )
 }
 
-/// clap explains over several paragraphs; a script's log wants one line.
+/// The first paragraph of clap's message, as one line for a script's log.
 fn usage(tool: &str, error: &clap::Error) -> Failure {
     let text = error.render().to_string();
     let first_paragraph: Vec<&str> = text

@@ -1,6 +1,6 @@
 //! Settings in layers: built-in default ← TOML file ← `SEXTANT_*` environment ← flag. Every
 //! long flag of a tool is a key in its table of the file and a variable of the environment:
-//! `SEXTANT_CONNTRACK_RING_SIZE`. What means the same to all tools has a short one as well:
+//! `SEXTANT_CONNTRACK_RING_SIZE`. A flag with the same meaning in all tools has a short one as well:
 //! `SEXTANT_RING`.
 //!
 //! ```toml
@@ -29,10 +29,10 @@ use crate::exit::Failure;
 /// Read when `SEXTANT_CONFIG` names no other file; it need not exist.
 const DEFAULT_FILE: &str = "/etc/sextant.toml";
 
-/// Flags that only make sense where they are typed.
+/// Flags that only make sense on the command line.
 const NOT_SETTINGS: &[&str] = &["help", "version", "print-config"];
 
-/// Flags that mean the same to every tool that has them, so that one variable sets all.
+/// Flags with the same meaning in every tool that has them, so one variable sets them all.
 const OF_ALL_TOOLS: &[&str] = &["ring", "verbose", "quiet", "allow-system-changes"];
 
 /// The layers between a tool's defaults and its command line.
@@ -46,7 +46,7 @@ impl Layers {
     /// Reads the settings file's table for this tool.
     ///
     /// # Errors
-    /// Exit 2 if the file is named but missing, cannot be read, or is not such a file.
+    /// Exit 2 if the file is named but missing, cannot be read, or is not a settings file.
     pub fn load(tool: &str) -> anyhow::Result<Self> {
         let named = env::var("SEXTANT_CONFIG").ok();
         let file = named.clone().unwrap_or_else(|| DEFAULT_FILE.into());
@@ -63,15 +63,13 @@ impl Layers {
     }
 
     fn parse(tool: &str, file: String, text: &str) -> anyhow::Result<Self> {
-        let mut all: Table = text.parse().map_err(|error: toml::de::Error| {
-            Failure::Usage(format!("settings {file}: {}", error.message()))
-        })?;
+        let mut all: Table = text
+            .parse()
+            .map_err(|error: toml::de::Error| wrong(&file, error.message()))?;
         let table = match all.remove(tool) {
             None => Table::new(),
             Some(Value::Table(table)) => table,
-            Some(_) => {
-                return Err(Failure::Usage(format!("settings {file}: {tool} is no table")).into());
-            }
+            Some(_) => return Err(wrong(&file, &format!("{tool} is no table")).into()),
         };
         Ok(Self {
             tool: tool.to_owned(),
@@ -80,19 +78,17 @@ impl Layers {
         })
     }
 
-    /// Makes what the layers say the defaults of the command.
+    /// Makes the values of the layers the defaults of the command.
     ///
     /// # Errors
-    /// Exit 2 if the file has a key that is no flag of the tool, or a value that is no scalar.
+    /// Exit 2 if the file has a key that is not a flag of the tool, or a value that is not a scalar.
     pub fn apply(&self, mut command: Command) -> anyhow::Result<Command> {
         let ids: Vec<(String, String)> = settings(&command)
             .map(|(arg, long)| (arg.get_id().to_string(), long.to_owned()))
             .collect();
-        for key in self.table.keys() {
-            if !ids.iter().any(|(_, long)| long == key) {
-                let file = &self.file;
-                return Err(Failure::Usage(format!("settings {file}: unknown key {key}")).into());
-            }
+        let is_known = |key: &&String| ids.iter().any(|(_, long)| long == *key);
+        if let Some(key) = self.table.keys().find(|key| !is_known(key)) {
+            return Err(wrong(&self.file, &format!("unknown key {key}")).into());
         }
         for (id, long) in ids {
             if let Some((value, _)) = self.value(&long)? {
@@ -102,7 +98,7 @@ impl Layers {
         Ok(command)
     }
 
-    /// The effective settings as TOML that could be the file, each with its origin.
+    /// The effective settings as TOML that is a valid settings file, each with its origin.
     #[must_use]
     pub fn print(&self, command: &Command, matches: &ArgMatches) -> String {
         let mut text = format!("[{}]\n", command.get_name());
@@ -131,39 +127,38 @@ impl Layers {
         text
     }
 
-    /// What the layers say of one flag, and which of them does.
+    /// The value of one flag in the layers, and the layer that has it.
     fn value(&self, long: &str) -> anyhow::Result<Option<(String, &'static str)>> {
         for variable in variables(&self.tool, long) {
             if let Ok(value) = env::var(variable) {
                 return Ok(Some((value, "environment")));
             }
         }
-        let value = match self.table.get(long) {
+        let text = match self.table.get(long) {
             None => return Ok(None),
-            Some(Value::String(text)) => text.clone(),
+            Some(Value::String(text)) => Some(text.clone()),
             Some(Value::Array(parts)) => {
                 let parts: Option<Vec<&str>> = parts.iter().map(Value::as_str).collect();
-                parts
-                    .map(|parts| parts.join(","))
-                    .ok_or_else(|| self.no_scalar(long))?
+                parts.map(|parts| parts.join(","))
             }
-            Some(value @ (Value::Integer(_) | Value::Float(_) | Value::Boolean(_))) => {
-                value.to_string()
-            }
-            Some(_) => return Err(self.no_scalar(long).into()),
+            Some(Value::Table(_) | Value::Datetime(_)) => None,
+            Some(scalar) => Some(scalar.to_string()),
         };
-        Ok(Some((value, "file")))
-    }
-
-    fn no_scalar(&self, key: &str) -> Failure {
-        Failure::Usage(format!(
-            "settings {}: {key} is neither text, number nor list",
-            self.file
-        ))
+        let text = text.ok_or_else(|| {
+            wrong(
+                &self.file,
+                &format!("{long} is neither text, number nor list"),
+            )
+        })?;
+        Ok(Some((text, "file")))
     }
 }
 
-/// Names of the variables that set a flag of a tool, the most particular first.
+fn wrong(file: &str, what: &str) -> Failure {
+    Failure::Usage(format!("settings {file}: {what}"))
+}
+
+/// Names of the variables that set a flag of a tool, the most specific first.
 fn variables(tool: &str, long: &str) -> Vec<String> {
     let flag = long.to_uppercase().replace('-', "_");
     let mut names = vec![format!("SEXTANT_{}_{flag}", tool.to_uppercase())];

@@ -1,5 +1,4 @@
-//! The offsets document as bytes, see [`crate::sealed`]. Every way in which foreign bytes can be wrong has a
-//! name.
+//! The offsets document as bytes, see [`crate::sealed`]. Each fault of foreign bytes has an error of its own.
 
 use super::Document;
 use crate::kernel::KernelIdentity;
@@ -18,7 +17,7 @@ const SEAL: Seal<MAX_DOCUMENT_BYTES> = Seal {
 /// Why bytes are not an offsets document that may be used here.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
-    /// They are no document.
+    /// They are not a document.
     #[error(transparent)]
     Broken(#[from] Broken),
     /// Measured on another kernel.

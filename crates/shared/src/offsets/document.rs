@@ -1,5 +1,5 @@
-//! The measured offsets as values: per field its status, place and evidence.
-//! Holds no bytes and does no I/O; a reader gets at an offset only through its status.
+//! The measured offsets as values: status, offset and evidence of each field. Does no I/O; a reader gets an
+//! offset only through its status.
 
 use bincode::Decode;
 use bincode::Encode;
@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::Field;
 use crate::kernel::KernelIdentity;
 
-/// Everything that one run of `guesser` found out, for exactly one kernel.
+/// All results of one run of `guesser`, for exactly one kernel.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
 pub struct Document {
     /// [`Document::SCHEMA`] of the writer.

@@ -1,5 +1,5 @@
-//! Names of the struct fields whose place Sextant measures: the kernel's own paths, once.
-//! The names are a contract (they stand in every output); their order here is not.
+//! Names of the struct fields whose offsets Sextant measures: the kernel's own paths, once. The names are a
+//! contract, because every output has them; their order here is not.
 
 use std::fmt;
 use std::str::FromStr;

@@ -1,4 +1,4 @@
-//! The sets of fields that can be asked for by name.
+//! The sets of fields that can be requested by name.
 
 use clap::ValueEnum;
 use serde::Deserialize;
@@ -18,7 +18,7 @@ pub enum FieldSet {
 }
 
 impl FieldSet {
-    /// What it is called on the command line.
+    /// Its name on the command line.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {

@@ -1,5 +1,6 @@
 //! The offsets document: what `guesser` measured, for which kernel, and how sure it is.
-//! [`field`] names what can be measured, [`field_set`] what can be asked for, [`document`] holds the result, [`codec`] moves it.
+//! [`field`] names what can be measured, [`field_set`] what can be requested, [`document`] holds the result,
+//! and [`codec`] turns it into bytes and back.
 
 pub mod codec;
 pub mod document;

@@ -17,18 +17,19 @@ use super::wire::known;
 use super::wire::nat;
 
 /// What happened to the connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Type {
-    /// First sight of a confirmed connection.
+    /// A confirmed connection was seen for the first time.
     New,
-    /// A change that was asked for.
+    /// It changed; reported only on request.
     Update,
-    /// The kernel dropped it from its table.
+    /// The kernel removed it from its table.
     Destroy,
     /// It was there before the program started.
     Dump,
-    /// Events were lost; no connection.
+    /// Events were lost; it has no connection.
+    #[default]
     Loss,
 }
 
@@ -60,7 +61,7 @@ pub struct Tuple {
     pub icmp: Option<Icmp>,
 }
 
-/// The parts of an ICMP header that tell connections apart.
+/// The parts of an ICMP header that distinguish connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the names of the protocol's own header fields")]
 pub struct Icmp {
@@ -80,7 +81,7 @@ pub enum Nat {
 }
 
 /// A record: one line of NDJSON.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Flow {
     /// What happened.
     pub r#type: Type,
@@ -101,10 +102,10 @@ pub struct Flow {
     /// Protocol by name, or by number where it has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub proto: Option<Cow<'static, str>>,
-    /// As the caller sent it.
+    /// The original direction.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub orig: Option<Tuple>,
-    /// As the answer comes back; its source is the real destination.
+    /// The reply direction; its source is the real destination.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reply: Option<Tuple>,
     /// Which ends were rewritten; empty when none was.
@@ -125,6 +126,9 @@ pub struct Flow {
     /// Bytes likewise.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bytes: Option<[u64; 2]>,
+    /// Time of the first packet, in nanoseconds since the epoch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub start_ns: Option<u64>,
     /// In a loss record: where.
     #[serde(rename = "where", skip_serializing_if = "Option::is_none")]
     pub loss_where: Option<Cow<'static, str>>,
@@ -160,10 +164,13 @@ impl Flow {
             wire::family::IPV6 => Family::Ipv6,
             _ => return None,
         };
-        let knows = |bits| record.knows(bits).then_some(());
-        let tuple = |src, dst, sport, dport| {
-            Tuple::from_wire(record.family, record.proto, src, dst, sport, dport)
-        };
+        let knows = |bit| record.knows(bit).then_some(());
+        let tuple = |src, dst, ports| Tuple::from_wire(record, src, dst, ports);
+        let orig_ports = [record.orig_sport, record.orig_dport];
+        let reply_ports = [record.reply_sport, record.reply_dport];
+        let ends = [(nat::SNAT, Nat::Snat), (nat::DNAT, Nat::Dnat)].into_iter();
+        let rewritten = ends.filter(|(bit, _)| record.nat & bit != 0);
+        let bits = status::names(record.status).map(Cow::Borrowed);
         Some(Self {
             r#type,
             ts_ns,
@@ -172,81 +179,41 @@ impl Flow {
             netns: knows(known::NETNS).map(|()| record.netns_ino),
             family: Some(family),
             proto: Some(proto::name(record.proto)),
-            orig: Some(tuple(
-                &record.orig_src,
-                &record.orig_dst,
-                record.orig_sport,
-                record.orig_dport,
-            )),
-            reply: Some(tuple(
-                &record.reply_src,
-                &record.reply_dst,
-                record.reply_sport,
-                record.reply_dport,
-            )),
-            nat: Some(
-                [(nat::SNAT, Nat::Snat), (nat::DNAT, Nat::Dnat)]
-                    .into_iter()
-                    .filter(|(bit, _)| record.nat & bit != 0)
-                    .map(|(_, end)| end)
-                    .collect(),
-            ),
-            status: knows(known::STATUS).map(|()| {
-                status::names(record.status)
-                    .into_iter()
-                    .map(Cow::Borrowed)
-                    .collect()
-            }),
+            orig: Some(tuple(&record.orig_src, &record.orig_dst, orig_ports)),
+            reply: Some(tuple(&record.reply_src, &record.reply_dst, reply_ports)),
+            nat: Some(rewritten.map(|(_, end)| end).collect()),
+            status: knows(known::STATUS).map(|()| bits.collect()),
             zone: knows(known::ZONE).map(|()| record.zone),
             mark: knows(known::MARK).map(|()| record.mark),
             packets: knows(known::COUNTERS).map(|()| record.packets),
             bytes: knows(known::COUNTERS).map(|()| record.bytes),
-            loss_where: None,
-            count: None,
+            start_ns: knows(known::START).map(|()| record.start_ns),
+            ..Self::default()
         })
     }
 
-    /// A flow that says: `count` events were lost at `place`.
+    /// A loss record: `count` events were lost at `place`.
     #[must_use]
     pub fn loss(ts_ns: u64, place: Loss, count: u64) -> Self {
         Self {
-            r#type: Type::Loss,
             ts_ns,
-            id: None,
-            source: None,
-            netns: None,
-            family: None,
-            proto: None,
-            orig: None,
-            reply: None,
-            nat: None,
-            status: None,
-            zone: None,
-            mark: None,
-            packets: None,
-            bytes: None,
             loss_where: Some(Cow::Borrowed(place.name())),
             count: Some(count),
+            ..Self::default()
         }
     }
 }
 
 impl Tuple {
-    fn from_wire(
-        family: u8,
-        proto: u8,
-        src: &[u8; 16],
-        dst: &[u8; 16],
-        sport: u16,
-        dport: u16,
-    ) -> Self {
-        let is_icmp = matches!(proto, proto::ICMP | proto::ICMPV6);
+    fn from_wire(record: &Record, src: &[u8; 16], dst: &[u8; 16], ports: [u16; 2]) -> Self {
+        let [sport, dport] = ports;
+        let is_icmp = proto::is_icmp(record.proto);
         let [r#type, code] = dport.to_be_bytes();
         // A protocol without ports that is not ICMP (GRE without keys, ESP) has zero in both.
         let has_ports = !is_icmp && (sport != 0 || dport != 0);
         Self {
-            src: wire::address(family, src),
-            dst: wire::address(family, dst),
+            src: wire::address(record.family, src),
+            dst: wire::address(record.family, dst),
             sport: has_ports.then_some(sport),
             dport: has_ports.then_some(dport),
             icmp: is_icmp.then_some(Icmp {
@@ -334,6 +301,18 @@ mod tests {
             )
         );
         assert_eq!(record.nat_from_tuples(), 0);
+    }
+
+    #[test]
+    fn the_start_is_there_where_the_kernel_keeps_it() {
+        let record = Record {
+            start_ns: 123,
+            ..dnat_record()
+        };
+        let start = |record| Flow::from_record(record, "netlink", 0).unwrap().start_ns;
+        assert_eq!(start(&record), None);
+        let known = record.known | known::START;
+        assert_eq!(start(&Record { known, ..record }), Some(123));
     }
 
     #[test]

@@ -23,6 +23,12 @@ pub const UDP: u8 = 17;
 /// `IPPROTO_ICMPV6`.
 pub const ICMPV6: u8 = 58;
 
+/// Is it ICMP, whose id and type take the place of ports?
+#[must_use]
+pub const fn is_icmp(proto: u8) -> bool {
+    matches!(proto, ICMP | ICMPV6)
+}
+
 /// Name of a protocol, or its number.
 #[must_use]
 pub fn name(proto: u8) -> Cow<'static, str> {

@@ -9,10 +9,11 @@ use zerocopy::Immutable;
 use zerocopy::IntoBytes;
 use zerocopy::KnownLayout;
 
+use super::proto;
+use crate::numbered::numbered;
+
 /// Bytes of a record and of the ring slot that holds it.
 pub const RECORD_BYTES: usize = 192;
-/// 64-bit words of a record.
-pub const RECORD_WORDS: usize = RECORD_BYTES / 8;
 
 /// A record, field for field `struct sextant_record`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -61,11 +62,11 @@ macro_rules! constants {
 constants! {
     /// `enum sextant_record_type`.
     kind: u8 {
-        /// First sight of a confirmed connection.
+        /// A confirmed connection was seen for the first time.
         NEW = 1;
-        /// A change that was asked for.
+        /// It changed; reported only on request.
         UPDATE = 2;
-        /// The kernel dropped it from its table.
+        /// The kernel removed it from its table.
         DESTROY = 3;
         /// It was there before the program started.
         DUMP = 4;
@@ -88,111 +89,49 @@ constants! {
     }
     /// `enum sextant_known`.
     known: u32 {
-        /// `netns_ino` is told.
+        /// `netns_ino` is known.
         NETNS = 1;
-        /// `status` is told.
+        /// `status` is known.
         STATUS = 2;
-        /// `mark` is told.
+        /// `mark` is known.
         MARK = 4;
-        /// `zone` is told.
+        /// `zone` is known.
         ZONE = 8;
-        /// `packets` and `bytes` are told.
+        /// `packets` and `bytes` are known.
         COUNTERS = 16;
-        /// `start_ns` is told.
+        /// `start_ns` is known.
         START = 32;
     }
 }
 
-/// `enum sextant_loss`: where events can be lost. The number is also the counter's index in the
-/// ring's header.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[repr(u8)]
-pub enum Loss {
-    /// The BPF ring buffer had no room.
-    RingbufFull = 1,
-    /// The NAT table had no room.
-    TableFull = 2,
-    /// Kernel memory could not be read.
-    ReadFault = 3,
-    /// The tuple is neither IPv4 nor IPv6.
-    UnknownFamily = 4,
-    /// `ENOBUFS` on netlink: each count is an overrun, that is one event or more.
-    NetlinkOverrun = 5,
-    /// A netlink message that could not be parsed.
-    NetlinkMalformed = 6,
-    /// The start-up load changed under the reader and may be incomplete.
-    DumpInterrupted = 7,
-    /// A reader of the ring fell behind by this many records.
-    RingOverwritten = 8,
-}
-
-impl Loss {
-    /// Every place, in the order of their numbers.
-    pub const ALL: [Self; 8] = [
-        Self::RingbufFull,
-        Self::TableFull,
-        Self::ReadFault,
-        Self::UnknownFamily,
-        Self::NetlinkOverrun,
-        Self::NetlinkMalformed,
-        Self::DumpInterrupted,
-        Self::RingOverwritten,
-    ];
-
-    /// The name that stands in `where` and in summaries.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::RingbufFull => "ringbuf_full",
-            Self::TableFull => "table_full",
-            Self::ReadFault => "read_fault",
-            Self::UnknownFamily => "unknown_family",
-            Self::NetlinkOverrun => "netlink_overrun",
-            Self::NetlinkMalformed => "netlink_malformed",
-            Self::DumpInterrupted => "dump_interrupted",
-            Self::RingOverwritten => "ring_overwritten",
-        }
-    }
-
-    /// The place with this number.
-    #[must_use]
-    pub fn from_number(number: u8) -> Option<Self> {
-        Self::ALL.into_iter().find(|place| *place as u8 == number)
+numbered! {
+    /// `enum sextant_loss`: where events can be lost. The number is also the counter's index in the
+    /// ring's header.
+    pub enum Loss: u8 {
+        /// The BPF ring buffer had no room.
+        RingbufFull = 1, "ringbuf_full";
+        /// The NAT table had no room.
+        TableFull = 2, "table_full";
+        /// Kernel memory could not be read.
+        ReadFault = 3, "read_fault";
+        /// The tuple is neither IPv4 nor IPv6.
+        UnknownFamily = 4, "unknown_family";
+        /// `ENOBUFS` on netlink: each count is an overrun, that is one event or more.
+        NetlinkOverrun = 5, "netlink_overrun";
+        /// A netlink message that could not be parsed.
+        NetlinkMalformed = 6, "netlink_malformed";
+        /// The table changed during the start-up load, which may be incomplete.
+        DumpInterrupted = 7, "dump_interrupted";
+        /// A reader of the ring fell behind by this many records.
+        RingOverwritten = 8, "ring_overwritten";
     }
 }
 
 impl Record {
     /// A record of zeros.
-    pub const BLANK: Self = Self {
-        seq: 0,
-        ts_mono_ns: 0,
-        ct_id: 0,
-        r#type: 0,
-        family: 0,
-        proto: 0,
-        nat: 0,
-        netns_ino: 0,
-        status: 0,
-        mark: 0,
-        zone: 0,
-        loss_where: 0,
-        pad0: 0,
-        known: 0,
-        orig_src: [0; 16],
-        orig_dst: [0; 16],
-        reply_src: [0; 16],
-        reply_dst: [0; 16],
-        orig_sport: 0,
-        orig_dport: 0,
-        reply_sport: 0,
-        reply_dport: 0,
-        start_ns: 0,
-        packets: [0; 2],
-        bytes: [0; 2],
-        reserved: [0; 4],
-    };
+    pub const BLANK: Self = zerocopy::transmute!([0_u8; RECORD_BYTES]);
 
-    /// A record that says: `count` events were lost at `place`.
+    /// A record of `count` events lost at `place`.
     #[must_use]
     pub fn loss(ts_mono_ns: u64, place: Loss, count: u64) -> Self {
         Self {
@@ -204,23 +143,20 @@ impl Record {
         }
     }
 
-    /// Does `known` vouch for all of `bits`?
+    /// Are all fields of these bits of [`known`] known?
     #[must_use]
     pub const fn knows(&self, bits: u32) -> bool {
         self.known & bits == bits
     }
 
-    /// Bits of [`nat`]: what the two tuples, compared, say was rewritten.
+    /// Bits of [`nat`]: which ends differ between the two tuples.
     ///
-    /// Without NAT the reply is the mirror image of the original direction. Comparing tells more
-    /// than `IPS_*_NAT`, which also stands on flows that a rule left as they were.
+    /// Without NAT the reply is the mirror image of the original direction. `IPS_*_NAT` is less exact:
+    /// it is also set on connections whose addresses a rule left as they were.
     #[must_use]
     pub fn nat_from_tuples(&self) -> u8 {
-        // ICMP has no ports: its id and type stand in their place and differ by nature.
-        let is_icmp = matches!(
-            i32::from(self.proto),
-            libc::IPPROTO_ICMP | libc::IPPROTO_ICMPV6
-        );
+        // ICMP has no ports: its id and type are in their place, and they differ without NAT, too.
+        let is_icmp = proto::is_icmp(self.proto);
         let snat =
             self.orig_src != self.reply_dst || (!is_icmp && self.orig_sport != self.reply_dport);
         let dnat =

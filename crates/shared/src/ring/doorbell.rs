@@ -1,5 +1,5 @@
-//! The futex that lets an idle reader sleep until the writer has rung. Waiting needs no write
-//! access to the ring; ringing without a sleeper costs one system call that does nothing.
+//! The futex on which an idle reader sleeps until the writer wakes it. To wait needs no write access to
+//! the ring; to wake without a sleeper costs one system call that does nothing.
 #![expect(
     unsafe_code,
     reason = "futex(2) has no safe wrapper in the crates we use"
@@ -9,9 +9,9 @@ use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-/// Sleeps until the word is no longer `seen`, someone rings, or the time is over.
+/// Sleeps until the word is no longer `seen`, a writer rings, or the timeout expires.
 ///
-/// Comes back early for any reason at all; the caller looks at the ring again.
+/// May return early for any reason; the caller checks the ring again.
 pub fn wait(word: &AtomicU32, seen: u32, timeout: Duration) {
     let timeout = libc::timespec {
         tv_sec: timeout.as_secs().min(3600) as libc::time_t,

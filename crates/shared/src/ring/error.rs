@@ -1,4 +1,4 @@
-//! What can be wrong with a ring, each with its own sentence.
+//! The errors of a ring, each with its own sentence.
 
 use std::io;
 
@@ -46,7 +46,7 @@ pub enum RingError {
     /// The header contradicts itself.
     #[error("ring {0} has a corrupt header")]
     Corrupt(String),
-    /// Somebody else writes it.
+    /// Another process writes it.
     #[error("ring {name} is being written by process {pid}")]
     Busy {
         /// The ring.
@@ -54,7 +54,7 @@ pub enum RingError {
         /// The other writer.
         pid: u32,
     },
-    /// The size that was asked for.
+    /// The requested size is impossible.
     #[error("a ring of {0} bytes is too small or too large")]
     Size(u64),
     /// The system refused.

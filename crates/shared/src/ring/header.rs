@@ -1,4 +1,4 @@
-//! The ring's constant header as a value: composed by the writer, checked by the reader.
+//! The constant part of the ring's header as a value: the writer composes it, the reader checks it.
 //! Pure: words in, words out; corrupt words give an error, never a wrong size.
 
 use super::RingError;
@@ -21,9 +21,7 @@ pub struct Header {
     pub slots_log2: u32,
     /// Process that writes the ring.
     pub writer_pid: u32,
-    /// Its start time in clock ticks since boot.
-    pub writer_start_ticks: u64,
-    /// What the events come from.
+    /// Where the events come from.
     pub source: Source,
     /// `/proc/sys/kernel/random/boot_id` as two words.
     pub boot_id: [u64; 2],
@@ -44,16 +42,11 @@ impl Header {
     pub fn compose(&self, mut store: impl FnMut(usize, u64)) {
         let abi = u64::from(ABI_MAJOR) << 48 | u64::from(ABI_MINOR) << 32 | HEADER_BYTES as u64;
         store(at::ABI, abi);
-        store(
-            at::SLOTS,
-            (SLOT_BYTES as u64) << 32 | u64::from(self.slots_log2),
-        );
+        let slots = (SLOT_BYTES as u64) << 32 | u64::from(self.slots_log2);
+        let writer = u64::from(self.writer_pid) << 32 | self.source as u64;
+        store(at::SLOTS, slots);
         store(at::SCHEMA_HASH, layout::schema_hash());
-        store(
-            at::WRITER,
-            u64::from(self.writer_pid) << 32 | self.source as u64,
-        );
-        store(at::WRITER_START, self.writer_start_ticks);
+        store(at::WRITER, writer);
         store(at::BOOT_ID, self.boot_id[0]);
         store(at::BOOT_ID + 8, self.boot_id[1]);
         store(at::EPOCH, self.epoch_ns);
@@ -62,10 +55,7 @@ impl Header {
         for (index, entry) in FIELDS.iter().enumerate() {
             let mut bytes = [0; FIELD_BYTES];
             bytes[..entry.name.len()].copy_from_slice(entry.name.as_bytes());
-            for (number, value) in [entry.offset, entry.width, entry.kind, entry.known]
-                .into_iter()
-                .enumerate()
-            {
+            for (number, value) in entry.numbers().into_iter().enumerate() {
                 bytes[24 + 2 * number..][..2].copy_from_slice(&value.to_ne_bytes());
             }
             let words: [u64; FIELD_BYTES / 8] = zerocopy::transmute!(bytes);
@@ -112,14 +102,11 @@ impl Header {
             return Err(RingError::Corrupt(name()));
         }
         let writer = load(at::WRITER);
-        let source = Source::ALL
-            .into_iter()
-            .find(|source| *source as u32 == writer as u32)
-            .ok_or_else(|| RingError::Corrupt(name()))?;
+        let source =
+            Source::from_number(writer as u32).ok_or_else(|| RingError::Corrupt(name()))?;
         let header = Self {
             slots_log2,
             writer_pid: (writer >> 32) as u32,
-            writer_start_ticks: load(at::WRITER_START),
             source,
             boot_id: [load(at::BOOT_ID), load(at::BOOT_ID + 8)],
             epoch_ns: load(at::EPOCH),
@@ -151,7 +138,6 @@ mod tests {
         Header {
             slots_log2: 6,
             writer_pid: 4321,
-            writer_start_ticks: 99,
             source: Source::Tracepoint,
             boot_id: [1, 2],
             epoch_ns: 3,

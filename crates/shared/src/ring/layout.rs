@@ -1,9 +1,12 @@
 //! The ring's ABI: where each word of the header lies, and what it means. Numbers only.
-//! `contrib/ring/sextant_ring.h` says the same in C; a test compiles it and compares.
+//! `contrib/ring/sextant_ring.h` has the same numbers in C; a test compiles it and compares. A word that
+//! has no name here is reserved and zero.
 
 use std::mem::offset_of;
 use std::ops::RangeInclusive;
 
+use crate::fnv1a;
+use crate::numbered::numbered;
 use crate::record::wire::RECORD_BYTES;
 use crate::record::wire::Record;
 use crate::record::wire::known;
@@ -20,8 +23,6 @@ pub const HEADER_BYTES: usize = 4096;
 pub const SLOT_BYTES: usize = RECORD_BYTES;
 /// 64-bit words of a slot; the first is its sequence number.
 pub const SLOT_WORDS: usize = SLOT_BYTES / 8;
-/// Loss counters in the header; the index is the number of a [`crate::record::wire::Loss`].
-pub const LOSS_COUNTERS: usize = 16;
 /// Smallest and largest ring, as powers of two of slots.
 pub const SLOTS_LOG2: RangeInclusive<u32> = 6..=24;
 
@@ -38,11 +39,9 @@ pub mod at {
     pub const SCHEMA_HASH: usize = 24;
     /// u64: writer's process id << 32 | source, a [`super::Source`].
     pub const WRITER: usize = 32;
-    /// u64: start time of the writer in clock ticks since boot, to tell reused ids apart.
-    pub const WRITER_START: usize = 40;
     /// 2 × u64: `/proc/sys/kernel/random/boot_id`.
     pub const BOOT_ID: usize = 48;
-    /// u64: CLOCK_REALTIME nanoseconds at creation; different for each ring of this name.
+    /// u64: CLOCK_REALTIME nanoseconds at creation; each ring of this name has another.
     pub const EPOCH: usize = 64;
     /// u64: CLOCK_REALTIME less CLOCK_MONOTONIC, in nanoseconds.
     pub const REALTIME_OFFSET: usize = 72;
@@ -51,58 +50,38 @@ pub mod at {
 
     /// u64, a [`super::State`].
     pub const STATE: usize = 256;
-    /// u64: CLOCK_MONOTONIC nanoseconds of the writer's last sign of life.
+    /// u64: CLOCK_MONOTONIC nanoseconds of the writer's last heartbeat.
     pub const HEARTBEAT: usize = 264;
-    /// u64: sequence number of the first record of the start-up load.
-    pub const DUMP_BEGIN: usize = 272;
-    /// u64: sequence number after its last one.
-    pub const DUMP_END: usize = 280;
 
     /// u32: futex word, bumped once for each batch of records.
     pub const DOORBELL: usize = 384;
     /// u64: records ever published; the next one's number.
     pub const HEAD: usize = 512;
-    /// [`super::LOSS_COUNTERS`] × u64.
+    /// 16 × u64; the index is the number of a [`crate::record::wire::Loss`].
     pub const LOSSES: usize = 640;
     /// Field table: [`super::FIELDS`] entries of [`super::FIELD_BYTES`].
     pub const FIELD_TABLE: usize = 1024;
 }
 
 /// Bytes of an entry of the field table: name (24, zero-padded), then as u16: offset, width in
-/// bytes, kind (0 unsigned, 1 bytes), and the bit of `known` that vouches for it (0: always told).
+/// bytes, kind (0 unsigned, 1 bytes), and the bit of `known` that marks it known (0: it always is).
 pub const FIELD_BYTES: usize = 32;
 
-/// What the writer takes its events from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u32)]
-pub enum Source {
-    /// Raw tracepoint `net_dev_queue`.
-    Tracepoint = 1,
-    /// Kprobes.
-    Kprobe = 2,
-    /// fentry and fexit.
-    Fentry = 3,
-    /// ctnetlink.
-    Netlink = 4,
-}
-
-impl Source {
-    /// Every source.
-    pub const ALL: [Self; 4] = [Self::Tracepoint, Self::Kprobe, Self::Fentry, Self::Netlink];
-
-    /// The name that stands in records and on the command line.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Tracepoint => "tracepoint",
-            Self::Kprobe => "kprobe",
-            Self::Fentry => "fentry",
-            Self::Netlink => "netlink",
-        }
+numbered! {
+    /// Where the writer takes its events from.
+    pub enum Source: u32 {
+        /// Raw tracepoint `net_dev_queue`.
+        Tracepoint = 1, "tracepoint";
+        /// Kprobes.
+        Kprobe = 2, "kprobe";
+        /// fentry and fexit.
+        Fentry = 3, "fentry";
+        /// ctnetlink.
+        Netlink = 4, "netlink";
     }
 }
 
-/// Where the writer is in its life.
+/// What the writer is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u64)]
 pub enum State {
@@ -110,7 +89,7 @@ pub enum State {
     Dumping = 1,
     /// Events as they happen.
     Live = 2,
-    /// The writer ended in order; nothing follows.
+    /// The writer ended and closed the ring; nothing follows.
     Closed = 3,
 }
 
@@ -126,6 +105,14 @@ pub struct FieldEntry {
     pub kind: u16,
     /// Bit of `known`, or 0.
     pub known: u16,
+}
+
+impl FieldEntry {
+    /// The four numbers, in the order of the table.
+    #[must_use]
+    pub const fn numbers(&self) -> [u16; 4] {
+        [self.offset, self.width, self.kind, self.known]
+    }
 }
 
 const fn width_of<T>(_: &T) -> u16 {
@@ -176,28 +163,11 @@ const _: () = assert!(at::FIELD_TABLE + FIELDS.len() * FIELD_BYTES <= HEADER_BYT
 
 /// FNV-1a over every entry of [`FIELDS`]: equal only if both sides mean the same record.
 #[must_use]
-pub const fn schema_hash() -> u64 {
-    let mut hash = 0xcbf2_9ce4_8422_2325;
-    let mut index = 0;
-    while index < FIELDS.len() {
-        let entry = &FIELDS[index];
-        let name = entry.name.as_bytes();
-        let mut at = 0;
-        while at < name.len() {
-            hash = fnv1a_step(hash, name[at] as u64);
-            at += 1;
-        }
-        hash = fnv1a_step(hash, entry.offset as u64);
-        hash = fnv1a_step(hash, entry.width as u64);
-        hash = fnv1a_step(hash, entry.kind as u64);
-        hash = fnv1a_step(hash, entry.known as u64);
-        index += 1;
-    }
-    hash
-}
-
-const fn fnv1a_step(hash: u64, value: u64) -> u64 {
-    (hash ^ value).wrapping_mul(0x0000_0100_0000_01b3)
+pub fn schema_hash() -> u64 {
+    fnv1a::hash(FIELDS.iter().flat_map(|entry| {
+        let name = entry.name.bytes().map(u64::from);
+        name.chain(entry.numbers().map(u64::from))
+    }))
 }
 
 /// The number of slots, as a power of two, that fits into a file of this size.

@@ -1,5 +1,5 @@
-//! The lock by which a ring's writer is known to live. The kernel drops it with the process, so
-//! it cannot be left behind; asking for it changes nothing.
+//! The lock that shows that a ring's writer is alive. The kernel drops it with the process, so it cannot
+//! be left behind; testing it changes nothing.
 
 use std::fs::File;
 use std::io;
@@ -16,7 +16,7 @@ pub fn hold(file: &File) -> io::Result<()> {
     Ok(())
 }
 
-/// Does any other open file hold the lock? If it cannot be found out, yes: nothing is taken over.
+/// Does any other open file hold the lock? If the test fails, yes: no ring is replaced then.
 #[must_use]
 pub fn is_held(file: &File) -> bool {
     let mut lock = whole_file();

@@ -1,5 +1,5 @@
 //! A ring file in memory, as atomic words: the only place that turns mapped bytes into references.
-//! Knows sizes, nothing of what the words mean.
+//! Knows sizes, and nothing about what the words mean.
 #![expect(
     unsafe_code,
     reason = "shared memory becomes references to atomics here"
@@ -10,6 +10,8 @@ use std::io;
 use std::slice;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
+use std::sync::atomic::fence;
 
 use memmap2::MmapOptions;
 use memmap2::MmapRaw;
@@ -18,10 +20,7 @@ use super::layout::HEADER_BYTES;
 use super::layout::SLOT_WORDS;
 
 /// A mapped ring: header and slots.
-pub struct RingMap {
-    map: MmapRaw,
-    writable: bool,
-}
+pub struct RingMap(MmapRaw);
 
 impl RingMap {
     /// Maps the first `bytes` of a file for reading and writing.
@@ -30,11 +29,9 @@ impl RingMap {
     /// If the file is shorter, or the system refuses.
     pub fn writable(file: &File, bytes: usize) -> io::Result<Self> {
         check_length(file, bytes)?;
-        let map = MmapOptions::new().len(bytes).populate().map_raw(file)?;
-        Ok(Self {
-            map,
-            writable: true,
-        })
+        Ok(Self(
+            MmapOptions::new().len(bytes).populate().map_raw(file)?,
+        ))
     }
 
     /// Maps the first `bytes` of a file for reading.
@@ -43,19 +40,31 @@ impl RingMap {
     /// If the file is shorter, or the system refuses.
     pub fn read_only(file: &File, bytes: usize) -> io::Result<Self> {
         check_length(file, bytes)?;
-        let map = MmapOptions::new().len(bytes).map_raw_read_only(file)?;
-        Ok(Self {
-            map,
-            writable: false,
-        })
+        Ok(Self(MmapOptions::new().len(bytes).map_raw_read_only(file)?))
     }
 
-    /// The word of the header at a byte offset. On a read-only map it may only be loaded, relaxed.
+    /// Loads the word of the header at a byte offset, with all that the writer stored before it.
     ///
     /// # Panics
     /// If the offset is not a word of the header.
     #[must_use]
-    pub fn header(&self, at: usize) -> &AtomicU64 {
+    pub fn load(&self, at: usize) -> u64 {
+        // Relaxed load and fence, for the reason that `slot` gives.
+        let word = self.header(at).load(Ordering::Relaxed);
+        fence(Ordering::Acquire);
+        word
+    }
+
+    /// Stores the word of the header at a byte offset, after all that was stored before it. Faults on a
+    /// read-only map.
+    ///
+    /// # Panics
+    /// If the offset is not a word of the header.
+    pub fn store(&self, at: usize, word: u64) {
+        self.header(at).store(word, Ordering::Release);
+    }
+
+    fn header(&self, at: usize) -> &AtomicU64 {
         assert!(
             at % 8 == 0 && at + 8 <= HEADER_BYTES,
             "no header word at {at}"
@@ -74,7 +83,7 @@ impl RingMap {
             "no header half word at {at}"
         );
         // SAFETY: `at` lies inside the mapping, which is at least a header long.
-        let half_word = unsafe { self.map.as_mut_ptr().add(at) };
+        let half_word = unsafe { self.0.as_mut_ptr().add(at) };
         // SAFETY: aligned (the mapping is page-aligned, `at` a multiple of 4), live as long as
         // `self`, and accessed by everyone only as an atomic of this size.
         unsafe { AtomicU32::from_ptr(half_word.cast()) }
@@ -92,21 +101,15 @@ impl RingMap {
             .unwrap_or_else(|| panic!("ring has no slot {index}"))
     }
 
-    /// May this map be written?
-    #[must_use]
-    pub fn is_writable(&self) -> bool {
-        self.writable
-    }
-
     fn words(&self) -> &[AtomicU64] {
-        let first = self.map.as_mut_ptr().cast::<AtomicU64>();
+        let first = self.0.as_mut_ptr().cast::<AtomicU64>();
         // SAFETY: the mapping is page-aligned, `len` bytes long and lives as long as `self`; every
         // word of it is accessed only as an atomic, here and (by the ABI) in other processes.
-        unsafe { slice::from_raw_parts(first, self.map.len() / 8) }
+        unsafe { slice::from_raw_parts(first, self.0.len() / 8) }
     }
 }
 
-/// A mapping beyond the end of a file would fault later, in the middle of work.
+/// Access beyond the end of the file would fault later, in the middle of work.
 fn check_length(file: &File, bytes: usize) -> io::Result<()> {
     let length = file.metadata()?.len();
     if bytes < HEADER_BYTES || length < bytes as u64 {

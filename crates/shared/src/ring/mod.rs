@@ -1,4 +1,4 @@
-//! The shared-memory ring: one writer, any number of read-only readers, nobody waits for anybody.
+//! The shared-memory ring: one writer, any number of read-only readers, and none waits for another.
 //!
 //! ```text
 //!  /dev/shm/NAME   | header 4096 bytes          | slot 0 | slot 1 | … | slot 2^n - 1 |
@@ -14,7 +14,6 @@
 pub mod doorbell;
 pub mod error;
 pub mod header;
-pub mod identity;
 pub mod layout;
 pub mod lock;
 #[cfg(not(loom))]

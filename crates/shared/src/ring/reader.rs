@@ -1,5 +1,5 @@
-//! The reading end: a private cursor over somebody else's ring. It writes nothing, cannot slow
-//! the writer down, and tells exactly how many records it missed when it was too slow.
+//! The reading end: a private cursor over another process's ring. It writes nothing, cannot slow the
+//! writer down, and reports exactly how many records it missed when it was too slow.
 
 use std::fs::File;
 use std::io;
@@ -20,10 +20,10 @@ use super::lock;
 use super::map::RingMap;
 use super::slot;
 use super::slot::Found;
-use crate::record::wire::Loss;
+use crate::kernel;
 use crate::record::wire::Record;
 
-/// What the cursor came to.
+/// What the cursor found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Next {
     /// The next record.
@@ -37,11 +37,11 @@ pub enum Next {
 /// Will anything follow?
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Writer {
-    /// It lives.
+    /// It is alive.
     Alive,
-    /// It ended in order.
+    /// It ended and closed the ring.
     Closed,
-    /// It is gone without having closed the ring.
+    /// It ended without closing the ring.
     Died,
 }
 
@@ -86,10 +86,9 @@ impl Reader {
         let map =
             |bytes| RingMap::read_only(&file, bytes).map_err(|error| failed("map ring", error));
         let head_only = map(HEADER_BYTES)?;
-        let boot_id = super::identity::boot_id().map_err(|error| failed("boot id for", error))?;
-        let header = Header::parse(&name.to_string(), file_bytes, boot_id, |at| {
-            head_only.header(at).load(Ordering::Relaxed)
-        })?;
+        let boot_id = kernel::boot_id().map_err(|error| failed("boot id for", error))?;
+        let load = |at| head_only.load(at);
+        let header = Header::parse(&name.to_string(), file_bytes, boot_id, load)?;
         let map = map(header.file_bytes())?;
         let mut reader = Self {
             name: name.clone(),
@@ -102,7 +101,7 @@ impl Reader {
         Ok(reader)
     }
 
-    /// What the ring says of itself.
+    /// The constant part of the ring's header.
     #[must_use]
     pub fn header(&self) -> &Header {
         &self.header
@@ -126,7 +125,7 @@ impl Reader {
             }
             Found::NotYet => Next::Empty,
             Found::Overwritten => {
-                // A quarter of the ring ahead of the writer, or the next record would be gone too.
+                // A quarter of the ring ahead of the writer, or it would overwrite the next record, too.
                 let resume = self
                     .head()
                     .saturating_sub(slots - slots / 4)
@@ -138,57 +137,43 @@ impl Reader {
         }
     }
 
-    /// Sleeps until something is published or the time is over; returns early for any reason.
+    /// Sleeps until a record is published or the timeout expires; may return early for any reason.
     pub fn wait(&self, timeout: Duration) {
         let word = self.map.header_u32(at::DOORBELL);
         let seen = word.load(Ordering::Relaxed);
-        // Looking after the load, not before, closes the gap between "empty" and "asleep".
+        // The check comes after the load: a record published in between changes the word, and wait returns.
         fence(Ordering::Acquire);
-        if self.head() <= self.position && self.state() != Some(State::Closed) {
+        if self.head() <= self.position && !self.is_closed() {
             doorbell::wait(word, seen, timeout);
         }
     }
 
-    /// Does the writer live? To be asked before a last look at [`Reader::advance`], not after it.
+    /// Is the writer alive? Ask before the last [`Reader::advance`], not after it.
     #[must_use]
     pub fn writer(&self) -> Writer {
-        if self.state() == Some(State::Closed) {
+        if self.is_closed() {
             Writer::Closed
         } else if lock::is_held(&self.file) {
             Writer::Alive
-        } else if self.state() == Some(State::Closed) {
-            // It closed the ring between our two looks.
+        } else if self.is_closed() {
+            // It closed the ring between the two checks above.
             Writer::Closed
         } else {
             Writer::Died
         }
     }
 
-    /// Events that the writer's side lost so far at one place.
-    #[must_use]
-    pub fn losses(&self, place: Loss) -> u64 {
-        self.map
-            .header(at::LOSSES + 8 * place as usize)
-            .load(Ordering::Relaxed)
-    }
-
     fn head(&self) -> u64 {
-        let head = self.map.header(at::HEAD).load(Ordering::Relaxed);
-        fence(Ordering::Acquire);
-        head
+        self.map.load(at::HEAD)
     }
 
-    fn state(&self) -> Option<State> {
-        let state = self.map.header(at::STATE).load(Ordering::Relaxed);
-        fence(Ordering::Acquire);
-        [State::Dumping, State::Live, State::Closed]
-            .into_iter()
-            .find(|known| *known as u64 == state)
+    fn is_closed(&self) -> bool {
+        self.map.load(at::STATE) == State::Closed as u64
     }
 }
 
 /// Process id in the header of a ring file that may be anything.
 pub(super) fn writer_pid(file: &File) -> Option<u32> {
     let head = RingMap::read_only(file, HEADER_BYTES).ok()?;
-    Some((head.header(at::WRITER).load(Ordering::Relaxed) >> 32) as u32)
+    Some((head.load(at::WRITER) >> 32) as u32)
 }

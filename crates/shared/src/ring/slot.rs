@@ -1,8 +1,8 @@
 //! The protocol of one slot: a sequence lock whose number also says which record the slot holds.
-//! Works on atomics only, of any word count, so that loom can explore it whole (`--cfg loom`).
+//! Works on atomics only, of any number of words, so that loom can explore all of it (`--cfg loom`).
 //!
 //! Record `n` is being written while the first word is `2n + 1`, and complete at `2n + 2`. A
-//! reader copies and looks again; it never stores, so its mapping can be read-only.
+//! reader copies and checks again; it never stores, so its mapping can be read-only.
 
 #[cfg(loom)]
 use loom::sync::atomic::{AtomicU64, Ordering, fence};
@@ -23,7 +23,7 @@ pub enum Found {
 /// Writes record `number`. `words[0]` is ignored: the sequence number takes its place.
 pub fn write<const WORDS: usize>(slot: &[AtomicU64; WORDS], number: u64, words: &[u64; WORDS]) {
     slot[0].store(2 * number + 1, Ordering::Relaxed);
-    // Whoever sees a word of this record also sees that the slot is no longer the old record.
+    // A reader that sees a word of this record also sees that the slot no longer holds the old one.
     fence(Ordering::Release);
     for (to, from) in slot.iter().zip(words).skip(1) {
         to.store(*from, Ordering::Relaxed);

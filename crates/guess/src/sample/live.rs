@@ -1,0 +1,95 @@
+//! The experiments of a round, carried out on the running kernel: each at a site, watched by the sampler.
+
+use fastrand::Rng;
+
+use super::connection;
+use super::datagram;
+use super::datagram::State;
+use super::round::Bench;
+use super::round::Where;
+use super::route;
+use super::route::Cause;
+use super::sampler::Sampler;
+use super::sites::Sites;
+use super::stream;
+use super::stream::Pair;
+use crate::expected::connection::Nat;
+use crate::fields::Event;
+use crate::fields::Place;
+
+/// The running kernel.
+pub struct LiveKernel<'a, 'obj> {
+    /// Watches what we do.
+    pub sampler: Sampler<'a, 'obj>,
+    /// Where we do it.
+    pub sites: &'a mut Sites,
+}
+
+impl Bench for LiveKernel<'_, '_> {
+    type Stream = Pair;
+
+    fn random(&mut self) -> &mut Rng {
+        self.sampler.random
+    }
+
+    fn is_open(&self, place: Place) -> bool {
+        self.sampler.observer.is_open(place)
+    }
+
+    fn tracking_sites(&self) -> usize {
+        self.sites.tracked.len()
+    }
+
+    fn connection(&mut self, site: usize, nat: Nat) -> anyhow::Result<()> {
+        connection::send(&mut self.sampler, &mut self.sites.tracked[site], nat)
+    }
+
+    fn datagram(&mut self, at: Where, state: State) -> anyhow::Result<()> {
+        let site = match at {
+            Where::Any(index) => self.sites.any(index),
+            Where::Untracked(index) => self.sites.untracked(index),
+        };
+        let family = site.draw_family(self.sampler.random);
+        datagram::send(&mut self.sampler, site, family, state).map(|_seen| ())
+    }
+
+    fn connect(&mut self, index: usize) -> anyhow::Result<Pair> {
+        stream::connect(&mut self.sampler, self.sites.any(index))
+    }
+
+    fn ask(&mut self, streams: &[Pair]) -> anyhow::Result<()> {
+        stream::ask(streams)
+    }
+
+    fn round_trips(
+        &mut self,
+        streams: &mut [Pair],
+        round: u32,
+        meanwhile: &mut dyn FnMut(&mut Self) -> anyhow::Result<bool>,
+    ) -> anyhow::Result<()> {
+        stream::answer(streams, round, self.sampler.random.fork(), || {
+            meanwhile(self)
+        })?;
+        for pair in streams {
+            stream::sample_client(&mut self.sampler, pair)?;
+        }
+        Ok(())
+    }
+
+    fn accepted(&mut self, stream: &mut Pair) -> anyhow::Result<()> {
+        stream::sample_server(&mut self.sampler, stream)
+    }
+
+    fn keep(&mut self, index: usize, stream: Pair) {
+        stream::leave(self.sites.any(index), stream);
+    }
+
+    fn lookup(&mut self, event: Event, index: usize, cause: Cause) -> anyhow::Result<()> {
+        let site = self.sites.any(index);
+        match event {
+            Event::Route6 if !site.has_inet6() => Ok(()),
+            Event::Route6 => route::lookup6(&mut self.sampler, site, cause).map(|_seen| ()),
+            _ => route::lookup4(&mut self.sampler, site, cause).map(|_seen| ()),
+        }
+    }
+}

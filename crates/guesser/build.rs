@@ -1,8 +1,0 @@
-//! Compiles `bpf/guesser.bpf.c` into the skeleton that `src/bpf/skel.rs` includes.
-
-#[path = "../../bpf/build.rs"]
-mod bpf;
-
-fn main() {
-    bpf::skeleton("guesser");
-}
