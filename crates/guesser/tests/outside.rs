@@ -101,8 +101,10 @@ struct Held {
     lines: UnixDatagram,
     /// Messages of ours that are still before its own.
     fillers: usize,
-    /// The thread that last stood still, and how often it had waited then.
-    seen: Option<(PathBuf, String)>,
+    /// The thread that stands still, and how often it has waited.
+    blocked: Option<(PathBuf, String)>,
+    /// The same of when we last read a line.
+    released: Option<(PathBuf, String)>,
 }
 
 impl Held {
@@ -126,7 +128,8 @@ impl Held {
             guesser: Process::start(command.stderr(OwnedFd::from(its))),
             lines,
             fillers,
-            seen: None,
+            blocked: None,
+            released: None,
         }
     }
 
@@ -148,18 +151,20 @@ impl Held {
         let mut found = None;
         wait_until("it writes or ends", || {
             let all = self.tasks().into_iter().filter_map(blocked);
-            found = all.into_iter().find(|one| self.seen.as_ref() != Some(one));
+            found = all
+                .into_iter()
+                .find(|one| self.released.as_ref() != Some(one));
             found.is_some() || self.guesser.status().is_some()
         });
-        let is_blocked = found.is_some();
-        self.seen = found;
-        is_blocked
+        self.blocked = found;
+        self.blocked.is_some()
     }
 
     /// The next line that it said; none if it is one of ours.
     fn line(&mut self) -> Option<String> {
         let mut line = vec![0; 4096];
         let length = self.lines.recv(&mut line).unwrap();
+        self.released = self.blocked.take();
         if self.fillers > 0 {
             self.fillers -= 1;
             return None;
