@@ -252,7 +252,7 @@ fn a_terminal_gets_a_table_and_no_bytes() {
     assert_eq!(said.code, 2);
     assert_eq!(
         text.trim(),
-        "guesser: bincode is not for a terminal; -o - insists"
+        "guesser: bincode is not for a terminal; use -o - to write it there"
     );
     let said = on_terminal("--format bincode -q -o -");
     assert_eq!(said.code, 0);
@@ -333,7 +333,7 @@ fn a_pin_outside_of_bpffs_is_refused_before_any_work() {
     assert_eq!(said.code, 3);
     assert!(said.out.is_empty());
     assert!(
-        said.err.contains("is on no bpffs; mount one"),
+        said.err.contains("is not on a bpffs; mount one"),
         "{}",
         said.err
     );

@@ -195,7 +195,7 @@ fn the_cache_is_used_only_as_far_as_fresh_connections_confirm_it() {
         ),
         (&wrong_way, "do not confirm the cached socket.sk"),
         (&other_kernel, "is not used: offsets of another kernel"),
-        (&lacks_a_field, "is not used: it does not hold"),
+        (&lacks_a_field, "is not used: it does not have"),
     ] {
         tamper(cache, change);
         let said = guesser(cache, &words.replace(" -v", ""));

@@ -1,4 +1,4 @@
-//! The document in a pinned BPF map: an array of one value, which is exactly as long as the document.
+//! The document in a pinned BPF map: an array of one value, exactly as long as the document.
 
 use std::io;
 use std::path::Path;
@@ -17,16 +17,16 @@ use nix::sys::statfs::statfs;
 use shared::exit::Failure;
 use tempfile::Builder;
 
-use crate::place_file::parent;
-use crate::place_file::prefix;
+use crate::atomic_file::parent;
+use crate::atomic_file::prefix;
 
-/// Name of the map in the kernel's lists; 15 characters at most.
+/// The map's name in the kernel; 15 characters at most.
 const MAP_NAME: &str = "sextant_offsets";
 
 /// Refuses a path where nothing can be pinned.
 ///
 /// # Errors
-/// If its folder is not there or on another filesystem.
+/// If its folder does not exist or is on another file system.
 pub fn check(path: &Path) -> anyhow::Result<()> {
     let parent = parent(path);
     let kind = statfs(parent)
@@ -34,7 +34,7 @@ pub fn check(path: &Path) -> anyhow::Result<()> {
         .filesystem_type();
     if kind != BPF_FS_MAGIC {
         bail!(
-            "pin to {}: {} is on no bpffs; mount one there: mount -t bpf bpf DIR",
+            "pin to {}: {} is not on a bpffs; mount one there: mount -t bpf bpf DIR",
             path.display(),
             parent.display()
         );
@@ -42,7 +42,7 @@ pub fn check(path: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Pins a map that holds these bytes, in place of what was pinned there.
+/// Pins a map that holds these bytes, and replaces what was pinned there.
 ///
 /// # Errors
 /// If the kernel refuses the map or the pin.
@@ -66,11 +66,13 @@ pub fn pin(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     beside.into_temp_path().persist(path).with_context(what)
 }
 
-/// Tells a missing privilege from what the kernel cannot do.
+/// Distinguishes a missing privilege from a kernel that cannot do it.
 fn refused(error: Error) -> anyhow::Error {
     let what = "create the map to be pinned";
     let failure = match error.kind() {
-        ErrorKind::PermissionDenied => Failure::Privilege(format!("{what}: bpf() is refused")),
+        ErrorKind::PermissionDenied => {
+            Failure::Privilege(format!("{what}: the kernel refuses bpf()"))
+        }
         ErrorKind::OutOfMemory => Failure::Failed(what.to_owned()),
         _ => Failure::Kernel(what.to_owned()),
     };

@@ -1,6 +1,8 @@
 //! Every turn that a path can take, kernels with and without a field, modules, duplicates, and bytes
 //! that are none.
 
+mod synthetic;
+
 use std::io;
 
 use proptest::prelude::any;
@@ -11,14 +13,14 @@ use shared::offsets::Field;
 use super::TypeInfo;
 use super::format::Btf;
 use super::header::Corrupt;
-use super::synthetic::FWD;
-use super::synthetic::PTR;
-use super::synthetic::STRUCT;
-use super::synthetic::TYPEDEF;
-use super::synthetic::UNION;
-use super::synthetic::Writer;
 use super::walk::Absent;
 use super::walk::Walk;
+use synthetic::FWD;
+use synthetic::PTR;
+use synthetic::STRUCT;
+use synthetic::TYPEDEF;
+use synthetic::UNION;
+use synthetic::Writer;
 
 fn parse<'a>(bytes: &'a [u8], names: &[&'static str]) -> Btf<'a> {
     Btf::parse(bytes, None, names).unwrap()
