@@ -4,7 +4,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use guess::ErrorKind;
 use guess::Options;
 use guess::attempt::Attempt;
 use guess::solve::verdict::Finding;
@@ -41,21 +40,16 @@ pub fn run(cli: Cli) -> anyhow::Result<Answer> {
     cli.check()?;
     let stop = Stop::on_signals().context("install signal handlers")?;
     let destination = Destination::new(&cli)?;
-    let running = || KernelIdentity::running().context("identify the kernel");
-    let (kernel, results) = match (&cli.replay, cli.method) {
-        (Some(capture), _) => replayed(&cli, capture, &mut timing)?,
-        (None, Method::Btf) => (running()?, from_btf(cli.fields.fields())?),
-        (None, Method::Auto | Method::Guess) => {
-            let kernel = running()?;
-            let results = measured(&cli, &kernel, &destination, &stop, &mut timing)?;
-            (kernel, results)
-        }
+    let found = match &cli.replay {
+        Some(capture) => from_capture(&cli, capture, &mut timing),
+        None => from_running_kernel(&cli, &destination, &stop, &mut timing),
     };
-    let document = document(kernel, results, &timing);
-    let unproven = report_unproven(&document);
+    // A signal interrupts system calls, so it can appear as any error.
     if stop.asked() {
         return Err(stopped().into());
     }
+    let document = found?;
+    let unproven = report_unproven(&document);
     destination.deliver(&document, cli.partial, &stop)?;
     timing.lap("emit");
     log::info!("{timing}");
@@ -72,24 +66,8 @@ pub fn run(cli: Cli) -> anyhow::Result<Answer> {
     })
 }
 
-/// Reports each field that is not proven, with the reason. Returns their number.
-fn report_unproven(document: &Document) -> usize {
-    let fields = document.fields.iter();
-    let unproven = fields.filter(|field| field.status != Status::Proven);
-    let report = |field: &FieldResult| {
-        let reason = field.reason.as_deref().unwrap_or("no reason is known");
-        let status = format!("{:?}", field.status).to_lowercase();
-        log::error!("{}: {status}: {reason}", field.name);
-    };
-    unproven.inspect(|field| report(field)).count()
-}
-
 /// Solves the samples of another run. Reads nothing of the kernel that runs here.
-fn replayed(
-    cli: &Cli,
-    path: &Path,
-    timing: &mut Timing,
-) -> anyhow::Result<(KernelIdentity, Vec<FieldResult>)> {
+fn from_capture(cli: &Cli, path: &Path, timing: &mut Timing) -> anyhow::Result<Document> {
     let capture = replay::read(path)?;
     timing.lap("read");
     let kernel = capture.kernel.clone();
@@ -100,40 +78,41 @@ fn replayed(
     }
     let results = findings.iter().map(FieldResult::from).collect();
     log::warn!("replayed, not verified: no fresh connections confirm these offsets");
-    Ok((kernel, results))
+    Ok(document(kernel, results, timing))
 }
 
-/// Measures on a thread of its own, and reads the kernel's type information meanwhile.
-fn measured(
+/// Measures the running kernel on a thread of its own, and reads its type information meanwhile; or reads
+/// its type information only.
+fn from_running_kernel(
     cli: &Cli,
-    kernel: &KernelIdentity,
     destination: &Destination,
     stop: &Stop,
     timing: &mut Timing,
-) -> anyhow::Result<Vec<FieldResult>> {
+) -> anyhow::Result<Document> {
     let fields = cli.fields.fields();
+    let kernel = KernelIdentity::running().context("identify the kernel")?;
+    if cli.method == Method::Btf {
+        return Ok(document(kernel, from_btf(fields)?, timing));
+    }
     let cache = match cli.cache() {
-        Some(directory) => Cache::new(directory, kernel, cli.fields.name(), fields)?,
+        Some(directory) => Cache::new(directory, &kernel, cli.fields.name(), fields)?,
         None => None,
     };
-    if let Some(file) = &cli.record {
-        replay::check_destination(file)?;
-    }
-    let asked = stop.clone();
+    let record = cli.record.as_deref();
+    record.map_or(Ok(()), replay::check_destination)?;
+    let stop = stop.clone();
     let options = Options {
         mechanisms: cli.hook.mechanisms(),
         allow_system_changes: cli.common().allow_system_changes,
-        keep_samples: cli.record.is_some(),
-        known: cache.as_ref().and_then(|cache| cache.load(kernel)),
-        stopped: Arc::new(move || asked.asked()),
+        keep_samples: record.is_some(),
+        known: cache.as_ref().and_then(|cache| cache.load(&kernel)),
+        stopped: Arc::new(move || stop.asked()),
     };
     let running = guess::start(fields, options).map_err(guess::Error::into_cause)?;
-    keep_only(destination.needs(cli.record.is_some() || cli.cache().is_some()))?;
+    let writes_other_files = record.is_some() || cli.cache().is_some();
+    keep_only(destination.needs(writes_other_files))?;
     let type_info = (cli.method == Method::Auto).then(|| TypeInfo::of_running(fields));
-    let measurement = running.finish().map_err(|error| match error.kind() {
-        ErrorKind::Stopped => stopped().into(),
-        _ => error.into_cause(),
-    })?;
+    let measurement = running.finish().map_err(guess::Error::into_cause)?;
     timing.continue_from(&measurement.timing);
     match &measurement.attempt {
         Some(attempt) if cli.explain => explain(attempt, &measurement.findings),
@@ -147,23 +126,22 @@ fn measured(
         log::info!("there is no BTF to compare with: {error:#}");
     }
     let type_info = type_info.and_then(Result::ok);
-    let compared = |finding: &Finding| {
+    let results = measurement.findings.iter().map(|finding| {
         let btf_offset = type_info.as_ref().and_then(|btf| btf.offset(finding.field));
         compared(finding, btf_offset)
-    };
-    let results: Vec<FieldResult> = measurement.findings.iter().map(compared).collect();
+    });
+    let document = document(kernel, results.collect(), timing);
     if let Some(attempt) = measurement.attempt {
         if let Some(cache) = cache {
-            let document = document(kernel.clone(), results.clone(), timing);
             cache.store(&document, &attempt.solver.all_proven());
         }
-        if let Some(file) = &cli.record {
-            let capture = Capture::of(kernel, attempt, &measurement.findings);
+        if let Some(file) = record {
+            let capture = Capture::of(&document.kernel, attempt, &measurement.findings);
             replay::record(file, &capture)?;
         }
         timing.lap("keep");
     }
-    Ok(results)
+    Ok(document)
 }
 
 fn document(kernel: KernelIdentity, fields: Vec<FieldResult>, timing: &Timing) -> Document {
@@ -173,6 +151,18 @@ fn document(kernel: KernelIdentity, fields: Vec<FieldResult>, timing: &Timing) -
         elapsed_us: timing.elapsed_us(),
         fields,
     }
+}
+
+/// Reports each field that is not proven, with the reason. Returns their number.
+fn report_unproven(document: &Document) -> usize {
+    let fields = document.fields.iter();
+    let unproven: Vec<_> = fields.filter(|one| one.status != Status::Proven).collect();
+    for field in &unproven {
+        let reason = field.reason.as_deref().unwrap_or("no reason is known");
+        let status = format!("{:?}", field.status).to_lowercase();
+        log::error!("{}: {status}: {reason}", field.name);
+    }
+    unproven.len()
 }
 
 fn explain(attempt: &Attempt, findings: &[Finding]) {

@@ -22,12 +22,12 @@ const POINTER_BYTES: u32 = 8;
 /// What a type is, as far as a path can lead through it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// A number, an enumeration, a float, a pointer, a struct or a union of this size.
-    Sized { bytes: u32 },
+    /// A number, an enumeration, a float, a pointer, a struct or a union of so many bytes.
+    Sized(u32),
     /// So many elements of one type.
     Array { of: TypeId, len: u32 },
     /// A typedef, `const`, `volatile`, `restrict` or tag.
-    Alias { of: TypeId },
+    Alias(TypeId),
 }
 
 /// A member of a struct or union.
@@ -126,17 +126,14 @@ impl<'a> Btf<'a> {
     pub fn kind(&self, id: TypeId) -> Option<Kind> {
         let found = self.find(id)?;
         let size_or_type = word(found, 8)?;
-        let (bytes, of) = (size_or_type, size_or_type);
         Some(match kind_number(word(found, 4)?) {
-            1 | STRUCT | UNION | 6 | 16 | 19 => Kind::Sized { bytes },
-            2 => Kind::Sized {
-                bytes: POINTER_BYTES,
-            },
+            1 | STRUCT | UNION | 6 | 16 | 19 => Kind::Sized(size_or_type),
+            2 => Kind::Sized(POINTER_BYTES),
             3 => Kind::Array {
                 of: word(found, TYPE_BYTES)?,
                 len: word(found, TYPE_BYTES + 8)?,
             },
-            8..=11 | 18 => Kind::Alias { of },
+            8..=11 | 18 => Kind::Alias(size_or_type),
             _ => return None,
         })
     }
@@ -144,9 +141,8 @@ impl<'a> Btf<'a> {
     /// The members of a struct or union; any other type has none. An item is none if it is corrupt.
     pub fn members(&self, id: TypeId) -> impl Iterator<Item = Option<Member<'a>>> {
         let found = self.find(id).unwrap_or_default();
-        let info = word(found, 4)
-            .filter(|info| matches!(kind_number(*info), STRUCT | UNION))
-            .unwrap_or(0);
+        let has_members = |info: &u32| matches!(kind_number(*info), STRUCT | UNION);
+        let info = word(found, 4).filter(has_members).unwrap_or(0);
         let has_bit_fields = info >> 31 == 1;
         (0..len(info)).map(move |index| {
             let at = TYPE_BYTES + index * MEMBER_BYTES;

@@ -6,9 +6,8 @@ pub type TypeId = u32;
 
 const MAGIC: u16 = 0xeb9f;
 const VERSION: u8 = 1;
-/// Magic, version, flags, header length, then offset and length of types and of strings.
-const HEADER_BYTES: usize = 24;
-/// The same, then offset and length of the layout of kinds (since 7.1, if the build asks for it).
+/// Magic, version, flags, header length, then offset and length of types and of strings, then of the layout
+/// of kinds (since 7.1, if the build asks for it).
 const HEADER_WITH_LAYOUT_BYTES: usize = 32;
 /// `struct btf_layout`: bytes behind the head of a type, bytes per element, flags.
 const LAYOUT_BYTES: usize = 4;
@@ -57,19 +56,15 @@ pub struct Header<'a> {
 
 impl<'a> Header<'a> {
     pub fn parse(bytes: &'a [u8]) -> Result<Self, Corrupt> {
-        let header = bytes.get(..HEADER_BYTES).ok_or(Corrupt::Cut("header"))?;
-        if header[..2] != MAGIC.to_ne_bytes() {
+        let cut = Corrupt::Cut("header");
+        let header_bytes = word(bytes, 4).ok_or(cut)? as usize;
+        if bytes[..2] != MAGIC.to_ne_bytes() {
             return Err(Corrupt::Foreign);
         }
-        if header[2] != VERSION {
-            return Err(Corrupt::Version(header[2]));
+        if bytes[2] != VERSION {
+            return Err(Corrupt::Version(bytes[2]));
         }
-        let header_bytes = word(header, 4).map_or(0, |len| len as usize);
-        let header = bytes
-            .get(..header_bytes)
-            .filter(|header| header.len() >= HEADER_BYTES)
-            .ok_or(Corrupt::Cut("header"))?;
-        let body = &bytes[header_bytes..];
+        let (header, body) = bytes.split_at_checked(header_bytes).ok_or(cut)?;
         let section = |at: usize, name: &'static str| {
             let bytes = || {
                 let start = word(header, at)? as usize;

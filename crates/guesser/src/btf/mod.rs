@@ -62,11 +62,8 @@ impl TypeInfo {
     ) -> Result<Self, Corrupt> {
         let vmlinux = Btf::parse(vmlinux, None, &structs(fields))?;
         let mut answers = look_up(&vmlinux, fields);
-        let lacking: Vec<Field> = answers
-            .iter()
-            .filter(|(_, answer)| matches!(answer, Err(Absent::Struct(_))))
-            .map(|(field, _)| *field)
-            .collect();
+        let is_lacking = |field: &Field| matches!(answers[field], Err(Absent::Struct(_)));
+        let lacking: Vec<Field> = fields.iter().copied().filter(is_lacking).collect();
         let in_module = || -> anyhow::Result<Answers> {
             let bytes = module()?;
             let module = Btf::parse(&bytes, Some(&vmlinux), &structs(&lacking))?;
@@ -84,10 +81,9 @@ impl TypeInfo {
             _ => format!("BTF {absent}"),
         };
         let answers = answers.into_iter();
+        let answers = answers.map(|(field, answer)| (field, answer.map_err(reason)));
         Ok(Self {
-            answers: answers
-                .map(|(field, answer)| (field, answer.map_err(reason)))
-                .collect(),
+            answers: answers.collect(),
         })
     }
 
@@ -109,11 +105,9 @@ type Answers = BTreeMap<Field, Result<u32, Absent>>;
 
 fn look_up(btf: &Btf<'_>, fields: &[Field]) -> Answers {
     let mut walk = Walk::new(btf);
-    let mut answer = |field: &Field| {
-        let offset = walk.offset(path::path(*field), field.size_bytes());
-        (*field, offset)
-    };
-    fields.iter().map(&mut answer).collect()
+    let mut offset = |field: Field| walk.offset(path::path(field), field.size_bytes());
+    let answers = fields.iter().map(|field| (*field, offset(*field)));
+    answers.collect()
 }
 
 /// The structs in which the paths to these fields begin.

@@ -30,11 +30,8 @@ pub enum Absent {
     #[error("has it as an empty struct: this kernel is built without it")]
     Empty,
     /// The member has another type here.
-    #[error("has it with {bytes} bytes, which are too few")]
-    Small {
-        /// Its size.
-        bytes: u64,
-    },
+    #[error("has it with {0} bytes, which are too few")]
+    Small(u64),
     /// Structs of the same name disagree.
     #[error("contradicts itself: it has {0} structs of this name, which differ here")]
     Contradiction(usize),
@@ -92,27 +89,23 @@ impl<'b, 'a> Walk<'b, 'a> {
     ) -> Result<u32, Absent> {
         let mut current = outer;
         let mut at_bits = 0_u64;
-        for part in members.split('.') {
-            let (name, index) = match part.split_once('[') {
-                Some((name, index)) => (name, index.trim_end_matches(']').parse().ok()),
-                None => (part, None),
+        for part in members.split(['.', '[']) {
+            let (part_bits, of) = match part.strip_suffix(']') {
+                Some(index) => self.element(current, index.parse().unwrap_or(u32::MAX))?,
+                None => {
+                    let found = self.member(current, part, MAX_DEPTH)?;
+                    found.ok_or(Absent::Member(part))?
+                }
             };
-            let found = self.member(current, name, MAX_DEPTH)?;
-            let (member_bits, member) = found.ok_or(Absent::Member(name))?;
-            at_bits = at_bits.saturating_add(member_bits);
-            current = member;
-            if let Some(index) = index {
-                let (element_bits, element) = self.element(current, index)?;
-                at_bits = at_bits.saturating_add(element_bits);
-                current = element;
-            }
+            at_bits = at_bits.saturating_add(part_bits);
+            current = of;
         }
         let at = u32::try_from(at_bits / 8).map_err(|_| Absent::Nowhere)?;
         let end = u64::from(at) + u64::from(bytes);
         match self.size_bytes(current)? {
             _ if at_bits % 8 != 0 => Err(Absent::BitField),
             0 => Err(Absent::Empty),
-            size if size < u64::from(bytes) => Err(Absent::Small { bytes: size }),
+            size if size < u64::from(bytes) => Err(Absent::Small(size)),
             _ if end > self.size_bytes(outer)? => Err(Absent::Nowhere),
             _ => Ok(at),
         }
@@ -160,7 +153,7 @@ impl<'b, 'a> Walk<'b, 'a> {
         loop {
             self.step()?;
             match self.btf.kind(id).ok_or(Absent::Nowhere)? {
-                Kind::Alias { of } => id = of,
+                Kind::Alias(of) => id = of,
                 kind => return Ok((id, kind)),
             }
         }
@@ -171,8 +164,8 @@ impl<'b, 'a> Walk<'b, 'a> {
         loop {
             self.step()?;
             id = match self.btf.kind(id).ok_or(Absent::Nowhere)? {
-                Kind::Sized { bytes } => return Ok(count.saturating_mul(bytes.into())),
-                Kind::Alias { of } => of,
+                Kind::Sized(bytes) => return Ok(count.saturating_mul(bytes.into())),
+                Kind::Alias(of) => of,
                 Kind::Array { of, len } => {
                     count = count.saturating_mul(len.into());
                     of

@@ -64,7 +64,9 @@ impl Destination {
         };
         // A pin in the settings is for the running kernel.
         let pin = cli.pin.clone().filter(|_| cli.replay.is_none());
-        pin.as_deref().map_or(Ok(()), pin::check)?;
+        if let Some(path) = &pin {
+            pin::check(path).with_context(|| format!("pin to {}", path.display()))?;
+        }
         Ok(Self {
             target,
             format,
@@ -101,7 +103,8 @@ impl Destination {
         };
         let what = |path: &Path| format!("write the document to {}", path.display());
         let pin = || match &self.pin {
-            Some(path) => pin::pin(path, &codec::encode(document)?),
+            Some(path) => pin::pin(path, &codec::encode(document)?)
+                .with_context(|| format!("pin to {}", path.display())),
             None => Ok(()),
         };
         match &self.target {

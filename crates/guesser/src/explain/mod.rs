@@ -133,9 +133,7 @@ impl Explanation<'_> {
 
     fn change(&self, change: &Change, places: usize) -> String {
         let number = change.sample;
-        let index = (number as usize).checked_sub(1);
-        let sample = index.and_then(|index| self.samples.get(index));
-        let why = match sample {
+        let why = match self.samples.get((number as usize).wrapping_sub(1)) {
             _ if change.by_search_behind => "nothing was found behind",
             Some(sample) => &sample.name,
             None => "unknown",

@@ -28,6 +28,14 @@ pub fn list(offsets: &[u32]) -> String {
 }
 
 impl Page {
+    /// Of a bar, of an axis, of an offset on it, and of a cut.
+    fn symbols(self) -> [&'static str; 4] {
+        match self.has_unicode {
+            true => ["█", "·", "▲", "…"],
+            false => ["#", ".", "^", "~"],
+        }
+    }
+
     fn text_columns(self) -> usize {
         self.columns.saturating_sub(PREFIX).max(BAR)
     }
@@ -37,18 +45,14 @@ impl Page {
         let share = (count.max(1) as f64).log2() / (of.max(2) as f64).log2();
         let cells = 1 + (share * (BAR - 1) as f64).round() as usize;
         let cells = if count == 0 { 0 } else { cells.min(BAR) };
-        let cell = if self.has_unicode { "█" } else { "#" };
-        format!("{:<BAR$}", cell.repeat(cells))
+        let [full, ..] = self.symbols();
+        format!("{:<BAR$}", full.repeat(cells))
     }
 
     /// Where in a window the offsets are. Two in the same cell are shown as one.
     pub fn axis(self, offsets: &[u32], window_bytes: u32) -> String {
         let columns = self.columns.saturating_sub(AXIS_ENDS + PREFIX);
-        let (blank, mark) = if self.has_unicode {
-            ('·', '▲')
-        } else {
-            ('.', '^')
-        };
+        let [_, blank, mark, _] = self.symbols();
         let mut axis = vec![blank; columns.clamp(8, AXIS)];
         for offset in offsets {
             let cell = *offset as usize * axis.len() / window_bytes.max(1) as usize;
@@ -56,7 +60,7 @@ impl Page {
                 *cell = mark;
             }
         }
-        let axis: String = axis.into_iter().collect();
+        let axis = axis.concat();
         match offsets {
             [only] => format!("0 {axis} {window_bytes}  at {only}"),
             _ => format!("0 {axis} {window_bytes}"),
@@ -91,9 +95,11 @@ impl Page {
         let tail = comma.map_or(&[][..], |at| &shown[at..]);
         let is_short = tail.len() <= ", ".len() + TAIL && columns > 2 * BAR;
         let tail = if is_short { tail } else { &[] };
-        let cut = if self.has_unicode { '…' } else { '~' };
-        let head = &shown[..columns - 1 - tail.len()];
-        [head, &[cut], tail].concat().into_iter().collect()
+        let [.., cut] = self.symbols();
+        let head = shown[..columns - 1 - tail.len()].iter().copied();
+        head.chain(cut.chars())
+            .chain(tail.iter().copied())
+            .collect()
     }
 }
 

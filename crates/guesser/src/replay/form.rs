@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use guess::fields::Place;
 use guess::fields::SPECS;
-use guess::path::AccessPath;
 use guess::path::MAX_PIECES;
 use guess::path::PIECE_BYTES;
 use guess::path::Step;
@@ -76,10 +75,7 @@ fn check(capture: &Capture) -> Result<(), String> {
     ensure(are_texts, "a text is too long or has control characters")?;
     let mut withdrawn = capture.withdrawn.iter();
     let were_asked_for = withdrawn.all(|(place, _)| fields.contains(place));
-    ensure(
-        were_asked_for,
-        "it withdraws a field that was not asked for",
-    )?;
+    ensure(were_asked_for, "it withdraws what was not asked for")?;
     let are_few = capture.rounds.len() <= MAX_ROUNDS && capture.samples() <= MAX_SAMPLES;
     ensure(are_few, "more samples than a run takes")?;
     let mut samples = capture.rounds.iter().flatten().zip(1..);
@@ -89,19 +85,14 @@ fn check(capture: &Capture) -> Result<(), String> {
 }
 
 fn check_sample(sample: &Sample) -> Result<(), &'static str> {
-    let Sample {
-        expected, views, ..
-    } = sample;
+    let (expected, views) = (&sample.expected, &sample.views);
     ensure(sample.name.len() <= MAX_NAME_BYTES, "its name is too long")?;
     let are_few = expected.len() <= SPECS.len() && views.len() <= MAX_PIECES;
     ensure(are_few, "more than an event shows")?;
     let are_in_range = expected.iter().all(|(_, value)| is_in_range(value));
     ensure(are_in_range, "an expected value is out of range")?;
-    let read_bytes: usize = views.iter().map(|view| view.bytes.len()).sum();
-    ensure(
-        read_bytes <= MAX_READ_BYTES,
-        "more bytes than are read at once",
-    )?;
+    let bytes: usize = views.iter().map(|view| view.bytes.len()).sum();
+    ensure(bytes <= MAX_READ_BYTES, "more bytes than are read at once")?;
     for View { path, bytes, .. } in views {
         let is_pointer = |step: &Step| {
             let spec = step.pointer.spec();

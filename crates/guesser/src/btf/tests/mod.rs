@@ -74,7 +74,7 @@ fn paths_lead_through_unnamed_members_arrays_and_typedefs() {
         ("holder.bits", 1, Err(Absent::BitField)),
         ("holder.none", 1, Err(Absent::Empty)),
         ("holder.beyond", 8, Err(Absent::Nowhere)),
-        ("holder.a", 8, Err(Absent::Small { bytes: 4 })),
+        ("holder.a", 8, Err(Absent::Small(4))),
         ("holder.nope", 4, Err(Absent::Member("nope"))),
         ("nobody.a", 4, Err(Absent::Struct("nobody"))),
     ] {
