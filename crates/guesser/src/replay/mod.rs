@@ -1,5 +1,5 @@
 //! Recorded runs: writes a [`Capture`] to a file and reads it back, so that the same search can be repeated
-//! anywhere, without privilege and without that kernel. [`form`] is how it is written and what a reader
+//! anywhere, without privilege and without that kernel. `form` is how it is written and what a reader
 //! refuses. A capture contains kernel memory: it goes to files of mode 0600, and never into a log.
 
 mod capture;
