@@ -1,8 +1,7 @@
-//! What an earlier run proved on this very kernel, kept in a file. It is a document like any other,
-//! with entries for what only helps to reach a field besides. Nothing in it is believed: the caller
-//! confirms it on fresh connections, as it confirms what it has just guessed.
+//! What an earlier run proved on this very kernel, in a file. The file is a document like any other, with
+//! additional entries for the pointers that lead to its fields. Nothing in it is trusted: the caller
+//! confirms it on fresh connections, as it confirms what it has just measured.
 
-use std::fs;
 use std::fs::File;
 use std::io::Read as _;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -11,7 +10,10 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use anyhow::bail;
-use shared::exit::Failure;
+use guess::Known;
+use guess::fields::Place;
+use guess::proven::Proven;
+use guess::solve::verdict::Finding;
 use shared::kernel::KernelIdentity;
 use shared::offsets::Document;
 use shared::offsets::Field;
@@ -21,11 +23,8 @@ use shared::offsets::Method;
 use shared::offsets::Status;
 use shared::offsets::codec;
 
-use crate::place_file;
-use guess::Known;
-use guess::fields::Place;
-use guess::proven::Proven;
-use guess::solve::verdict::Finding;
+use crate::atomic_file;
+use crate::results::entry;
 
 /// The file of one kernel and one set of fields.
 #[derive(Debug)]
@@ -35,41 +34,35 @@ pub struct Cache {
 }
 
 impl Cache {
-    /// The file in this directory; none if the kernel has no build-id, by which alone one build is
-    /// told from another.
+    /// The file in this directory; none if the kernel has no build-id, since nothing else distinguishes two
+    /// builds.
     ///
     /// # Errors
-    /// Exit 3 if there is no such directory.
+    /// If there is no such directory.
     pub fn new(
         directory: &Path,
         kernel: &KernelIdentity,
         set: &str,
         fields: &'static [Field],
     ) -> anyhow::Result<Option<Self>> {
-        let is_directory = fs::metadata(directory)
-            .with_context(|| format!("cache in {}", directory.display()))?
-            .is_dir();
-        if !is_directory {
-            let why = format!("cache in {}: not a directory", directory.display());
-            return Err(Failure::Failed(why).into());
+        let build_id = kernel.build_id.as_deref();
+        let name = format!("{}-{set}.offsets", build_id.unwrap_or_default());
+        let path = directory.join(name);
+        atomic_file::check(&path).with_context(|| format!("cache in {}", directory.display()))?;
+        if build_id.is_none() {
+            log::warn!("this kernel has no build-id, so the cache is not used");
         }
-        let Some(build_id) = &kernel.build_id else {
-            log::warn!("this kernel has no build-id, so nothing is kept or taken from the cache");
-            return Ok(None);
-        };
-        let path = directory.join(format!("{build_id}-{set}.offsets"));
-        Ok(Some(Self { path, fields }))
+        Ok(build_id.map(|_| Self { path, fields }))
     }
 
-    /// What is known of this kernel. Of a file that is not to be used it is said why.
+    /// What the file says about this kernel. If the file cannot be used, a warning says why.
     #[must_use]
     pub fn load(&self, kernel: &KernelIdentity) -> Option<Known> {
         if !self.path.try_exists().unwrap_or(true) {
             return None;
         }
-        let known = self
-            .read()
-            .and_then(|bytes| known(&bytes, kernel, self.fields));
+        let bytes = self.read();
+        let known = bytes.and_then(|bytes| known(&bytes, kernel, self.fields));
         let path = self.path.display();
         known
             .inspect_err(|error| log::warn!("cache {path} is not used: {error:#}"))
@@ -77,7 +70,7 @@ impl Cache {
     }
 
     fn read(&self) -> anyhow::Result<Vec<u8>> {
-        // Who can write to the directory must not make us wait for ever.
+        // Nobody who can write to the directory may make us wait for ever.
         let file = File::options()
             .read(true)
             .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
@@ -91,60 +84,49 @@ impl Cache {
         Ok(bytes)
     }
 
-    /// Keeps what was proven, if it is everything. That it cannot be kept changes no answer.
+    /// Writes the file if every field is proven. A failure is only reported, since the answer is the same.
     pub fn store(&self, document: &Document, proven: &Proven) {
         let is_proven = |field: &FieldResult| field.status == Status::Proven;
         if !document.fields.iter().all(is_proven) {
-            log::info!("not kept in the cache, since not every field is proven");
+            log::info!("not cached, since not every field is proven");
             return;
         }
-        let stored = codec::encode(&with_the_paths(document, proven))
-            .map_err(anyhow::Error::new)
-            .and_then(|bytes| Ok(place_file::replace(&self.path, &bytes, 0o644)?));
+        let store = || -> anyhow::Result<()> {
+            let bytes = codec::encode(&with_pointers(document, proven))?;
+            Ok(atomic_file::replace(&self.path, &bytes, 0o644)?)
+        };
         let path = self.path.display();
-        match stored {
-            Ok(()) => log::info!("kept in {path}"),
-            Err(error) => log::warn!("not kept in {path}: {error:#}"),
+        match store() {
+            Ok(()) => log::info!("cached in {path}"),
+            Err(error) => log::warn!("not cached in {path}: {error:#}"),
         }
     }
 }
 
-/// A document that also says where the places are that lead to its fields.
-fn with_the_paths(document: &Document, proven: &Proven) -> Document {
+/// A document that also has the places that lead to its fields.
+fn with_pointers(document: &Document, proven: &Proven) -> Document {
     let mut document = document.clone();
     for (place, offset) in proven.iter() {
-        if document
-            .fields
-            .iter()
-            .any(|field| field.name == place.path())
-        {
-            continue;
+        let mut fields = document.fields.iter();
+        if !fields.any(|field| field.name == place.path()) {
+            let pointer = entry(place, Some(offset), Method::Guess);
+            document.fields.push(pointer);
         }
-        document.fields.push(FieldResult {
-            name: place.path().into(),
-            status: Status::Proven,
-            offset: Some(offset),
-            size: place.size_bytes(),
-            method: Some(Method::Guess),
-            evidence_bits: None,
-            candidates: vec![offset],
-            btf_offset: None,
-            reason: None,
-        });
     }
     document
 }
 
-/// What a file says of these fields of this kernel.
+/// What the bytes of a file say about these fields of this kernel.
 fn known(bytes: &[u8], kernel: &KernelIdentity, fields: &[Field]) -> anyhow::Result<Known> {
     let document = codec::decode_for(bytes, kernel)?;
     let mut offsets = Vec::new();
-    for entry in &document.fields {
-        // Of another version of this program, perhaps; if it is needed, that is noticed below.
-        let Some(place) = Place::of_path(&entry.name) else {
+    for cached in &document.fields {
+        // Another version of this program may know more places. If one that is needed is absent, that is
+        // noticed below.
+        let Some(place) = Place::of_path(&cached.name) else {
             continue;
         };
-        let Some(offset) = entry.offset.filter(|_| entry.status == Status::Proven) else {
+        let Some(offset) = cached.offset.filter(|_| cached.status == Status::Proven) else {
             bail!("{place} is not proven");
         };
         let spec = place.spec();
@@ -159,8 +141,7 @@ fn known(bytes: &[u8], kernel: &KernelIdentity, fields: &[Field]) -> anyhow::Res
     let finding = |field: &Field| {
         let place = Place::Field(*field);
         let offset = proven.offset(place);
-        let offset = offset.with_context(|| format!("it does not hold {field}"))?;
-        let entry = document.result(*field);
+        let offset = offset.with_context(|| format!("it does not have {field}"))?;
         if proven.paths(place.spec().searched_at()).is_empty() {
             bail!("it does not say how to reach {field}");
         }
@@ -168,7 +149,9 @@ fn known(bytes: &[u8], kernel: &KernelIdentity, fields: &[Field]) -> anyhow::Res
             field: *field,
             status: Status::Proven,
             candidates: vec![offset],
-            evidence_bits: entry.and_then(|entry| entry.evidence_bits),
+            evidence_bits: document
+                .result(*field)
+                .and_then(|cached| cached.evidence_bits),
             reason: None,
         })
     };
@@ -221,7 +204,7 @@ mod tests {
         }
     }
 
-    fn said(document: &Document) -> String {
+    fn refusal(document: &Document) -> String {
         let bytes = codec::encode(document).unwrap();
         known(&bytes, &kernel("#1"), FIELDS)
             .unwrap_err()
@@ -229,8 +212,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_is_known_again_with_the_way_to_it() {
-        let whole = with_the_paths(&document(FIELDS), &proven());
+    fn a_cached_document_has_the_path_to_its_fields() {
+        let whole = with_pointers(&document(FIELDS), &proven());
         assert_eq!(whole.fields.len(), 3);
         let bytes = codec::encode(&whole).unwrap();
         let known = known(&bytes, &kernel("#1"), FIELDS).unwrap();
@@ -241,26 +224,26 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_suffice_is_refused() {
+    fn an_incomplete_or_impossible_document_is_refused() {
         assert_eq!(
-            said(&document(FIELDS)),
+            refusal(&document(FIELDS)),
             "it does not say how to reach socket.sk"
         );
-        let part = with_the_paths(&document(&FIELDS[1..]), &Proven::default());
-        assert_eq!(said(&part), "it does not hold socket.sk");
+        let part = with_pointers(&document(&FIELDS[1..]), &Proven::default());
+        assert_eq!(refusal(&part), "it does not have socket.sk");
         let mut open = document(FIELDS);
         open.fields[0].status = Status::Ambiguous;
-        assert_eq!(said(&open), "socket.sk is not proven");
+        assert_eq!(refusal(&open), "socket.sk is not proven");
         for offset in [25, 1280, u32::MAX - 7] {
             let mut beyond = document(FIELDS);
             beyond.fields[0].offset = Some(offset);
-            assert_eq!(said(&beyond), format!("socket.sk cannot be at {offset}"));
+            assert_eq!(refusal(&beyond), format!("socket.sk cannot be at {offset}"));
         }
     }
 
     #[test]
     fn another_build_is_another_kernel() {
-        let bytes = codec::encode(&with_the_paths(&document(FIELDS), &proven())).unwrap();
+        let bytes = codec::encode(&with_pointers(&document(FIELDS), &proven())).unwrap();
         let error = known(&bytes, &kernel("#2"), FIELDS).unwrap_err();
         assert!(error.to_string().starts_with("offsets of another kernel"));
     }

@@ -1,13 +1,14 @@
-//! The modules of `guesser`. A library only so that what reads foreign bytes can be fuzzed (`fuzz/`):
-//! public is what a fuzz target calls, and what `main` runs.
+//! The modules of `guesser`. It is a library only so that fuzz targets (`fuzz/`) can call the readers of
+//! foreign bytes: public is what they call, and what `main` runs.
 
+mod atomic_file;
 pub mod btf;
 mod cache;
 mod cli;
 mod emit;
 mod explain;
-mod place_file;
 pub mod replay;
+mod results;
 mod run;
 mod terminal;
 

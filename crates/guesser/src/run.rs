@@ -1,25 +1,19 @@
-//! A run from the command line to the document: what is asked for, who answers, what is emitted.
+//! A run from the command line to the document: measure, replay or read BTF, then deliver the result.
 
 use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use guess::ErrorKind;
-use guess::Mechanism;
 use guess::Options;
 use guess::attempt::Attempt;
 use guess::solve::verdict::Finding;
 use guess::timing::Timing;
-use shared::capability::Capability;
 use shared::capability::keep_only;
 use shared::cli::Tool as _;
 use shared::cli::log::SUMMARY;
 use shared::exit::Answer;
-use shared::exit::Failure;
 use shared::kernel::KernelIdentity;
-use shared::offsets;
 use shared::offsets::Document;
-use shared::offsets::Field;
 use shared::offsets::FieldResult;
 use shared::offsets::Status;
 use shared::stop::Stop;
@@ -27,13 +21,14 @@ use shared::stop::Stop;
 use crate::btf::TypeInfo;
 use crate::cache::Cache;
 use crate::cli::Cli;
-use crate::cli::Hook;
 use crate::cli::Method;
 use crate::emit::Destination;
 use crate::emit::stopped;
 use crate::explain;
 use crate::replay;
 use crate::replay::Capture;
+use crate::results::compared;
+use crate::results::from_btf;
 use crate::terminal::Page;
 
 /// Runs the tool.
@@ -45,26 +40,16 @@ pub fn run(cli: Cli) -> anyhow::Result<Answer> {
     cli.check()?;
     let stop = Stop::on_signals().context("install signal handlers")?;
     let destination = Destination::new(&cli)?;
-    let fields = cli.fields.fields();
-    let running = || KernelIdentity::running().context("identify the kernel");
-    let (kernel, results) = match (&cli.replay, cli.method) {
-        (Some(capture), _) => replayed(&cli, capture, &mut timing)?,
-        (None, Method::Btf) => (running()?, from_type_info(fields)?),
-        (None, Method::Auto | Method::Guess) => {
-            let kernel = running()?;
-            let later = match (&cli.record, cli.cache()) {
-                (None, None) => destination.needs(),
-                _ => destination.needs_files(),
-            };
-            let results = measured(&cli, &kernel, later, &stop, &mut timing)?;
-            (kernel, results)
-        }
+    let found = match &cli.replay {
+        Some(capture) => from_capture(&cli, capture, &mut timing),
+        None => from_running_kernel(&cli, &destination, &stop, &mut timing),
     };
-    let document = document(kernel, results, &timing);
-    let unproven = complain(&document);
+    // A signal interrupts system calls, so it can appear as any error.
     if stop.asked() {
         return Err(stopped().into());
     }
+    let document = found?;
+    let unproven = report_unproven(&document);
     destination.deliver(&document, cli.partial, &stop)?;
     timing.lap("emit");
     log::info!("{timing}");
@@ -75,33 +60,14 @@ pub fn run(cli: Cli) -> anyhow::Result<Answer> {
         document.fields.len(),
         document.elapsed_us as f64 / 1e3,
     );
-    Ok(if unproven == 0 {
-        Answer::Done
-    } else {
-        Answer::No
+    Ok(match unproven {
+        0 => Answer::Done,
+        _ => Answer::No,
     })
 }
 
-/// Says of each field that is not proven why, and counts them.
-fn complain(document: &Document) -> usize {
-    let mut unproven = 0;
-    for field in &document.fields {
-        if field.status != Status::Proven {
-            unproven += 1;
-            let reason = field.reason.as_deref().unwrap_or("no reason is known");
-            let status = format!("{:?}", field.status).to_lowercase();
-            log::error!("{}: {status}: {reason}", field.name);
-        }
-    }
-    unproven
-}
-
-/// From samples of another run. Nothing is read of the kernel that runs here.
-fn replayed(
-    cli: &Cli,
-    path: &Path,
-    timing: &mut Timing,
-) -> anyhow::Result<(KernelIdentity, Vec<FieldResult>)> {
+/// Solves the samples of another run. Reads nothing of the kernel that runs here.
+fn from_capture(cli: &Cli, path: &Path, timing: &mut Timing) -> anyhow::Result<Document> {
     let capture = replay::read(path)?;
     timing.lap("read");
     let kernel = capture.kernel.clone();
@@ -111,44 +77,42 @@ fn replayed(
         explain(&attempt, &findings);
     }
     let results = findings.iter().map(FieldResult::from).collect();
-    log::warn!("replayed, not verified: no fresh connection confirms these offsets anew");
-    Ok((kernel, results))
+    log::warn!("replayed, not verified: no fresh connections confirm these offsets");
+    Ok(document(kernel, results, timing))
 }
 
-/// By experiment, with a look at the kernel's type information meanwhile.
-fn measured(
+/// Measures the running kernel on a thread of its own, and reads its type information meanwhile; or reads
+/// its type information only.
+fn from_running_kernel(
     cli: &Cli,
-    kernel: &KernelIdentity,
-    later: &'static [Capability],
+    destination: &Destination,
     stop: &Stop,
     timing: &mut Timing,
-) -> anyhow::Result<Vec<FieldResult>> {
+) -> anyhow::Result<Document> {
     let fields = cli.fields.fields();
+    let kernel = KernelIdentity::running().context("identify the kernel")?;
+    if cli.method == Method::Btf {
+        return Ok(document(kernel, from_btf(fields)?, timing));
+    }
     let cache = match cli.cache() {
-        Some(directory) => Cache::new(directory, kernel, cli.fields.name(), fields)?,
+        Some(directory) => Cache::new(directory, &kernel, cli.fields.name(), fields)?,
         None => None,
     };
-    if let Some(file) = &cli.record {
-        replay::check_destination(file)?;
-    }
-    let asked = stop.clone();
+    let record = cli.record.as_deref();
+    record.map_or(Ok(()), replay::check_destination)?;
+    let stop = stop.clone();
     let options = Options {
-        mechanisms: mechanisms(cli.hook),
+        mechanisms: cli.hook.mechanisms(),
         allow_system_changes: cli.common().allow_system_changes,
-        keep_samples: cli.record.is_some(),
-        known: cache.as_ref().and_then(|cache| cache.load(kernel)),
-        stopped: Arc::new(move || asked.asked()),
+        keep_samples: record.is_some(),
+        known: cache.as_ref().and_then(|cache| cache.load(&kernel)),
+        stopped: Arc::new(move || stop.asked()),
     };
     let running = guess::start(fields, options).map_err(guess::Error::into_cause)?;
-    keep_only(later)?;
-    let type_info = match cli.method {
-        Method::Auto => Some(TypeInfo::of_running(fields)),
-        _ => None,
-    };
-    let measurement = running.finish().map_err(|error| match error.kind() {
-        ErrorKind::Stopped => stopped().into(),
-        _ => error.into_cause(),
-    })?;
+    let writes_other_files = record.is_some() || cli.cache().is_some();
+    keep_only(destination.needs(writes_other_files))?;
+    let type_info = (cli.method == Method::Auto).then(|| TypeInfo::of_running(fields));
+    let measurement = running.finish().map_err(guess::Error::into_cause)?;
     timing.continue_from(&measurement.timing);
     match &measurement.attempt {
         Some(attempt) if cli.explain => explain(attempt, &measurement.findings),
@@ -158,24 +122,26 @@ fn measured(
         _ => {}
     }
     timing.lap("wait for BTF");
-    let silent = |error: &anyhow::Error| log::info!("nothing to compare with: {error:#}");
-    let type_info = type_info.and_then(|read| read.inspect_err(silent).ok());
-    let findings = measurement.findings.iter();
-    let results: Vec<FieldResult> = findings
-        .map(|finding| compare(finding, type_info.as_ref()))
-        .collect();
+    if let Some(Err(error)) = &type_info {
+        log::info!("there is no BTF to compare with: {error:#}");
+    }
+    let type_info = type_info.and_then(Result::ok);
+    let results = measurement.findings.iter().map(|finding| {
+        let btf_offset = type_info.as_ref().and_then(|btf| btf.offset(finding.field));
+        compared(finding, btf_offset)
+    });
+    let document = document(kernel, results.collect(), timing);
     if let Some(attempt) = measurement.attempt {
         if let Some(cache) = cache {
-            let document = document(kernel.clone(), results.clone(), timing);
             cache.store(&document, &attempt.solver.all_proven());
         }
-        if let Some(file) = &cli.record {
-            let capture = Capture::of(kernel, attempt, &measurement.findings);
+        if let Some(file) = record {
+            let capture = Capture::of(&document.kernel, attempt, &measurement.findings);
             replay::record(file, &capture)?;
         }
         timing.lap("keep");
     }
-    Ok(results)
+    Ok(document)
 }
 
 fn document(kernel: KernelIdentity, fields: Vec<FieldResult>, timing: &Timing) -> Document {
@@ -187,97 +153,21 @@ fn document(kernel: KernelIdentity, fields: Vec<FieldResult>, timing: &Timing) -
     }
 }
 
+/// Reports each field that is not proven, with the reason. Returns their number.
+fn report_unproven(document: &Document) -> usize {
+    let fields = document.fields.iter();
+    let unproven: Vec<_> = fields.filter(|one| one.status != Status::Proven).collect();
+    for field in &unproven {
+        let reason = field.reason.as_deref().unwrap_or("no reason is known");
+        let status = format!("{:?}", field.status).to_lowercase();
+        log::error!("{}: {status}: {reason}", field.name);
+    }
+    unproven.len()
+}
+
 fn explain(attempt: &Attempt, findings: &[Finding]) {
-    let page = Page::of_terminal().unwrap_or_default();
+    let page = Page::of_stderr();
     for line in explain::lines(&attempt.solver, findings, &attempt.samples, page) {
         log::info!(target: SUMMARY, "{line}");
-    }
-}
-
-fn mechanisms(hook: Hook) -> Vec<Mechanism> {
-    match hook {
-        Hook::Auto => vec![Mechanism::Tracepoint, Mechanism::Kprobe],
-        Hook::Tracepoint => vec![Mechanism::Tracepoint],
-        Hook::Kprobe => vec![Mechanism::Kprobe],
-    }
-}
-
-/// A finding beside what BTF says. Where they differ, what was measured is kept.
-fn compare(finding: &Finding, type_info: Option<&TypeInfo>) -> FieldResult {
-    let mut result = FieldResult::from(finding);
-    result.btf_offset = type_info.and_then(|info| info.offset(finding.field));
-    if let (Some(measured), Some(btf)) = (result.offset, result.btf_offset) {
-        if measured == btf {
-            result.method = Some(offsets::Method::GuessBtf);
-        } else {
-            let field = finding.field;
-            log::warn!("{field}: measured at {measured}, BTF says {btf}; the measured one is kept");
-        }
-    }
-    result
-}
-
-/// From the kernel's type information alone.
-fn from_type_info(fields: &[Field]) -> anyhow::Result<Vec<FieldResult>> {
-    let info = TypeInfo::of_running(fields).map_err(|error| {
-        Failure::Kernel(format!(
-            "this kernel has no readable type information: {error:#}"
-        ))
-    })?;
-    let result = |field: &Field| {
-        let offset = info.offset(*field);
-        FieldResult {
-            name: field.path().into(),
-            status: offset.map_or(Status::Missing, |_| Status::Proven),
-            offset,
-            size: field.size_bytes(),
-            method: offset.map(|_| offsets::Method::Btf),
-            evidence_bits: None,
-            candidates: offset.into_iter().collect(),
-            btf_offset: offset,
-            reason: info.reason(*field).map(str::to_owned),
-        }
-    };
-    Ok(fields.iter().map(result).collect())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn finding(candidates: &[u32]) -> Finding {
-        let status = match candidates {
-            [_] => Status::Proven,
-            _ => Status::Ambiguous,
-        };
-        Finding {
-            field: Field::NfConnMark,
-            status,
-            candidates: candidates.to_vec(),
-            evidence_bits: Some(99),
-            reason: None,
-        }
-    }
-
-    #[test]
-    fn what_was_measured_is_kept_whatever_btf_says() {
-        for (candidates, said, method, offset) in [
-            (
-                &[168][..],
-                Some(168),
-                Some(offsets::Method::GuessBtf),
-                Some(168),
-            ),
-            (&[168], Some(176), Some(offsets::Method::Guess), Some(168)),
-            (&[168], None, Some(offsets::Method::Guess), Some(168)),
-            // BTF must not choose among candidates.
-            (&[168, 176], Some(176), None, None),
-        ] {
-            let info = TypeInfo::of(&[(Field::NfConnMark, said)]);
-            let result = compare(&finding(candidates), Some(&info));
-            assert_eq!((result.method, result.offset), (method, offset));
-            assert_eq!(result.btf_offset, said);
-            assert_eq!(result.candidates, candidates);
-        }
     }
 }

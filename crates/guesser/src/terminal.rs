@@ -1,4 +1,4 @@
-//! What stderr can show, if it is a terminal.
+//! What stderr can show: how wide it is, and whether it has more than ASCII.
 
 use std::env;
 use std::io;
@@ -6,10 +6,7 @@ use std::io::IsTerminal as _;
 
 use rustix::termios::tcgetwinsize;
 
-/// What is taken for the width where it is not known.
-const COLUMNS: usize = 80;
-
-/// How a page looks on stderr.
+/// The size of a page of text, and its characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Page {
     /// How wide it is.
@@ -19,41 +16,41 @@ pub struct Page {
 }
 
 impl Page {
-    /// Of a terminal; none if stderr is something else, or cannot erase what it shows.
+    /// The page that stderr is: a terminal, a file or a pipe.
     #[must_use]
-    pub fn of_terminal() -> Option<Self> {
+    pub fn of_stderr() -> Self {
         let stderr = io::stderr();
-        if !stderr.is_terminal() || env::var_os("TERM").is_none_or(|term| term == "dumb") {
-            return None;
+        let is_dumb = env::var_os("TERM").is_none_or(|term| term == "dumb");
+        if is_dumb || !stderr.is_terminal() {
+            return Self::default();
         }
         let columns = tcgetwinsize(&stderr).map_or(0, |size| size.ws_col.into());
-        Some(Self {
-            columns: if columns == 0 { COLUMNS } else { columns },
+        let default = Self::default().columns;
+        Self {
+            columns: if columns == 0 { default } else { columns },
             has_unicode: names_utf8(|name| env::var(name).ok()),
-        })
+        }
     }
 }
 
 impl Default for Page {
-    /// Of a file or a pipe.
+    /// A file or a pipe.
     fn default() -> Self {
         Self {
-            columns: COLUMNS,
+            columns: 80,
             has_unicode: false,
         }
     }
 }
 
-/// Whether the locale is one of UTF-8: the first of these variables that is set decides.
+/// Whether the locale uses UTF-8. The first of these variables that is set decides.
 fn names_utf8(variable: impl Fn(&str) -> Option<String>) -> bool {
     let mut set = ["LC_ALL", "LC_CTYPE", "LANG"].iter().filter_map(|name| {
-        let value = variable(name)?;
+        let value = variable(name)?.to_ascii_lowercase();
         (!value.is_empty()).then_some(value)
     });
-    set.next().is_some_and(|locale| {
-        let locale = locale.to_ascii_lowercase();
-        locale.contains("utf-8") || locale.contains("utf8")
-    })
+    set.next()
+        .is_some_and(|locale| locale.contains("utf-8") || locale.contains("utf8"))
 }
 
 #[cfg(test)]

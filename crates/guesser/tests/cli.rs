@@ -57,7 +57,7 @@ fn offsets(document: &Value) -> Vec<(String, u64)> {
 }
 
 #[test]
-fn what_is_measured_is_what_the_kernel_was_compiled_with() {
+fn measured_offsets_are_those_the_kernel_was_compiled_with() {
     let measured = guesser(&["--method", "guess", "--format", "json", "-q"]).json();
     let compiled = guesser(&["--method", "btf", "--format", "json", "-q"]).json();
     let names: Vec<String> = Field::CONNTRACK
@@ -130,7 +130,7 @@ const NAMES: [&str; 35] = [
 ];
 
 #[test]
-fn every_field_of_the_contract_is_measured_as_it_was_compiled() {
+fn every_field_is_measured_where_it_was_compiled() {
     let all = ["--fields", "all", "--format", "json", "-q"];
     let said = |more: &[&str]| offsets(&guesser(&[&all, more].concat()).json());
     let compiled = said(&["--method", "btf"]);
@@ -154,7 +154,7 @@ fn the_fields_of_a_socket_are_measured_without_connection_tracking() {
 }
 
 #[test]
-fn a_hook_that_was_asked_for_and_is_not_there_is_named() {
+fn a_requested_hook_that_is_missing_is_named() {
     let said = guesser(&["--hook", "kprobe"]);
     if said.code == 0 {
         // A kernel with kprobes measures the same with them.
@@ -174,7 +174,7 @@ fn a_hook_that_was_asked_for_and_is_not_there_is_named() {
 }
 
 #[test]
-fn by_default_both_are_asked_and_the_bytes_are_a_document_of_this_kernel() {
+fn by_default_measurement_and_btf_agree_in_a_document_of_this_kernel() {
     let said = guesser(&[]);
     assert_eq!(said.code, 0, "{}", said.err);
     assert_eq!(said.lines().len(), 1, "{}", said.err);
@@ -190,7 +190,7 @@ fn by_default_both_are_asked_and_the_bytes_are_a_document_of_this_kernel() {
 }
 
 #[test]
-fn a_file_is_replaced_whole_and_nothing_lies_beside_it() {
+fn a_file_is_replaced_whole_without_remains() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("offsets");
     fs::write(&file, "older").unwrap();
@@ -212,14 +212,14 @@ fn a_file_is_replaced_whole_and_nothing_lies_beside_it() {
 }
 
 #[test]
-fn what_is_no_file_is_written_to_and_stays() {
+fn a_device_is_written_and_not_replaced() {
     let said = guesser(&["-q", "-o", "/dev/null"]);
     assert_eq!(said.code, 0, "{}", said.err);
     assert!(!Path::new("/dev/null").metadata().unwrap().is_file());
 }
 
 #[test]
-fn a_name_of_stdout_is_stdout_and_stays() {
+fn a_link_to_stdout_is_written_and_not_replaced() {
     let dir = tempfile::tempdir().unwrap();
     let (link, redirected) = (dir.path().join("stdout"), dir.path().join("redirected"));
     symlink("/proc/self/fd/1", &link).unwrap();
@@ -236,7 +236,7 @@ fn a_name_of_stdout_is_stdout_and_stays() {
 }
 
 #[test]
-fn a_terminal_gets_a_table_and_no_bytes() {
+fn a_terminal_gets_a_table_instead_of_bytes() {
     let on_terminal = |args: &str| {
         let command = format!("{GUESSER} {args} 2>&1");
         run(Command::new("script").args(["-qefc", &command, "/dev/null"]))
@@ -252,7 +252,7 @@ fn a_terminal_gets_a_table_and_no_bytes() {
     assert_eq!(said.code, 2);
     assert_eq!(
         text.trim(),
-        "guesser: bincode is not for a terminal; -o - insists"
+        "guesser: bincode is not for a terminal; use -o - to write it there"
     );
     let said = on_terminal("--format bincode -q -o -");
     assert_eq!(said.code, 0);
@@ -285,7 +285,7 @@ fn root_of_another_user_namespace_is_refused_by_the_kernel() {
 }
 
 #[test]
-fn the_thread_is_known_in_a_pid_namespace() {
+fn it_measures_in_a_pid_namespace() {
     let mut command = Command::new("unshare");
     command.args([
         "--pid", "--fork", GUESSER, "-q", "--method", "guess", "--format", "json",
@@ -333,7 +333,7 @@ fn a_pin_outside_of_bpffs_is_refused_before_any_work() {
     assert_eq!(said.code, 3);
     assert!(said.bytes.is_empty());
     assert!(
-        said.err.contains("is on no bpffs; mount one"),
+        said.err.contains("is not on a bpffs; mount one"),
         "{}",
         said.err
     );
@@ -341,7 +341,7 @@ fn a_pin_outside_of_bpffs_is_refused_before_any_work() {
 }
 
 #[test]
-fn a_reader_that_is_gone_is_no_failure() {
+fn a_closed_pipe_is_no_failure() {
     let said = shell(
         &["env"],
         "{ \"$0\" -q --format json; echo $? >&2; } | true",
@@ -351,7 +351,7 @@ fn a_reader_that_is_gone_is_no_failure() {
 }
 
 #[test]
-fn it_says_where_time_and_candidates_went() {
+fn it_reports_phases_and_eliminated_candidates() {
     let said = guesser(&["-v", "--explain", "-o", "/dev/null"]);
     assert_eq!(said.code, 0);
     for words in [

@@ -71,7 +71,7 @@ fn a_capture_replays_as_the_run_went_and_without_privilege() {
 }
 
 #[test]
-fn what_is_no_capture_is_refused_in_one_line() {
+fn a_file_that_is_no_capture_is_refused_in_one_line() {
     let dir = tempfile::tempdir().unwrap();
     let synthetic = concat!(env!("CARGO_MANIFEST_DIR"), "/src/replay/synthetic.capture");
     let whole = fs::read(synthetic).unwrap();
@@ -96,7 +96,7 @@ fn what_is_no_capture_is_refused_in_one_line() {
 }
 
 #[test]
-fn what_makes_no_sense_together_is_wrong_usage() {
+fn contradictory_options_are_wrong_usage() {
     let dir = tempfile::tempdir().unwrap();
     for words in [
         "--replay x --pin y",
@@ -114,7 +114,7 @@ fn what_makes_no_sense_together_is_wrong_usage() {
 }
 
 #[test]
-fn a_place_where_nothing_can_be_kept_is_refused_before_any_work() {
+fn an_unusable_path_is_refused_before_any_work() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("file"), "").unwrap();
     for words in [
@@ -138,7 +138,7 @@ fn tamper(cache: &Path, change: impl Fn(&mut Document)) {
 }
 
 #[test]
-fn the_cache_is_used_only_as_far_as_fresh_connections_confirm_it() {
+fn the_cache_is_used_only_if_fresh_connections_confirm_it() {
     let dir = tempfile::tempdir().unwrap();
     let cache = dir.path();
     let words = "--fields all --format json -v --cache .";
@@ -174,11 +174,14 @@ fn the_cache_is_used_only_as_far_as_fresh_connections_confirm_it() {
         let mark = mark.unwrap();
         mark.offset = mark.offset.map(|offset| offset + 4);
     };
-    let wrong_way = |document: &mut Document| {
-        let is_way = |name: &str| name == "sock.sk_socket";
-        let way = document.fields.iter_mut().find(|field| is_way(&field.name));
-        let way = way.unwrap();
-        way.offset = way.offset.map(|offset| offset + 8);
+    let wrong_pointer = |document: &mut Document| {
+        let is_pointer = |name: &str| name == "sock.sk_socket";
+        let pointer = document
+            .fields
+            .iter_mut()
+            .find(|field| is_pointer(&field.name));
+        let pointer = pointer.unwrap();
+        pointer.offset = pointer.offset.map(|offset| offset + 8);
     };
     let other_kernel = |document: &mut Document| document.kernel.version.push('x');
     let lacks_a_field = |document: &mut Document| drop(document.fields.remove(3));
@@ -188,9 +191,9 @@ fn the_cache_is_used_only_as_far_as_fresh_connections_confirm_it() {
             &wrong_mark as Change<'_>,
             "do not confirm the cached nf_conn.mark",
         ),
-        (&wrong_way, "do not confirm the cached socket.sk"),
+        (&wrong_pointer, "do not confirm the cached socket.sk"),
         (&other_kernel, "is not used: offsets of another kernel"),
-        (&lacks_a_field, "is not used: it does not hold"),
+        (&lacks_a_field, "is not used: it does not have"),
     ] {
         tamper(cache, change);
         let said = guesser(cache, &words.replace(" -v", ""));

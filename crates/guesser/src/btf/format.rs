@@ -1,9 +1,9 @@
-//! BTF as bytes (kernel `Documentation/bpf/btf.rst`): where each type is, which structs have a wanted
-//! name, what a type is and what members it has. Pure; whatever the bytes are, an answer or a refusal,
-//! in time and memory that grow with their number only.
+//! The types in BTF (kernel `Documentation/bpf/btf.rst`): where each one begins, which structs have a wanted
+//! name, what a type is and which members it has. Pure. Whatever the bytes are, they give an answer or a
+//! refusal, in time and memory proportional to their length.
 //!
 //! libbpf's reader checks and indexes all of the 100,000 types of a kernel, which takes longer than
-//! the whole experiment; here one pass notes where each type is.
+//! the whole experiment; here one pass notes where each type begins.
 
 use super::header::Corrupt;
 use super::header::Header;
@@ -17,46 +17,27 @@ use super::header::len;
 use super::header::word;
 
 const MEMBER_BYTES: usize = 12;
+const POINTER_BYTES: u32 = 8;
 
-/// `BTF_KIND_*`, as far as paths lead through them.
+/// What a type is, as far as a path can lead through it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// A number, an enumeration or a float of this size.
-    Scalar {
-        /// Its size.
-        bytes: u32,
-    },
-    /// A pointer.
-    Pointer,
-    /// So many of one type.
-    Array {
-        /// Of what.
-        of: TypeId,
-        /// How many.
-        len: u32,
-    },
-    /// A struct or a union.
-    Composite {
-        /// Its size.
-        bytes: u32,
-    },
+    /// A number, an enumeration, a float, a pointer, a struct or a union of so many bytes.
+    Sized(u32),
+    /// So many elements of one type.
+    Array { of: TypeId, len: u32 },
     /// A typedef, `const`, `volatile`, `restrict` or tag.
-    Alias {
-        /// Of what.
-        of: TypeId,
-    },
-    /// A function, a variable, or a struct of which only the name is known.
-    Other,
+    Alias(TypeId),
 }
 
 /// A member of a struct or union.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Member<'a> {
-    /// From its name to the end of all strings, which end with a zero byte.
+    /// From its name, which ends with a zero byte, to the end of all strings.
     text: &'a [u8],
     /// Its type.
-    pub kind: TypeId,
-    /// Where it is; none for a bit field.
+    pub of: TypeId,
+    /// Its offset; none for a bit field.
     pub offset_bits: Option<u32>,
 }
 
@@ -71,13 +52,13 @@ impl Member<'_> {
 /// Type information, indexed.
 #[derive(Debug)]
 pub struct Btf<'a> {
-    /// What a module's type information continues: the numbers of types and strings.
+    /// The type information that a module's continues: its type numbers and string offsets go on there.
     base: Option<&'a Self>,
     first_id: TypeId,
     first_string: u32,
     types: &'a [u8],
     strings: &'a [u8],
-    /// Per type, from `first_id`, where it is in `types`.
+    /// Per type, from `first_id` on, where it begins in `types`.
     starts: Vec<u32>,
     structs: Vec<(&'static str, TypeId)>,
 }
@@ -87,7 +68,7 @@ impl<'a> Btf<'a> {
     /// names.
     ///
     /// # Errors
-    /// If the bytes are not whole. What members point to is looked at only when it is asked for.
+    /// If the bytes are damaged or cut short. Members are checked only when a path leads to them.
     pub fn parse(
         bytes: &'a [u8],
         base: Option<&'a Self>,
@@ -111,10 +92,8 @@ impl<'a> Btf<'a> {
             let cut = Corrupt::Cut("types");
             let name = word(btf.types, at).ok_or(cut)?;
             let info = word(btf.types, at + 4).ok_or(cut)?;
-            let tail_bytes = tails.bytes(info).ok_or(Corrupt::Kind {
-                id,
-                kind: kind_number(info),
-            })?;
+            let kind = kind_number(info);
+            let tail_bytes = tails.bytes(info).ok_or(Corrupt::Kind { id, kind })?;
             let end = at + TYPE_BYTES + tail_bytes;
             if end > btf.types.len() {
                 return Err(cut);
@@ -122,7 +101,7 @@ impl<'a> Btf<'a> {
             if name >= names_end {
                 return Err(Corrupt::Name(id));
             }
-            if kind_number(info) == STRUCT {
+            if kind == STRUCT {
                 let text = btf.text(name).ok_or(Corrupt::Name(id))?;
                 let named = names.iter().find(|name| begins_with_name(text, name));
                 btf.structs.extend(named.map(|name| (*name, id)));
@@ -134,56 +113,44 @@ impl<'a> Btf<'a> {
         Ok(btf)
     }
 
-    /// The structs of a name that was wanted, without those of the base. More than one is a
-    /// duplicate: the tool that wrote them could not see that they are the same, or they are not.
+    /// The structs of a wanted name, without those of the base. There can be several: the program that
+    /// merged the types did not see that they are the same, or they differ.
     pub fn structs(&self, name: &str) -> impl Iterator<Item = TypeId> {
         let named = self.structs.iter().filter(move |(known, _)| *known == name);
         named.map(|(_, id)| *id)
     }
 
-    /// What a type is; none if there is no such type.
+    /// What a type is; none if there is no such type, or no path leads through it: a function, a variable,
+    /// or a struct of which only the name is known.
     #[must_use]
     pub fn kind(&self, id: TypeId) -> Option<Kind> {
-        let (types, at) = self.find(id)?;
-        let info = word(types, at + 4)?;
-        let size_or_type = word(types, at + 8)?;
-        Some(match kind_number(info) {
-            1 | 6 | 16 | 19 => Kind::Scalar {
-                bytes: size_or_type,
-            },
-            2 => Kind::Pointer,
+        let found = self.find(id)?;
+        let size_or_type = word(found, 8)?;
+        Some(match kind_number(word(found, 4)?) {
+            1 | STRUCT | UNION | 6 | 16 | 19 => Kind::Sized(size_or_type),
+            2 => Kind::Sized(POINTER_BYTES),
             3 => Kind::Array {
-                of: word(types, at + TYPE_BYTES)?,
-                len: word(types, at + TYPE_BYTES + 8)?,
+                of: word(found, TYPE_BYTES)?,
+                len: word(found, TYPE_BYTES + 8)?,
             },
-            STRUCT | UNION => Kind::Composite {
-                bytes: size_or_type,
-            },
-            8..=11 | 18 => Kind::Alias { of: size_or_type },
-            _ => Kind::Other,
+            8..=11 | 18 => Kind::Alias(size_or_type),
+            _ => return None,
         })
     }
 
-    /// The members of a struct or union, none of anything else. An item is none if its name is not
-    /// there.
+    /// The members of a struct or union; any other type has none. An item is none if it is corrupt.
     pub fn members(&self, id: TypeId) -> impl Iterator<Item = Option<Member<'a>>> {
-        let found = self
-            .find(id)
-            .and_then(|(types, at)| Some((types, at, word(types, at + 4)?)))
-            .filter(|(_, _, info)| matches!(kind_number(*info), STRUCT | UNION));
-        let (types, start, info) = found.unwrap_or_default();
+        let found = self.find(id).unwrap_or_default();
+        let has_members = |info: &u32| matches!(kind_number(*info), STRUCT | UNION);
+        let info = word(found, 4).filter(has_members).unwrap_or(0);
         let has_bit_fields = info >> 31 == 1;
         (0..len(info)).map(move |index| {
-            let at = start + TYPE_BYTES + index * MEMBER_BYTES;
-            let offset = word(types, at + 8)?;
+            let at = TYPE_BYTES + index * MEMBER_BYTES;
+            let offset = word(found, at + 8)?;
             Some(Member {
-                text: self.text(word(types, at)?)?,
-                kind: word(types, at + 4)?,
-                offset_bits: match offset >> 24 {
-                    _ if !has_bit_fields => Some(offset),
-                    0 => Some(offset),
-                    _ => None,
-                },
+                text: self.text(word(found, at)?)?,
+                of: word(found, at + 4)?,
+                offset_bits: (!has_bit_fields || offset >> 24 == 0).then_some(offset),
             })
         })
     }
@@ -197,26 +164,22 @@ impl<'a> Btf<'a> {
         self.first_string.saturating_add(self.strings.len() as u32)
     }
 
-    fn find(&self, id: TypeId) -> Option<(&'a [u8], usize)> {
-        match (self.base, id.checked_sub(self.first_id)) {
-            (_, Some(index)) => {
-                let start = self.starts.get(index as usize)?;
-                Some((self.types, *start as usize))
-            }
-            (Some(base), None) => base.find(id),
-            (None, None) => None,
+    /// From a type to the end of all types.
+    fn find(&self, id: TypeId) -> Option<&'a [u8]> {
+        match id.checked_sub(self.first_id) {
+            Some(index) => self.types.get(*self.starts.get(index as usize)? as usize..),
+            None => self.base?.find(id),
         }
     }
 
     /// From a string to the end of all strings.
     fn text(&self, at: u32) -> Option<&'a [u8]> {
-        match (self.base, at.checked_sub(self.first_string)) {
-            (_, Some(at)) => self
-                .strings
-                .get(at as usize..)
-                .filter(|text| !text.is_empty()),
-            (Some(base), None) => base.text(at),
-            (None, None) => None,
+        match at.checked_sub(self.first_string) {
+            Some(at) => {
+                let text = self.strings.get(at as usize..)?;
+                (!text.is_empty()).then_some(text)
+            }
+            None => self.base?.text(at),
         }
     }
 }

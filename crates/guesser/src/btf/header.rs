@@ -1,18 +1,17 @@
-//! The outer form of BTF: its header and sections, how large each type is, and how all of it can be
-//! wrong. Pure.
+//! The outer form of BTF: header, sections, the size of each type, and the ways in which bytes can be
+//! damaged. Pure.
 
 /// Number of a type; 0 is `void`.
 pub type TypeId = u32;
 
 const MAGIC: u16 = 0xeb9f;
 const VERSION: u8 = 1;
-/// Magic, version, flags, header length, then offset and length of types and of strings.
-const HEADER_BYTES: usize = 24;
-/// The same, then offset and length of the layout of kinds (since 7.1, if the build asks for it).
+/// Magic, version, flags, header length, then offset and length of types and of strings, then of the layout
+/// of kinds (since 7.1, if the build asks for it).
 const HEADER_WITH_LAYOUT_BYTES: usize = 32;
 /// `struct btf_layout`: bytes behind the head of a type, bytes per element, flags.
 const LAYOUT_BYTES: usize = 4;
-/// As many as seven bits can tell apart.
+/// A kind is a number of seven bits.
 const KINDS: usize = 128;
 /// The head of a type: name, info, and size or type.
 pub const TYPE_BYTES: usize = 12;
@@ -25,24 +24,24 @@ pub const UNION: u32 = 5;
 /// Why bytes are refused as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Corrupt {
-    /// Something else, or of a machine of the other byte order.
+    /// They are something else, or of the other byte order.
     #[error("not BTF of this machine's byte order")]
     Foreign,
-    /// Of a form that is not known.
+    /// They have a later form.
     #[error("BTF of version {0}, this program reads {VERSION}")]
     Version(u8),
-    /// A section ends behind the bytes, or has an end that makes no sense.
+    /// A section ends beyond the bytes, or in the middle of an entry.
     #[error("corrupt BTF: {0} cut short")]
     Cut(&'static str),
-    /// A kind that neither this program nor the layout of kinds knows.
+    /// A type is of a kind that neither this program nor the layout of kinds describes.
     #[error("type {id} of BTF is of the unknown kind {kind}")]
     Kind {
-        /// Of which type.
+        /// The type.
         id: TypeId,
         /// `BTF_KIND_*`.
         kind: u32,
     },
-    /// A type is called by what is not in the strings.
+    /// The name of a type lies outside of the strings.
     #[error("corrupt BTF: the name of type {0} is not in it")]
     Name(TypeId),
 }
@@ -57,28 +56,22 @@ pub struct Header<'a> {
 
 impl<'a> Header<'a> {
     pub fn parse(bytes: &'a [u8]) -> Result<Self, Corrupt> {
-        let header = bytes.get(..HEADER_BYTES).ok_or(Corrupt::Cut("header"))?;
-        if header[..2] != MAGIC.to_ne_bytes() {
+        let cut = Corrupt::Cut("header");
+        let header_bytes = word(bytes, 4).ok_or(cut)? as usize;
+        if bytes[..2] != MAGIC.to_ne_bytes() {
             return Err(Corrupt::Foreign);
         }
-        if header[2] != VERSION {
-            return Err(Corrupt::Version(header[2]));
+        if bytes[2] != VERSION {
+            return Err(Corrupt::Version(bytes[2]));
         }
-        let header_bytes = word(header, 4).map_or(0, |len| len as usize);
-        let header = bytes
-            .get(..header_bytes)
-            .filter(|header| header.len() >= HEADER_BYTES)
-            .ok_or(Corrupt::Cut("header"))?;
-        let body = &bytes[header_bytes..];
+        let (header, body) = bytes.split_at_checked(header_bytes).ok_or(cut)?;
         let section = |at: usize, name: &'static str| {
-            let start = word(header, at).map(|start| start as usize);
-            let len = word(header, at + 4).map(|len| len as usize);
-            let range = start
-                .zip(len)
-                .map(|(start, len)| start..start.saturating_add(len));
-            range
-                .and_then(|range| body.get(range))
-                .ok_or(Corrupt::Cut(name))
+            let bytes = || {
+                let start = word(header, at)? as usize;
+                let len = word(header, at + 4)? as usize;
+                body.get(start..start.checked_add(len)?)
+            };
+            bytes().ok_or(Corrupt::Cut(name))
         };
         let types = section(8, "types")?;
         let strings = section(16, "strings")?;
@@ -97,13 +90,13 @@ impl<'a> Header<'a> {
     }
 }
 
-/// What follows the head of a type, per kind: so many bytes, and so many more per element. A table,
-/// since a branch per kind would be mispredicted for most of the types.
+/// What follows the head of a type, per kind: so many bytes, and so many more per element. It is a table,
+/// since the processor would mispredict a branch per kind for most types.
 pub struct Tails([Option<(u8, u8)>; KINDS]);
 
 impl Tails {
-    /// Of the kinds that are known, and of later ones as the layout describes them. The size of any
-    /// other is unknown, and with it the place of every type behind.
+    /// The known kinds, and later ones as the layout describes them. Where the size of a kind is unknown,
+    /// nothing behind a type of it can be found.
     pub fn new(layout: &[u8]) -> Self {
         let mut tails = [None; KINDS];
         for (tail, layout) in tails.iter_mut().zip(layout.chunks_exact(LAYOUT_BYTES)) {
@@ -130,12 +123,12 @@ impl Tails {
     }
 }
 
-/// Five bits until 7.0, seven since; the new ones were zero before.
+/// The kind: five bits until 7.0, seven since; the new ones were zero before.
 pub fn kind_number(info: u32) -> u32 {
     info >> 24 & 0x7f
 }
 
-/// Sixteen bits until 7.0, 24 since.
+/// The number of elements: 16 bits until 7.0, 24 since.
 pub fn len(info: u32) -> usize {
     (info & 0xff_ffff) as usize
 }

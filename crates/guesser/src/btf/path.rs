@@ -1,12 +1,12 @@
-//! Where BTF has a field: the one table from a field's name to the members that lead there.
+//! Where BTF has a field: the one table from a field to the members that lead there.
 
 use shared::offsets::Field;
 
 /// `struct.member.member[index]`. Members of unnamed structs and unions are written as if they were
 /// the parent's own, as in C.
 ///
-/// The kernel's sources abbreviate some by `#define`, which type information does not know
-/// (`include/net/sock.h`, `include/net/flow.h`).
+/// Only fields whose name in the kernel is a `#define` (`include/net/sock.h`, `include/net/flow.h`) stand
+/// here, since type information has the members behind it.
 #[must_use]
 pub fn path(field: Field) -> &'static str {
     match field {
@@ -26,8 +26,9 @@ pub fn path(field: Field) -> &'static str {
     }
 }
 
-/// The struct that a path begins in.
+/// The struct in which the path to a field begins.
 #[must_use]
-pub fn struct_name(path: &'static str) -> &'static str {
+pub fn struct_name(field: Field) -> &'static str {
+    let path = path(field);
     path.split_once('.').map_or(path, |(name, _)| name)
 }

@@ -1,5 +1,5 @@
-//! The bytes of a kernel's type information: mapped where the kernel lets us (6.16 and later), else
-//! read, which takes it 1,400 calls, since sysfs gives no more than a page at once.
+//! The bytes of a kernel's type information: mapped where the kernel allows it (6.16 and later), else
+//! read, which takes 1,400 calls, since sysfs gives one page per call.
 #![expect(unsafe_code, reason = "a mapped file")]
 
 use std::fs::File;
@@ -25,7 +25,7 @@ impl Contents {
     pub fn of_sysfs(path: &Path) -> io::Result<Self> {
         let mut file = File::open(path)?;
         let private = MmapOptions::new();
-        // A private mapping, since the kernel refuses to share this file.
+        // The mapping is private, since the kernel refuses a shared one.
         // SAFETY: type information is part of the kernel's image: it does not change or shrink.
         if let Ok(map) = unsafe { private.map_copy_read_only(&file) } {
             return Ok(Self::Mapped(map));

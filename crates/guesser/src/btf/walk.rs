@@ -1,70 +1,68 @@
-//! Follows a path through type information: unnamed members, arrays, typedefs, and structs that are
-//! there more than once. Pure, and at an end after a fixed number of steps, whatever the types say.
+//! Follows a path through type information: unnamed members, arrays, typedefs, and several structs of one
+//! name. Pure. Whatever the types say, it ends after a fixed number of steps.
 
 use super::format::Btf;
 use super::format::Kind;
 use super::header::TypeId;
 
-/// Unnamed structs and aliases lie in each other no deeper than this.
+/// Unnamed structs are nested no deeper than this.
 const MAX_DEPTH: usize = 16;
-/// Members and aliases that are looked at for all fields together. A kernel takes a few thousand; types
-/// that hold each other could lead on for ever.
+/// Types and members that are looked at for all fields together. A kernel takes a few thousand; types
+/// that contain each other could lead on for ever.
 const MAX_STEPS: u32 = 1 << 18;
-const POINTER_BYTES: u32 = 8;
 
-/// Why type information does not say where a field is. It completes "BTF …".
+/// Why type information gives no offset for a field. It completes "BTF …".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Absent {
-    /// No such struct.
+    /// There is no such struct.
     #[error("has no struct {0}")]
     Struct(&'static str),
-    /// The struct, or one in it, lacks a member.
+    /// The struct, or one in it, has no such member.
     #[error("has no {0} there")]
     Member(&'static str),
-    /// An array is shorter.
+    /// The array is shorter.
     #[error("has no element {0} there")]
     Element(u32),
-    /// It is not at a whole byte.
+    /// The member does not begin at a whole byte.
     #[error("has it as a bit field")]
     BitField,
-    /// What a kernel is built without often remains as a struct of nothing.
+    /// What a kernel is built without often remains as an empty struct.
     #[error("has it as an empty struct: this kernel is built without it")]
     Empty,
-    /// It is something else here.
-    #[error("has it with {bytes} bytes, which are too few")]
-    Small {
-        /// Its size.
-        bytes: u32,
-    },
+    /// The member has another type here.
+    #[error("has it with {0} bytes, which are too few")]
+    Small(u64),
     /// Structs of the same name disagree.
     #[error("contradicts itself: it has {0} structs of this name, which differ here")]
     Contradiction(usize),
-    /// Types point to what is not there, or to themselves.
+    /// A type refers to one that is not there, or contains itself.
     #[error("is corrupt here: its types lead nowhere")]
     Nowhere,
 }
 
-/// A walk through the type information of one file.
+/// Follows paths through the type information of one file.
+///
+/// Sums and products saturate: what is too large for a number lies beyond the end of its struct, too.
 pub struct Walk<'b, 'a> {
     btf: &'b Btf<'a>,
-    steps: u32,
+    steps_left: u32,
 }
 
 impl<'b, 'a> Walk<'b, 'a> {
-    /// A walk that has not begun.
+    /// Has followed no path yet.
     #[must_use]
     pub fn new(btf: &'b Btf<'a>) -> Self {
         Self {
             btf,
-            steps: MAX_STEPS,
+            steps_left: MAX_STEPS,
         }
     }
 
-    /// The byte offset of what is at the end of a path, if it has at least so many bytes and every
+    /// The byte offset of the member at the end of a path, if it has at least so many bytes and every
     /// struct of the name has it there.
     ///
     /// # Errors
-    /// Why not.
+    /// Why there is none.
     pub fn offset(&mut self, path: &'static str, bytes: u32) -> Result<u32, Absent> {
         let (name, members) = path.split_once('.').ok_or(Absent::Struct(path))?;
         let btf = self.btf;
@@ -72,11 +70,11 @@ impl<'b, 'a> Walk<'b, 'a> {
         let first = structs.next().ok_or(Absent::Struct(name))?;
         let answer = self.offset_in(first, members, bytes);
         for other in structs {
-            let differs = match (answer, self.offset_in(other, members, bytes)) {
-                (_, Err(Absent::Nowhere)) => return Err(Absent::Nowhere),
-                (answer, other) => answer.ok() != other.ok(),
-            };
-            if differs {
+            let other = self.offset_in(other, members, bytes);
+            if other == Err(Absent::Nowhere) {
+                return other;
+            }
+            if answer.ok() != other.ok() {
                 return Err(Absent::Contradiction(btf.structs(name).count()));
             }
         }
@@ -90,30 +88,25 @@ impl<'b, 'a> Walk<'b, 'a> {
         bytes: u32,
     ) -> Result<u32, Absent> {
         let mut current = outer;
-        let mut at_bits = 0_u32;
-        for part in members.split('.') {
-            let (name, index) = match part.split_once('[') {
-                Some((name, index)) => (name, index.trim_end_matches(']').parse::<u32>().ok()),
-                None => (part, None),
+        let mut at_bits = 0_u64;
+        for part in members.split(['.', '[']) {
+            let (part_bits, of) = match part.strip_suffix(']') {
+                Some(index) => self.element(current, index.parse().unwrap_or(u32::MAX))?,
+                None => {
+                    let found = self.member(current, part, MAX_DEPTH)?;
+                    found.ok_or(Absent::Member(part))?
+                }
             };
-            let (offset_bits, member) = self
-                .member(current, name, MAX_DEPTH)?
-                .ok_or(Absent::Member(name))?;
-            at_bits = at_bits.checked_add(offset_bits).ok_or(Absent::Nowhere)?;
-            current = member;
-            if let Some(index) = index {
-                let (before_bits, element) = self.element(current, index)?;
-                at_bits = at_bits.checked_add(before_bits).ok_or(Absent::Nowhere)?;
-                current = element;
-            }
+            at_bits = at_bits.saturating_add(part_bits);
+            current = of;
         }
-        let at = at_bits / 8;
-        let end = at.checked_add(bytes).ok_or(Absent::Nowhere)?;
-        match self.size_bytes(current, MAX_DEPTH)? {
+        let at = u32::try_from(at_bits / 8).map_err(|_| Absent::Nowhere)?;
+        let end = u64::from(at) + u64::from(bytes);
+        match self.size_bytes(current)? {
             _ if at_bits % 8 != 0 => Err(Absent::BitField),
             0 => Err(Absent::Empty),
-            size if size < bytes => Err(Absent::Small { bytes: size }),
-            _ if end > self.size_bytes(outer, MAX_DEPTH)? => Err(Absent::Nowhere),
+            size if size < u64::from(bytes) => Err(Absent::Small(size)),
+            _ if end > self.size_bytes(outer)? => Err(Absent::Nowhere),
             _ => Ok(at),
         }
     }
@@ -124,70 +117,65 @@ impl<'b, 'a> Walk<'b, 'a> {
         parent: TypeId,
         name: &str,
         depth: usize,
-    ) -> Result<Option<(u32, TypeId)>, Absent> {
+    ) -> Result<Option<(u64, TypeId)>, Absent> {
         let depth = depth.checked_sub(1).ok_or(Absent::Nowhere)?;
-        let parent = self.resolve(parent)?;
+        let (parent, _) = self.resolve(parent)?;
         for member in self.btf.members(parent) {
             self.step()?;
             let member = member.ok_or(Absent::Nowhere)?;
+            let offset_bits = member.offset_bits.map(u64::from);
             if member.is_named(name) {
-                let offset_bits = member.offset_bits.ok_or(Absent::BitField)?;
-                return Ok(Some((offset_bits, member.kind)));
+                return Ok(Some((offset_bits.ok_or(Absent::BitField)?, member.of)));
             }
             // An unnamed bit field is padding.
-            let Some(offset_bits) = member.offset_bits.filter(|_| member.is_named("")) else {
-                continue;
-            };
-            if let Some((inner_bits, kind)) = self.member(member.kind, name, depth)? {
-                let at_bits = offset_bits.checked_add(inner_bits);
-                return Ok(Some((at_bits.ok_or(Absent::Nowhere)?, kind)));
+            if let (Some(outer_bits), true) = (offset_bits, member.is_named("")) {
+                if let Some((inner_bits, of)) = self.member(member.of, name, depth)? {
+                    return Ok(Some((outer_bits.saturating_add(inner_bits), of)));
+                }
             }
         }
         Ok(None)
     }
 
     /// Where an element of an array begins, in bits, and its type.
-    fn element(&mut self, array: TypeId, index: u32) -> Result<(u32, TypeId), Absent> {
-        let array = self.resolve(array)?;
-        match self.btf.kind(array) {
-            Some(Kind::Array { of, len }) if index < len => {
-                let size_bytes = self.size_bytes(of, MAX_DEPTH)?;
-                let before_bits = index
-                    .checked_mul(size_bytes)
-                    .and_then(|at| at.checked_mul(8));
-                Ok((before_bits.ok_or(Absent::Nowhere)?, of))
+    fn element(&mut self, array: TypeId, index: u32) -> Result<(u64, TypeId), Absent> {
+        match self.resolve(array)? {
+            (_, Kind::Array { of, len }) if index < len => {
+                let size_bits = self.size_bytes(of)?.saturating_mul(8);
+                Ok((size_bits.saturating_mul(index.into()), of))
             }
             _ => Err(Absent::Element(index)),
         }
     }
 
     /// The type behind typedefs and qualifiers.
-    fn resolve(&mut self, mut id: TypeId) -> Result<TypeId, Absent> {
+    fn resolve(&mut self, mut id: TypeId) -> Result<(TypeId, Kind), Absent> {
         loop {
             self.step()?;
             match self.btf.kind(id).ok_or(Absent::Nowhere)? {
-                Kind::Alias { of } => id = of,
-                _ => return Ok(id),
+                Kind::Alias(of) => id = of,
+                kind => return Ok((id, kind)),
             }
         }
     }
 
-    fn size_bytes(&mut self, id: TypeId, depth: usize) -> Result<u32, Absent> {
-        let id = self.resolve(id)?;
-        match self.btf.kind(id).ok_or(Absent::Nowhere)? {
-            Kind::Scalar { bytes } | Kind::Composite { bytes } => Ok(bytes),
-            Kind::Pointer => Ok(POINTER_BYTES),
-            Kind::Array { of, len } => {
-                let depth = depth.checked_sub(1).ok_or(Absent::Nowhere)?;
-                let of_bytes = self.size_bytes(of, depth)?;
-                of_bytes.checked_mul(len).ok_or(Absent::Nowhere)
-            }
-            Kind::Alias { .. } | Kind::Other => Err(Absent::Nowhere),
+    fn size_bytes(&mut self, mut id: TypeId) -> Result<u64, Absent> {
+        let mut count = 1_u64;
+        loop {
+            self.step()?;
+            id = match self.btf.kind(id).ok_or(Absent::Nowhere)? {
+                Kind::Sized(bytes) => return Ok(count.saturating_mul(bytes.into())),
+                Kind::Alias(of) => of,
+                Kind::Array { of, len } => {
+                    count = count.saturating_mul(len.into());
+                    of
+                }
+            };
         }
     }
 
     fn step(&mut self) -> Result<(), Absent> {
-        self.steps = self.steps.checked_sub(1).ok_or(Absent::Nowhere)?;
+        self.steps_left = self.steps_left.checked_sub(1).ok_or(Absent::Nowhere)?;
         Ok(())
     }
 }

@@ -1,6 +1,6 @@
-//! Hands the document over: to stdout or a file, as bincode, JSON or a table, and to a pinned map.
-//! What a reader sees is always whole: files and pins are made aside and then renamed. [`target`] is
-//! where it goes; [`table`] and [`pin`] are two of the forms.
+//! Delivers the document: to stdout or a file, as bincode, JSON or a table, and to a pinned map.
+//! A reader always sees it whole: files and pins are made aside and then renamed. [`target`] decides
+//! where it goes; [`table`] and [`pin`] are two of its forms.
 
 mod pin;
 mod table;
@@ -20,29 +20,25 @@ use shared::offsets::Status;
 use shared::offsets::codec;
 use shared::stop::Stop;
 
+use crate::atomic_file::write_beside;
 use crate::cli::Cli;
 use crate::cli::Format;
-use crate::place_file::write_beside;
 use target::Target;
 use target::open_special;
 
-/// To put a file where root may, whoever owns the folder; a user who is not root has neither.
+pub use target::stopped;
+
+/// Root needs these to replace a file in a folder of another user; other users do not have them.
 const FILES: &[Capability] = &[Capability::CAP_DAC_OVERRIDE, Capability::CAP_FOWNER];
-/// To make a map and pin it. Before 5.19 every command of `bpf()` wants `CAP_BPF` if
-/// `kernel.unprivileged_bpf_disabled` is set, later only those that make something.
+/// To make a map and pin it. Before 5.19 every command of `bpf()` needs `CAP_BPF` if
+/// `kernel.unprivileged_bpf_disabled` is set, later only those that create something.
 const PINS: &[Capability] = &[
     Capability::CAP_BPF,
     Capability::CAP_DAC_OVERRIDE,
     Capability::CAP_FOWNER,
 ];
 
-/// What is said after SIGINT or SIGTERM.
-#[must_use]
-pub fn stopped() -> Failure {
-    Failure::Failed("stopped by a signal before the end; nothing is emitted".into())
-}
-
-/// Where the document shall go, and how.
+/// Where the document goes, and in which form.
 #[derive(Debug)]
 pub struct Destination {
     target: Target,
@@ -54,22 +50,22 @@ impl Destination {
     /// What the command line says, checked before any work is done.
     ///
     /// # Errors
-    /// Exit 2 if bytes would go to a terminal, 3 if the file or the pin has no place.
+    /// Exit 2 if bincode would go to a terminal, 3 if the file or the pin cannot be there.
     pub fn new(cli: &Cli) -> anyhow::Result<Self> {
-        let (target, terminal) = Target::of(cli.output.as_deref())?;
+        let (target, is_terminal) = Target::of(cli.output.as_deref())?;
         let format = match cli.format {
-            Some(Format::Bincode) if terminal => {
-                let why = "bincode is not for a terminal; -o - insists";
+            Some(Format::Bincode) if is_terminal => {
+                let why = "bincode is not for a terminal; use -o - to write it there";
                 return Err(Failure::Usage(why.into()).into());
             }
             Some(format) => format,
-            None if terminal => Format::Text,
+            None if is_terminal => Format::Text,
             None => Format::Bincode,
         };
-        // A pin that the settings name is of the running kernel.
+        // A pin in the settings is for the running kernel.
         let pin = cli.pin.clone().filter(|_| cli.replay.is_none());
-        if let Some(pin) = &pin {
-            pin::check(pin)?;
+        if let Some(path) = &pin {
+            pin::check(path).with_context(|| format!("pin to {}", path.display()))?;
         }
         Ok(Self {
             target,
@@ -78,48 +74,37 @@ impl Destination {
         })
     }
 
-    /// What capabilities it takes to hand the document over.
+    /// The capabilities that delivery needs, and the writing of other files if there are any.
     #[must_use]
-    pub fn needs(&self) -> &'static [Capability] {
+    pub fn needs(&self, writes_other_files: bool) -> &'static [Capability] {
         match (&self.pin, &self.target) {
             (Some(_), _) => PINS,
-            (None, Target::File(_) | Target::Special(_)) => FILES,
-            (None, Target::Stdout) => &[],
+            (None, Target::Stdout) if !writes_other_files => &[],
+            (None, _) => FILES,
         }
     }
 
-    /// The same if other files are written as well.
-    #[must_use]
-    pub fn needs_files(&self) -> &'static [Capability] {
-        match &self.pin {
-            Some(_) => PINS,
-            None => FILES,
-        }
-    }
-
-    /// Hands the document over if all of it is proven, or if a part will do.
+    /// Delivers the document if every field is proven, or if a part is enough.
+    ///
+    /// Each destination is opened or written aside before the first of them shows anything. The pin comes
+    /// first, since a reader may look at it as soon as stdout ends.
     ///
     /// # Errors
-    /// If a place cannot be written, or a stop is asked for before somebody reads there.
+    /// If a destination cannot be written, or a stop is requested while a pipe has no reader.
     pub fn deliver(&self, document: &Document, partial: bool, stop: &Stop) -> anyhow::Result<()> {
-        let proven = |field: &FieldResult| field.status == Status::Proven;
-        if partial || document.fields.iter().all(proven) {
-            self.emit(document, stop)?;
+        let is_proven = |field: &FieldResult| field.status == Status::Proven;
+        if !partial && !document.fields.iter().all(is_proven) {
+            return Ok(());
         }
-        Ok(())
-    }
-
-    /// Every place is opened or written aside before the first of them shows anything. The pin is first:
-    /// who waits for the end of stdout may look there.
-    fn emit(&self, document: &Document, stop: &Stop) -> anyhow::Result<()> {
         let bytes = match self.format {
             Format::Bincode => codec::encode(document)?,
             Format::Json => [serde_json::to_vec(document)?, b"\n".to_vec()].concat(),
-            Format::Text => table::table(document).into_bytes(),
+            Format::Text => table::table(document)?.into_bytes(),
         };
         let what = |path: &Path| format!("write the document to {}", path.display());
         let pin = || match &self.pin {
-            Some(path) => pin::pin(path, &codec::encode(document)?),
+            Some(path) => pin::pin(path, &codec::encode(document)?)
+                .with_context(|| format!("pin to {}", path.display())),
             None => Ok(()),
         };
         match &self.target {
@@ -182,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_is_delivered_only_to_who_wants_one() {
+    fn a_partial_document_is_delivered_only_on_request() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("offsets");
         let destination = Destination {
@@ -202,8 +187,8 @@ mod tests {
     }
 
     #[test]
-    fn the_table_shows_what_is_ambiguous() {
-        let text = table::table(&document(&[Status::Proven, Status::Ambiguous]));
+    fn the_table_shows_the_candidates_of_an_ambiguous_field() {
+        let text = table::table(&document(&[Status::Proven, Status::Ambiguous])).unwrap();
         assert_eq!(
             text,
             "6.12 x86_64 build-id none\n\

@@ -1,9 +1,8 @@
-//! The document in a pinned BPF map: an array of one value, which is exactly as long as the document.
+//! The document in a pinned BPF map: an array of one value, exactly as long as the document.
 
 use std::io;
 use std::path::Path;
 
-use anyhow::Context as _;
 use anyhow::bail;
 use libbpf_rs::Error;
 use libbpf_rs::ErrorKind;
@@ -17,37 +16,30 @@ use nix::sys::statfs::statfs;
 use shared::exit::Failure;
 use tempfile::Builder;
 
-use crate::place_file::parent;
-use crate::place_file::prefix;
+use crate::atomic_file::parent;
+use crate::atomic_file::prefix;
 
-/// Name of the map in the kernel's lists; 15 characters at most.
+/// The map's name in the kernel; 15 characters at most.
 const MAP_NAME: &str = "sextant_offsets";
 
 /// Refuses a path where nothing can be pinned.
 ///
 /// # Errors
-/// If its folder is not there or on another filesystem.
+/// If its folder does not exist or is on another file system.
 pub fn check(path: &Path) -> anyhow::Result<()> {
     let parent = parent(path);
-    let kind = statfs(parent)
-        .with_context(|| format!("pin to {}", path.display()))?
-        .filesystem_type();
-    if kind != BPF_FS_MAGIC {
-        bail!(
-            "pin to {}: {} is on no bpffs; mount one there: mount -t bpf bpf DIR",
-            path.display(),
-            parent.display()
-        );
+    if statfs(parent)?.filesystem_type() != BPF_FS_MAGIC {
+        let parent = parent.display();
+        bail!("{parent} is not on a bpffs; mount one there: mount -t bpf bpf DIR");
     }
     Ok(())
 }
 
-/// Pins a map that holds these bytes, in place of what was pinned there.
+/// Pins a map that holds these bytes, and replaces what was pinned there.
 ///
 /// # Errors
 /// If the kernel refuses the map or the pin.
 pub fn pin(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    let what = || format!("pin to {}", path.display());
     let opts = bpf_map_create_opts {
         sz: size_of::<bpf_map_create_opts>() as _,
         ..Default::default()
@@ -55,20 +47,17 @@ pub fn pin(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     let value_bytes = bytes.len() as u32;
     let mut map = MapHandle::create(MapType::Array, Some(MAP_NAME), 4, value_bytes, 1, &opts)
         .map_err(refused)?;
-    map.update(&0u32.to_ne_bytes(), bytes, MapFlags::ANY)
-        .with_context(what)?;
+    map.update(&0u32.to_ne_bytes(), bytes, MapFlags::ANY)?;
+    let pin = |beside: &Path| map.pin(beside).map_err(io::Error::other);
     let beside = Builder::new()
         .prefix(&prefix(path))
-        .make_in(parent(path), |beside| {
-            map.pin(beside).map_err(io::Error::other)
-        })
-        .with_context(what)?;
-    beside.into_temp_path().persist(path).with_context(what)
+        .make_in(parent(path), pin)?;
+    Ok(beside.into_temp_path().persist(path)?)
 }
 
-/// Tells a missing privilege from what the kernel cannot do.
+/// Distinguishes a missing privilege from a kernel that cannot do it.
 fn refused(error: Error) -> anyhow::Error {
-    let what = "create the map to be pinned";
+    let what = "create the map";
     let failure = match error.kind() {
         ErrorKind::PermissionDenied => Failure::Privilege(format!("{what}: bpf() is refused")),
         ErrorKind::OutOfMemory => Failure::Failed(what.to_owned()),

@@ -1,76 +1,62 @@
 //! The document as a table for people. Pure.
 
+use std::array;
+
+use serde_json::Value;
 use shared::escape;
 use shared::offsets::Document;
-use shared::offsets::Method;
-use shared::offsets::Status;
+
+/// Each column, and the key of its cells in the JSON form of a field.
+const COLUMNS: [(&str, &str); 7] = [
+    ("FIELD", "name"),
+    ("OFFSET", "offset"),
+    ("SIZE", "size"),
+    ("STATUS", "status"),
+    ("METHOD", "method"),
+    ("BITS", "evidence_bits"),
+    ("CANDIDATES", "candidates"),
+];
 
 /// The document as a table for people.
-pub fn table(document: &Document) -> String {
-    let kernel = &document.kernel;
-    let mut rows = vec![
-        [
-            "FIELD",
-            "OFFSET",
-            "SIZE",
-            "STATUS",
-            "METHOD",
-            "BITS",
-            "CANDIDATES",
-        ]
-        .map(String::from),
-    ];
+///
+/// # Errors
+/// If it has no JSON form.
+pub fn table(document: &Document) -> serde_json::Result<String> {
+    let mut rows = vec![COLUMNS.map(|(heading, _)| heading.to_owned())];
     for field in &document.fields {
-        let or_dash = |value: Option<String>| value.unwrap_or_else(|| "-".into());
-        let candidates: Vec<String> = field.candidates.iter().map(u32::to_string).collect();
-        rows.push([
-            field.name.clone(),
-            or_dash(field.offset.map(|offset| offset.to_string())),
-            field.size.to_string(),
-            status_name(field.status).into(),
-            or_dash(field.method.map(|method| method_name(method).into())),
-            or_dash(field.evidence_bits.map(|bits| bits.to_string())),
-            or_dash(
-                (candidates.len() != 1)
-                    .then(|| candidates.join(","))
-                    .filter(|list| !list.is_empty()),
-            ),
-        ]);
+        let field = serde_json::to_value(field)?;
+        rows.push(COLUMNS.map(|(_, key)| cell(&field[key])));
     }
-    let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..7).map(width).collect();
+    let widths: [usize; COLUMNS.len()] =
+        array::from_fn(|column| rows.iter().map(|row| row[column].len()).max().unwrap_or(0));
+    let kernel = &document.kernel;
     let build_id = kernel.build_id.as_deref().unwrap_or("none");
-    let of = format!("{} {} build-id {build_id}", kernel.release, kernel.machine);
-    // A capture may say anything of its kernel.
-    let mut text = format!("{}\n", escape::one_line(&of));
-    for row in &rows {
-        let cells: Vec<String> = row
-            .iter()
-            .zip(&widths)
-            .enumerate()
-            .map(|(column, (cell, &width))| match column {
-                1 | 2 | 5 => format!("{cell:>width$}"),
+    let kernel = format!("{} {} build-id {build_id}", kernel.release, kernel.machine);
+    // A capture may contain any text as the name of its kernel.
+    let mut text = format!("{}\n", escape::one_line(&kernel));
+    for row in rows {
+        let cells = row.iter().zip(widths).enumerate();
+        let cells: Vec<String> = cells
+            .map(|(column, (cell, width))| match COLUMNS[column].0 {
+                "OFFSET" | "SIZE" | "BITS" => format!("{cell:>width$}"),
                 _ => format!("{cell:<width$}"),
             })
             .collect();
         text.push_str(cells.join("  ").trim_end());
         text.push('\n');
     }
-    text
+    Ok(text)
 }
 
-fn status_name(status: Status) -> &'static str {
-    match status {
-        Status::Proven => "proven",
-        Status::Ambiguous => "ambiguous",
-        Status::Missing => "missing",
-    }
-}
-
-fn method_name(method: Method) -> &'static str {
-    match method {
-        Method::Guess => "guess",
-        Method::Btf => "btf",
-        Method::GuessBtf => "guess+btf",
+fn cell(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        // The only candidate is the offset.
+        Value::Array(several) if several.len() > 1 => {
+            let several: Vec<String> = several.iter().map(Value::to_string).collect();
+            several.join(",")
+        }
+        Value::Null | Value::Array(_) => "-".to_owned(),
+        number => number.to_string(),
     }
 }

@@ -1,7 +1,6 @@
-//! Where the document goes: to stdout, to a file that is replaced whole, or into something that is
-//! there already and is written to as it is. What cannot be is refused before any work is done.
+//! Where the document goes: to stdout, to a file that is replaced whole, or into a pipe or device that
+//! exists already. An impossible target is refused before any work is done.
 
-use std::fs;
 use std::fs::File;
 use std::fs::Metadata;
 use std::io;
@@ -14,7 +13,6 @@ use std::path::Path;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-use anyhow::bail;
 use nix::errno::Errno;
 use nix::fcntl::FcntlArg;
 use nix::fcntl::OFlag;
@@ -24,21 +22,27 @@ use nix::poll::PollFlags;
 use nix::poll::PollTimeout;
 use nix::poll::poll;
 use nix::sys::stat::fstat;
+use shared::exit::Failure;
 use shared::line;
 use shared::stop::Stop;
 
-use crate::emit::stopped;
-use crate::place_file::parent;
+use crate::atomic_file;
 
-/// How long a pipe without a reader is left alone between two looks.
+/// How long to wait between two attempts to open a pipe that has no reader.
 const PAUSE_MS: u16 = 50;
+
+/// The error after SIGINT or SIGTERM.
+#[must_use]
+pub fn stopped() -> Failure {
+    Failure::Failed("stopped by a signal before the end; nothing is emitted".into())
+}
 
 /// Where the document goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
     /// Standard output.
     Stdout,
-    /// A regular file, or none yet.
+    /// A regular file, which may not exist yet.
     File(PathBuf),
     /// Something else: a pipe or a device.
     Special(PathBuf),
@@ -56,35 +60,29 @@ impl Target {
         if path == Path::new("-") {
             return Ok((Self::Stdout, false));
         }
-        let what = || format!("write the document to {}", path.display());
-        match path.metadata() {
+        let file = || (Self::File(path.to_owned()), false);
+        let target = match path.metadata() {
             // As /dev/stdout, which is a link that must not be replaced.
-            Ok(there) if is_open_at(&there, &io::stdout()) => {
+            Ok(inode) if is_open_at(&inode, &io::stdout()) => {
                 Ok((Self::Stdout, line::stdout_is_terminal()))
             }
-            Ok(there) if there.is_dir() => Err(io::Error::from(Errno::EISDIR)).with_context(what),
-            Ok(there) if there.is_file() && !is_open_at(&there, &io::stderr()) => {
-                Ok((Self::File(path.to_owned()), false))
-            }
-            Ok(there) => {
-                let terminal = there.file_type().is_char_device() && is_terminal(path);
-                Ok((Self::Special(path.to_owned()), terminal))
+            Ok(inode) if inode.is_dir() => Err(io::Error::from(Errno::EISDIR).into()),
+            Ok(inode) if inode.is_file() && !is_open_at(&inode, &io::stderr()) => Ok(file()),
+            Ok(inode) => {
+                let is_terminal = inode.file_type().is_char_device() && is_terminal(path);
+                Ok((Self::Special(path.to_owned()), is_terminal))
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let directory = parent(path);
-                let is_there = fs::metadata(directory).with_context(what)?.is_dir();
-                if !is_there || path.file_name().is_none() {
-                    bail!("{}: no file can be there", what());
-                }
-                Ok((Self::File(path.to_owned()), false))
+                atomic_file::check(path).map(|()| file())
             }
-            Err(error) => Err(error).with_context(what),
-        }
+            Err(error) => Err(error.into()),
+        };
+        target.with_context(|| format!("write the document to {}", path.display()))
     }
 }
 
-fn is_open_at(there: &Metadata, stream: &impl AsFd) -> bool {
-    fstat(stream).is_ok_and(|open| (open.st_dev, open.st_ino) == (there.dev(), there.ino()))
+fn is_open_at(inode: &Metadata, stream: &impl AsFd) -> bool {
+    fstat(stream).is_ok_and(|open| (open.st_dev, open.st_ino) == (inode.dev(), inode.ino()))
 }
 
 fn is_terminal(path: &Path) -> bool {
@@ -94,11 +92,10 @@ fn is_terminal(path: &Path) -> bool {
     device.is_ok_and(|device| device.is_terminal())
 }
 
-/// Opens what is there to be written to as it is; waits for the reader of a pipe, unless a stop is asked
-/// for.
+/// Opens a pipe or device to write to. Waits until a pipe has a reader.
 ///
 /// # Errors
-/// If it cannot be written, or nobody reads it until then.
+/// If it cannot be written, or a stop is requested while it has no reader.
 pub fn open_special(path: &Path, stop: &Stop) -> anyhow::Result<File> {
     let mut options = File::options();
     let waiting = options.append(true).custom_flags(libc::O_NONBLOCK);
@@ -106,8 +103,8 @@ pub fn open_special(path: &Path, stop: &Stop) -> anyhow::Result<File> {
         match waiting.open(path) {
             Ok(file) => break file,
             Err(error) if error.raw_os_error() == Some(Errno::ENXIO as i32) => {
-                let mut wanted = [PollFd::new(stop.as_fd(), PollFlags::POLLIN)];
-                let _ = poll(&mut wanted, PollTimeout::from(PAUSE_MS));
+                let mut signals = [PollFd::new(stop.as_fd(), PollFlags::POLLIN)];
+                let _ = poll(&mut signals, PollTimeout::from(PAUSE_MS));
                 if stop.asked() {
                     return Err(stopped().into());
                 }
@@ -122,10 +119,12 @@ pub fn open_special(path: &Path, stop: &Stop) -> anyhow::Result<File> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
-    fn what_is_there_decides_how_it_is_written() {
+    fn the_kind_of_file_decides_the_target() {
         let dir = tempfile::tempdir().unwrap();
         let (file, fresh) = (dir.path().join("file"), dir.path().join("fresh"));
         fs::write(&file, "old").unwrap();
@@ -145,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_written_is_refused_at_once() {
+    fn an_impossible_target_is_refused_at_once() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("file");
         fs::write(&file, "").unwrap();

@@ -1,17 +1,17 @@
-//! How the candidates of each field died, for `--explain`: lines for people, per field one picture.
-//! Pure; and of the kernel's memory it shows offsets and counts, never a byte. [`picture`] draws.
+//! How the candidates of each field were eliminated, for `--explain`: lines for people, one picture per
+//! field. Pure. It shows offsets and counts of the kernel's memory, never a byte. [`picture`] draws.
 //!
-//! A field is shown along a way whose pointers are proven; what other ways say is one line each. What
-//! is not proven comes last, next to the prompt.
+//! The picture of a field is of one path to it over proven pointers; each other path is one line. Fields
+//! that are not proven come last, next to the prompt.
 
 mod picture;
 
 #[cfg(test)]
 mod tests;
 
-use shared::offsets::Status;
+use std::collections::BTreeSet;
+use std::iter;
 
-use crate::terminal::Page;
 use guess::fields::Place;
 use guess::path::AccessPath;
 use guess::solve::Solver;
@@ -20,45 +20,43 @@ use guess::solve::evidence::ENOUGH_BITS;
 use guess::solve::sample::Sample;
 use guess::solve::search::Search;
 use guess::solve::verdict::Finding;
-use picture::Pen;
+use shared::offsets::Status;
 
-/// Other ways to a field than the one that is shown: so many are told of.
-const OTHER_WAYS: usize = 5;
-/// Samples that decided: the first so many are shown, and the last one.
+use crate::terminal::Page;
+use picture::list;
+
+/// So many other paths to a field get a line.
+const OTHER_PATHS: usize = 5;
+/// Of the samples that dropped candidates the first so many are shown, and the last one.
 const FIRST_CHANGES: usize = 6;
 
 /// Lines of text, none wider than the page unless it is very narrow.
 #[must_use]
 pub fn lines(solver: &Solver, findings: &[Finding], samples: &[Sample], page: Page) -> Vec<String> {
-    let pen = Pen::new(page);
-    let reader = Reader {
+    let explanation = Explanation {
         solver,
         samples,
-        pen,
+        page,
     };
-    let (proven, others): (Vec<&Finding>, Vec<&Finding>) = findings
-        .iter()
-        .partition(|finding| finding.offset().is_some());
-    let mut lines = Vec::new();
-    for finding in proven {
-        lines.extend(reader.field(finding));
-    }
-    for place in reader.stepping_stones() {
-        lines.extend(reader.stepping_stone(place));
-    }
-    for finding in others {
-        lines.extend(reader.field(finding));
-    }
-    lines.into_iter().map(|line| pen.clip(&line)).collect()
+    let is_proven = |finding: &&Finding| finding.offset().is_some();
+    let (proven, others): (Vec<&Finding>, Vec<&Finding>) = findings.iter().partition(is_proven);
+    let asked: Vec<Place> = findings.iter().map(|one| one.field.into()).collect();
+    let searched = solver.searches().iter().map(|search| search.spec.place);
+    let helpers: BTreeSet<Place> = searched.filter(|place| !asked.contains(place)).collect();
+    let field = |finding| explanation.field(finding);
+    let lines = proven.into_iter().flat_map(field);
+    let lines = lines.chain(helpers.into_iter().flat_map(|one| explanation.helper(one)));
+    let lines = lines.chain(others.into_iter().flat_map(field));
+    lines.map(|line| page.clip(&line)).collect()
 }
 
-struct Reader<'a> {
+struct Explanation<'a> {
     solver: &'a Solver,
     samples: &'a [Sample],
-    pen: Pen,
+    page: Page,
 }
 
-impl Reader<'_> {
+impl Explanation<'_> {
     fn field(&self, finding: &Finding) -> Vec<String> {
         let bits = match finding.evidence_bits {
             Some(bits) => format!("{bits} bits of evidence ({ENOUGH_BITS} needed)"),
@@ -69,139 +67,101 @@ impl Reader<'_> {
             (None, Status::Missing) => "MISSING".to_owned(),
             (None, _) => "AMBIGUOUS".to_owned(),
         };
-        let mut lines = vec![format!("{}: {verdict}; {bits}", finding.field)];
-        if let Some(why) = &finding.reason {
-            lines.extend(self.pen.wrap(why));
-        }
-        lines.extend(self.search(Place::Field(finding.field)));
-        lines
+        let reason = finding.reason.iter().flat_map(|why| self.page.wrap(why));
+        iter::once(format!("{}: {verdict}; {bits}", finding.field))
+            .chain(reason)
+            .chain(self.searches(finding.field.into()))
+            .collect()
     }
 
-    /// Places that nobody asks for but that lead to others.
-    fn stepping_stones(&self) -> Vec<Place> {
-        let mut stones = Vec::new();
-        for search in self.solver.searches() {
-            let place = search.spec.place;
-            let is_asked_for =
-                matches!(place, Place::Field(field) if self.solver.fields().contains(&field));
-            if !is_asked_for && !stones.contains(&place) {
-                stones.push(place);
-            }
-        }
-        stones
-    }
-
-    fn stepping_stone(&self, place: Place) -> Vec<String> {
+    /// A place that was not asked for, but that other fields need.
+    fn helper(&self, place: Place) -> Vec<String> {
         let verdict = match self.solver.proven(place) {
             Some(offset) => format!("proven at {offset}"),
             None => "not proven".to_owned(),
         };
-        let mut lines = vec![format!(
-            "{place}: {verdict}; not asked for, needed for others"
-        )];
-        lines.extend(self.search(place));
-        lines
+        let headline = format!("{place}: {verdict}; not asked for, needed for others");
+        [vec![headline], self.searches(place)].concat()
     }
 
-    /// The picture along the way that tells most, and the other ways.
-    fn search(&self, place: Place) -> Vec<String> {
-        let paths = self.solver.proven_paths(place.spec().searched_at());
-        let searches = self.solver.searches().iter();
-        let all: Vec<&Search> = searches
-            .filter(|search| search.spec.place == place)
-            .collect();
-        let mut proven: Vec<&Search> = all
-            .iter()
-            .copied()
-            .filter(|search| paths.contains(&search.path) && search.candidates.alive().is_some())
-            .collect();
-        // Fewest left first: that is what decides. Of equals the one that was seen most.
-        proven.sort_by_key(|search| {
-            let left = search.candidates.alive().map_or(0, |alive| alive.len());
-            (left, u32::MAX - search.evidence.net_bits())
-        });
-        let shown = proven.first().copied();
+    /// The picture of the most telling path, and the other paths.
+    fn searches(&self, place: Place) -> Vec<String> {
+        let proven = self.solver.proven_paths(place.spec().searched_at());
+        let all = self.solver.searches().iter();
+        let all = all.filter(|search| search.spec.place == place);
+        // The one with fewest candidates decides; of equals, the one with most evidence is shown.
+        let shown = all
+            .clone()
+            .filter(|one| proven.contains(&one.path) && one.candidates.left().is_some())
+            .min_by_key(|one| (one.candidates.left(), u32::MAX - one.evidence.net_bits()));
         let mut lines = shown.map_or_else(Vec::new, |search| self.picture(search));
-        let others: Vec<&Search> = all
-            .into_iter()
+        let mut others = all
             .filter(|search| shown.is_none_or(|shown| shown.path != search.path))
-            .collect();
-        for search in others.iter().take(OTHER_WAYS) {
-            let is_proven = paths.contains(&search.path);
-            lines.push(self.in_one_line(search, is_proven));
-        }
-        if others.len() > OTHER_WAYS {
-            let more = others.len() - OTHER_WAYS;
-            lines.push(format!("  and {more} ways more"));
+            .map(|search| self.in_one_line(search, proven.contains(&search.path)));
+        lines.extend(others.by_ref().take(OTHER_PATHS));
+        match others.count() {
+            0 => {}
+            more => lines.push(format!("  and {more} more paths")),
         }
         lines
     }
 
     fn picture(&self, search: &Search) -> Vec<String> {
         let places = search.evidence.places();
-        let mut lines = vec![format!(
-            "  {places:>5} {} possible {}",
-            self.pen.bar(places, places),
-            where_from(&search.path)
-        )];
-        let (first, rest) = search
-            .candidates
-            .trail
-            .split_at(search.candidates.trail.len().min(FIRST_CHANGES));
-        lines.extend(first.iter().map(|change| self.change(change, places)));
-        if let Some((last, between)) = rest.split_last() {
-            if !between.is_empty() {
-                lines.push(format!(
-                    "        {} samples more that decided",
-                    between.len()
-                ));
+        let bar = self.page.bar(places, places);
+        let from = where_from(&search.path);
+        let mut lines = vec![format!("  {places:>5} {bar} possible {from}")];
+        let trail = &search.candidates.trail;
+        let hidden = FIRST_CHANGES..trail.len().saturating_sub(1);
+        for (index, change) in trail.iter().enumerate() {
+            if !hidden.contains(&index) {
+                lines.push(self.change(change, places));
+            } else if index == hidden.start {
+                let more = hidden.len();
+                lines.push(format!("        {more} more samples that dropped some"));
             }
-            lines.push(self.change(last, places));
         }
-        let alive = search.candidates.alive().unwrap_or_default();
-        // Of an index the window is that of the struct that holds it.
+        let left = search.candidates.alive().unwrap_or_default();
+        // A header's index lies in the struct that holds it, although the search follows the buffer.
         let window_bytes = search.spec.inside.window_bytes();
-        lines.push(format!("        {}", self.pen.axis(&alive, window_bytes)));
-        if alive.len() != 1 {
-            lines.push(format!("        left: {}", self.pen.offsets(&alive)));
+        lines.push(format!("        {}", self.page.axis(&left, window_bytes)));
+        if left.len() != 1 {
+            lines.push(format!("        left: {}", list(&left)));
         }
         lines
     }
 
     fn change(&self, change: &Change, places: usize) -> String {
         let number = change.sample;
-        let index = (number as usize).checked_sub(1);
-        let sample = index.and_then(|index| self.samples.get(index));
-        let why = match sample {
+        let why = match self.samples.get((number as usize).wrapping_sub(1)) {
             _ if change.by_search_behind => "nothing was found behind",
             Some(sample) => &sample.name,
             None => "unknown",
         };
-        let bar = self.pen.bar(change.left, places);
-        let fallen = match change.fallen.as_slice() {
+        let bar = self.page.bar(change.left, places);
+        let dropped = match change.fallen.as_slice() {
             [] => String::new(),
-            some => format!(" not {},", self.pen.offsets(some)),
+            some => format!(" not {},", list(some)),
         };
-        format!("  {:>5} {bar} #{number}{fallen} {why}", change.left)
+        format!("  {:>5} {bar} #{number}{dropped} {why}", change.left)
     }
 
     fn in_one_line(&self, search: &Search, is_proven: bool) -> String {
         let condition = if is_proven { "" } else { ", if that is right" };
-        let said = match (search.candidates.alive(), search.candidates.trail.last()) {
-            (Some(alive), Some(last)) if alive.is_empty() => {
+        let state = match (search.candidates.alive(), search.candidates.trail.last()) {
+            (Some(left), Some(last)) if left.is_empty() => {
                 format!("none left after #{}", last.sample)
             }
-            (Some(alive), _) => format!("{} left", self.pen.offsets(&alive)),
+            (Some(left), _) => format!("{} left", list(&left)),
             (None, _) => "no sample".to_owned(),
         };
-        format!("  {}{condition}: {said}", where_from(&search.path))
+        format!("  {}{condition}: {state}", where_from(&search.path))
     }
 }
 
 fn where_from(path: &AccessPath) -> String {
-    let steps: Vec<String> = path
-        .steps
-        .iter()
+    let steps = path.steps.iter();
+    let steps: Vec<String> = steps
         .map(|step| format!("{} at {}", step.pointer, step.offset))
         .collect();
     if steps.is_empty() {

@@ -1,125 +1,104 @@
-//! What a picture of text is made of: bars, an axis, lists that end in time. In ASCII or beyond.
+//! The parts of a picture in text: bars, an axis, lists, and lines that fit on the page.
 
 use crate::terminal::Page;
 
 /// Cells of the longest bar.
 const BAR: usize = 16;
-/// Cells of the axis at most; the rest of a line is for its ends.
+/// Cells of the longest axis; the rest of a line is for its ends.
 const AXIS: usize = 64;
 const AXIS_ENDS: usize = 24;
-/// Offsets that a list names.
+/// A list names so many offsets.
 const NAMED: usize = 8;
-/// Of what is cut, the part behind the last comma is kept if it is so short.
+/// Of a clipped line the part behind the last comma is kept if it is no longer than this.
 const TAIL: usize = 12;
 /// What the log puts before each line.
 const PREFIX: usize = "guesser: ".len();
 
-/// Draws.
-#[derive(Debug, Clone, Copy)]
-pub struct Pen {
-    page: Page,
+/// Some of the offsets, and how many more there are.
+pub fn list(offsets: &[u32]) -> String {
+    if offsets.is_empty() {
+        return "none".to_owned();
+    }
+    let named: Vec<String> = offsets.iter().take(NAMED).map(u32::to_string).collect();
+    let named = named.join(", ");
+    match offsets.len().saturating_sub(NAMED) {
+        0 => named,
+        more => format!("{named} and {more} more"),
+    }
 }
 
-impl Pen {
-    /// For a page.
-    pub fn new(page: Page) -> Self {
-        Self { page }
+impl Page {
+    /// Of a bar, of an axis, of an offset on it, and of a cut.
+    fn symbols(self) -> [&'static str; 4] {
+        match self.has_unicode {
+            true => ["█", "·", "▲", "…"],
+            false => ["#", ".", "^", "~"],
+        }
     }
 
-    /// How many of so many, by their logarithms: the last one is a cell still, none is no cell.
+    fn text_columns(self) -> usize {
+        self.columns.saturating_sub(PREFIX).max(BAR)
+    }
+
+    /// How many of so many, on a logarithmic scale: one still has a cell, none has no cell.
     pub fn bar(self, count: usize, of: usize) -> String {
-        let full = f64::from(u32::try_from(of).unwrap_or(u32::MAX))
-            .max(2.0)
-            .log2();
-        let part = f64::from(u32::try_from(count).unwrap_or(u32::MAX))
-            .max(1.0)
-            .log2();
-        let cells = 1 + (part / full * (BAR - 1) as f64).round() as usize;
+        let share = (count.max(1) as f64).log2() / (of.max(2) as f64).log2();
+        let cells = 1 + (share * (BAR - 1) as f64).round() as usize;
         let cells = if count == 0 { 0 } else { cells.min(BAR) };
-        let cell = if self.page.has_unicode { "█" } else { "#" };
-        format!("{}{}", cell.repeat(cells), " ".repeat(BAR - cells))
+        let [full, ..] = self.symbols();
+        format!("{:<BAR$}", full.repeat(cells))
     }
 
-    /// Where in a window the offsets are; two that share a cell are shown as one.
+    /// Where in a window the offsets are. Two in the same cell are shown as one.
     pub fn axis(self, offsets: &[u32], window_bytes: u32) -> String {
-        let slot = self.page.columns.saturating_sub(AXIS_ENDS + PREFIX);
-        let cells = slot.clamp(8, AXIS);
-        let (site, mark) = if self.page.has_unicode {
-            ('·', '▲')
-        } else {
-            ('.', '^')
-        };
-        let mut axis = vec![site; cells];
+        let columns = self.columns.saturating_sub(AXIS_ENDS + PREFIX);
+        let [_, blank, mark, _] = self.symbols();
+        let mut axis = vec![blank; columns.clamp(8, AXIS)];
         for offset in offsets {
-            let cell = u64::from(*offset) * cells as u64 / u64::from(window_bytes.max(1));
-            if let Some(cell) = axis.get_mut(cell as usize) {
+            let cell = *offset as usize * axis.len() / window_bytes.max(1) as usize;
+            if let Some(cell) = axis.get_mut(cell) {
                 *cell = mark;
             }
         }
-        let axis: String = axis.into_iter().collect();
+        let axis = axis.concat();
         match offsets {
             [only] => format!("0 {axis} {window_bytes}  at {only}"),
             _ => format!("0 {axis} {window_bytes}"),
         }
     }
 
-    /// Some of the offsets, and how many more there are.
-    pub fn offsets(self, offsets: &[u32]) -> String {
-        if offsets.is_empty() {
-            return "none".to_owned();
-        }
-        let named: Vec<String> = offsets.iter().take(NAMED).map(u32::to_string).collect();
-        let more = match offsets.len() - named.len() {
-            0 => String::new(),
-            more => format!(" and {more} more"),
-        };
-        format!("{}{more}", named.join(", "))
-    }
-
-    /// Whole words in as many lines as it takes, indented.
+    /// Indented lines of whole words.
     pub fn wrap(self, text: &str) -> Vec<String> {
-        let slot = self.page.columns.saturating_sub(PREFIX).max(BAR);
-        let mut lines = vec![String::from(" ")];
+        let mut lines: Vec<String> = Vec::new();
         for word in text.split_whitespace() {
-            let last = lines.last_mut().filter(|line| {
-                line.trim().is_empty() || line.chars().count() + 1 + word.chars().count() <= slot
-            });
-            match last {
-                Some(line) => {
-                    line.push(' ');
-                    line.push_str(word);
-                }
+            let columns = self.text_columns().saturating_sub(1 + word.chars().count());
+            let last = lines.last_mut();
+            match last.filter(|line| line.chars().count() <= columns) {
+                Some(line) => line.extend([" ", word]),
                 None => lines.push(format!("  {word}")),
             }
         }
         lines
     }
 
-    /// As much of a line as the page is wide.
+    /// As much of a line as fits.
     pub fn clip(self, line: &str) -> String {
-        let slot = self.page.columns.saturating_sub(PREFIX).max(BAR);
-        let shown = |c: char| {
-            if c.is_ascii() || self.page.has_unicode {
-                c
-            } else {
-                '?'
-            }
-        };
-        let trimmed = line.trim_end();
-        if trimmed.chars().count() <= slot {
-            return trimmed.chars().map(shown).collect();
+        let can_show = |c: &char| c.is_ascii() || self.has_unicode;
+        let shown = line.trim_end().chars();
+        let shown: Vec<char> = shown.map(|c| if can_show(&c) { c } else { '?' }).collect();
+        let columns = self.text_columns();
+        if shown.len() <= columns {
+            return shown.into_iter().collect();
         }
-        // What sets a sample apart from those beside it stands at the end of its name.
-        let tail = trimmed.rsplit_once(", ").map_or("", |(_, tail)| tail);
-        let tail = match tail.chars().count() {
-            1..=TAIL if slot > 2 * BAR => format!(", {tail}"),
-            _ => String::new(),
-        };
-        let cut = if self.page.has_unicode { "…" } else { "~" };
-        let head = trimmed.chars().take(slot - 1 - tail.chars().count());
-        head.map(shown)
-            .chain(cut.chars())
-            .chain(tail.chars().map(shown))
+        // What distinguishes a sample from similar ones stands at the end of its name.
+        let comma = shown.windows(2).rposition(|pair| pair == [',', ' ']);
+        let tail = comma.map_or(&[][..], |at| &shown[at..]);
+        let is_short = tail.len() <= ", ".len() + TAIL && columns > 2 * BAR;
+        let tail = if is_short { tail } else { &[] };
+        let [.., cut] = self.symbols();
+        let head = shown[..columns - 1 - tail.len()].iter().copied();
+        head.chain(cut.chars())
+            .chain(tail.iter().copied())
             .collect()
     }
 }
@@ -129,9 +108,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bar_is_a_logarithm_and_the_last_one_is_seen() {
-        let pen = Pen::new(Page::default());
-        let cells = |count, of| pen.bar(count, of).matches('#').count();
+    fn a_bar_is_logarithmic_and_one_candidate_has_a_cell() {
+        let page = Page::default();
+        let cells = |count, of| page.bar(count, of).matches('#').count();
         for (count, of, expected) in [
             (256, 256, 16),
             (16, 256, 9),
@@ -143,47 +122,47 @@ mod tests {
             (9, 2, 16),
         ] {
             assert_eq!(cells(count, of), expected, "{count} of {of}");
-            assert_eq!(pen.bar(count, of).len(), BAR);
+            assert_eq!(page.bar(count, of).len(), BAR);
         }
     }
 
     #[test]
-    fn an_axis_shows_first_and_last() {
-        let pen = Pen::new(Page {
+    fn an_axis_shows_the_first_and_the_last_offset() {
+        let page = Page {
             columns: 41,
             has_unicode: false,
-        });
-        assert_eq!(pen.axis(&[0, 511], 512), "0 ^......^ 512");
-        assert_eq!(pen.axis(&[512], 512), "0 ........ 512  at 512");
-        assert_eq!(pen.axis(&[], 512), "0 ........ 512");
+        };
+        assert_eq!(page.axis(&[0, 511], 512), "0 ^......^ 512");
+        assert_eq!(page.axis(&[512], 512), "0 ........ 512  at 512");
+        assert_eq!(page.axis(&[], 512), "0 ........ 512");
     }
 
     #[test]
-    fn words_stay_whole_over_several_lines() {
-        let pen = Pen::new(Page {
+    fn wrapping_keeps_words_whole() {
+        let page = Page {
             columns: 29,
             has_unicode: false,
-        });
-        let lines = pen.wrap("no hook shows it (tracepoint: silent)");
+        };
+        let lines = page.wrap("no hook shows it (tracepoint: silent)");
         assert_eq!(lines, ["  no hook shows it", "  (tracepoint:", "  silent)"]);
     }
 
     #[test]
-    fn what_is_too_long_is_cut_where_one_sees_it() {
+    fn a_clipped_line_shows_where_it_is_cut() {
         let page = |has_unicode| Page {
             columns: 29,
             has_unicode,
         };
         let line = "0123456789012345678→x";
-        assert_eq!(Pen::new(page(true)).clip(line), "0123456789012345678…");
-        assert_eq!(Pen::new(page(false)).clip(line), "0123456789012345678~");
-        assert_eq!(Pen::new(page(false)).clip("a→b  "), "a?b");
+        assert_eq!(page(true).clip(line), "0123456789012345678…");
+        assert_eq!(page(false).clip(line), "0123456789012345678~");
+        assert_eq!(page(false).clip("a→b  "), "a?b");
         let wide = Page {
             columns: 49,
             has_unicode: false,
         };
         assert_eq!(
-            Pen::new(wide).clip("#7 dnat 127.178.88.27:28628 to 127.162.173.24:7, First"),
+            wide.clip("#7 dnat 127.178.88.27:28628 to 127.162.173.24:7, First"),
             "#7 dnat 127.178.88.27:28628 to 1~, First"
         );
     }

@@ -1,5 +1,5 @@
-//! Golden output: a search that succeeds, one that is left with several, one that loses all, one that
-//! nothing leads to.
+//! Golden output: a search that succeeds, one that keeps several candidates, one that loses all, and one
+//! whose pointer is not proven.
 
 use shared::offsets::Field;
 
@@ -14,8 +14,7 @@ const ASCII: Page = Page {
     has_unicode: false,
 };
 
-/// A lookup of a route of which the kernel shows these numbers, as wide as a `u32` each, and of which
-/// the source address is known.
+/// A route lookup with a known source address, of which the kernel shows these words.
 fn lookup(name: &str, saddr: u32, shown: &[u32]) -> Sample {
     let bytes = shown.iter().flat_map(|word| word.to_ne_bytes()).collect();
     Sample {
@@ -53,7 +52,7 @@ fn check(lines: &[String], expected: &[&str]) {
 }
 
 #[test]
-fn one_is_left() {
+fn one_candidate_is_left() {
     let mut zeros = [0; 32];
     zeros[10] = 7;
     zeros[11] = 7;
@@ -90,7 +89,7 @@ fn one_is_left() {
 }
 
 #[test]
-fn several_are_left() {
+fn several_candidates_are_left() {
     let shown = [7, 0, 7, 0, 7];
     check(
         &explained(SADDR, &[lookup("the only one", 7, &shown)], ASCII),
@@ -106,7 +105,7 @@ fn several_are_left() {
 }
 
 #[test]
-fn none_is_left() {
+fn no_candidate_is_left() {
     let samples = [lookup("good", 7, &[7, 8]), lookup("bad", 9, &[7, 8])];
     check(
         &explained(SADDR, &samples, ASCII),
@@ -123,7 +122,7 @@ fn none_is_left() {
 }
 
 #[test]
-fn nothing_leads_there() {
+fn the_pointer_to_it_is_not_proven() {
     check(
         &explained(&[Field::NfConnMark], &[], ASCII),
         &[

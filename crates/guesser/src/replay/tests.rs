@@ -1,5 +1,5 @@
-//! Captures of a kernel made of bytes: what is written is read, what is replayed ends as the run did,
-//! and what makes no sense is refused. No byte of a real kernel is here.
+//! Captures of a synthetic kernel: what is written is read back, a replay ends as the run did, and what
+//! makes no sense is refused. No byte of a real kernel is here.
 
 use std::env;
 use std::fs;
@@ -7,15 +7,21 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::fs::symlink;
 use std::time::Duration;
 
-use super::*;
+use guess::attempt::Attempt;
 use guess::attempt::run_rounds;
 use guess::fields::Event;
+use guess::fields::Place;
 use guess::path::AccessPath;
 use guess::path::ReadPlan;
 use guess::solve::sample::Expected;
+use guess::solve::sample::Sample;
 use guess::solve::sample::View;
 use guess::solve::sample::Worth;
 use guess::solve::verdict::Finding;
+use shared::kernel::KernelIdentity;
+use shared::offsets::Field;
+
+use super::*;
 
 const FIELDS: &[Field] = &[
     Field::SkBuffNfct,
@@ -48,7 +54,7 @@ fn bytes(field: Field, value: &[u8], bits: u32) -> (Place, Expected) {
     (Place::Field(field), expected)
 }
 
-/// One packet of a connection: an `sk_buff` of 40 bytes, and behind it an `nf_conn` of 112.
+/// One packet of a connection: an `sk_buff` of 40 bytes and the `nf_conn` that it points to, of 112.
 fn sample(plan: &ReadPlan, id: u64) -> Sample {
     let address = 0xffff_8880_0000_0000 + id * 0x400;
     let tuple = |salt: u8| -> Vec<u8> {
@@ -93,7 +99,7 @@ fn sample(plan: &ReadPlan, id: u64) -> Sample {
     }
 }
 
-/// A run as the experiment makes it, its findings and its capture.
+/// The findings and the capture of a run.
 fn run() -> (Vec<Finding>, Capture) {
     let mut attempt = Attempt::offline(FIELDS, true);
     let mut next = 1;
@@ -123,7 +129,7 @@ fn a_replay_ends_as_the_run_did() {
 }
 
 #[test]
-fn what_the_run_took_back_is_not_proven_by_a_replay() {
+fn a_replay_withdraws_what_the_run_withdrew() {
     let (_, capture) = run();
     let (attempt, mut findings) = capture.clone().solve();
     findings[3].withdraw("fresh connections contradict it".into());
@@ -142,7 +148,7 @@ fn what_the_run_took_back_is_not_proven_by_a_replay() {
     }
 }
 
-/// Every kind of value, each at a place of its kind, at every event.
+/// A capture with every kind of value, each at a place of its kind, at every event.
 fn varied() -> Capture {
     let at = Duration::from_millis;
     let values = [
@@ -214,33 +220,33 @@ fn varied() -> Capture {
 }
 
 #[test]
-fn every_kind_of_value_is_read_as_it_was_written() {
+fn every_kind_of_value_is_read_back_as_written() {
     let capture = varied();
     let bytes = encode(&capture).unwrap();
     assert_eq!(decode(&bytes).unwrap(), capture);
-    // It makes no sense, so it proves nothing.
+    // The values contradict each other, so they prove nothing.
     let (_, findings) = capture.solve();
     assert!(findings.iter().all(|finding| finding.offset().is_none()));
 }
 
 #[test]
-fn what_an_older_version_wrote_is_read() {
+fn a_capture_of_an_older_version_is_read() {
     let (findings, capture) = run();
     if env::var_os("BLESS").is_some() {
         fs::write(KEPT, encode(&capture).unwrap()).unwrap();
     }
     let kept = read(Path::new(KEPT)).unwrap();
-    // How much it proves depends on what that version asked to be read.
+    // The evidence depends on what that version read.
     let offsets = |findings: &[Finding]| -> Vec<_> {
-        let told = |one: &Finding| (one.field, one.status, one.offset());
-        findings.iter().map(told).collect()
+        let verdict = |one: &Finding| (one.field, one.status, one.offset());
+        findings.iter().map(verdict).collect()
     };
     let (_, of_kept) = kept.solve();
     assert_eq!(offsets(&of_kept), offsets(&findings));
 }
 
 #[test]
-fn a_file_is_for_its_owner_alone() {
+fn only_its_owner_may_read_a_capture() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("capture");
     check_destination(&file).unwrap();
@@ -274,7 +280,7 @@ fn samples_of_another_kind_of_machine_are_not_solved() {
     assert!(error.contains("another kind of machine"), "{error}");
 }
 
-/// Changes one thing in a capture and says why it is refused then.
+/// Why a capture is refused after a change.
 fn refused(change: impl Fn(&mut Capture)) -> String {
     let (_, mut capture) = run();
     change(&mut capture);
@@ -282,16 +288,16 @@ fn refused(change: impl Fn(&mut Capture)) -> String {
 }
 
 #[test]
-fn what_is_out_of_bounds_is_refused() {
+fn a_capture_out_of_bounds_is_refused() {
     let first = |change: fn(&mut Sample)| refused(move |capture| change(&mut capture.rounds[0][0]));
-    for (said, why) in [
+    for (refusal, why) in [
         (
             refused(|capture| capture.fields[1] = Place::SockSocket),
-            "the list of fields makes no sense",
+            "a field is listed twice, or is none",
         ),
         (
             refused(|capture| capture.fields[1] = capture.fields[0]),
-            "the list of fields makes no sense",
+            "a field is listed twice, or is none",
         ),
         (
             refused(|capture| capture.rounds = vec![Vec::new(); 1000]),
@@ -307,21 +313,21 @@ fn what_is_out_of_bounds_is_refused() {
         ),
         (
             first(|sample| sample.views[0].bytes = vec![0; 520]),
-            "sample 1: a struct is larger than it is searched",
+            "sample 1: a struct is larger than its window",
         ),
         (
             first(|sample| sample.views[0].path.event = Event::Route4),
-            "sample 1: a way leads nowhere",
+            "sample 1: a path leads nowhere",
         ),
         (
             first(|sample| {
                 let path = &sample.views[0].path;
                 sample.views[0].path = path.then(Place::Field(Field::NfConnMark), 0);
             }),
-            "sample 1: a way leads nowhere",
+            "sample 1: a path leads nowhere",
         ),
     ] {
-        assert_eq!(said, format!("offsets capture is corrupt: {why}"));
+        assert_eq!(refusal, format!("offsets capture is corrupt: {why}"));
     }
     for expected in [
         Expected::Shifted {

@@ -1,21 +1,40 @@
-//! Files that a reader sees whole or not at all: written beside their place, then renamed over what was
-//! there. A symbolic link is replaced, never followed.
+//! Files that a reader sees whole or not at all: written under a temporary name beside their path, then
+//! renamed. A symbolic link is replaced, never followed.
 
 use std::ffi::OsString;
+use std::fs;
 use std::fs::Permissions;
 use std::io;
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
+use anyhow::Context as _;
+use anyhow::bail;
 use tempfile::Builder;
 use tempfile::NamedTempFile;
 
-/// Writes a file beside `path`, with this mode less the umask; it is gone when dropped. `persist` puts it
-/// in its place.
+/// Refuses a path where no file can be, before any work is done.
 ///
 /// # Errors
-/// If it cannot be written; then nothing is left of it.
+/// If its directory does not exist, or the path names no file.
+pub fn check(path: &Path) -> anyhow::Result<()> {
+    let directory = parent(path);
+    let inode = fs::metadata(directory).with_context(|| format!("find {}", directory.display()))?;
+    if !inode.is_dir() {
+        bail!("{} is not a directory", directory.display());
+    }
+    if path.file_name().is_none() {
+        bail!("it names no file");
+    }
+    Ok(())
+}
+
+/// Writes a temporary file beside `path`, with this mode less the umask. Dropping it removes it;
+/// `persist` renames it to `path`.
+///
+/// # Errors
+/// If it cannot be written; then nothing remains of it.
 pub fn write_beside(path: &Path, bytes: &[u8], mode: u32) -> io::Result<NamedTempFile> {
     let mut file = Builder::new()
         .prefix(&prefix(path))
@@ -28,14 +47,14 @@ pub fn write_beside(path: &Path, bytes: &[u8], mode: u32) -> io::Result<NamedTem
 /// Replaces a file, with this mode less the umask.
 ///
 /// # Errors
-/// If it cannot be written; then nothing is left of it, and what was there stays.
+/// If it cannot be written; then the old file stays as it is.
 pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     write_beside(path, bytes, mode)?.persist(path)?;
     Ok(())
 }
 
-/// What a temporary name beside `path` begins with. The rest is random, so that neither another user nor
-/// the remains of a killed run are in the way. bpffs allows no dots in names.
+/// The beginning of a temporary name beside `path`. The rest is random, so that neither another user nor
+/// the remains of a killed run can be in the way. bpffs allows no dots in names.
 #[must_use]
 pub fn prefix(path: &Path) -> OsString {
     let mut name = path.file_name().unwrap_or_default().to_owned();
@@ -43,7 +62,7 @@ pub fn prefix(path: &Path) -> OsString {
     name
 }
 
-/// The directory in which a path is.
+/// The directory of a path.
 #[must_use]
 pub fn parent(path: &Path) -> &Path {
     match path.parent() {
@@ -54,7 +73,6 @@ pub fn parent(path: &Path) -> &Path {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
     use std::os::unix::fs::symlink;
 
     use super::*;
@@ -65,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_is_replaced_and_what_it_points_to_stays() {
+    fn a_link_is_replaced_and_its_target_stays() {
         let dir = tempfile::tempdir().unwrap();
         let (link, target) = (dir.path().join("link"), dir.path().join("target"));
         fs::write(&target, "precious").unwrap();
@@ -79,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_put_in_place_leaves_nothing() {
+    fn a_dropped_temporary_file_is_removed() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("file");
         fs::write(&file, "old").unwrap();

@@ -1,6 +1,6 @@
-//! Type information made by hand, for tests: as bytes, as the kernel hands it out.
+//! Type information made by hand, as the bytes that a kernel would show.
 
-use super::header::TypeId;
+use crate::btf::header::TypeId;
 
 pub const INT: u32 = 1;
 pub const PTR: u32 = 2;

@@ -1,5 +1,6 @@
-//! Every turn that a path can take, kernels with and without a field, modules, duplicates, and bytes
-//! that are none.
+//! Paths of every kind, kernels with and without a field, modules, duplicates, and damaged bytes.
+
+mod synthetic;
 
 use std::io;
 
@@ -11,14 +12,14 @@ use shared::offsets::Field;
 use super::TypeInfo;
 use super::format::Btf;
 use super::header::Corrupt;
-use super::synthetic::FWD;
-use super::synthetic::PTR;
-use super::synthetic::STRUCT;
-use super::synthetic::TYPEDEF;
-use super::synthetic::UNION;
-use super::synthetic::Writer;
 use super::walk::Absent;
 use super::walk::Walk;
+use synthetic::FWD;
+use synthetic::PTR;
+use synthetic::STRUCT;
+use synthetic::TYPEDEF;
+use synthetic::UNION;
+use synthetic::Writer;
 
 fn parse<'a>(bytes: &'a [u8], names: &[&'static str]) -> Btf<'a> {
     Btf::parse(bytes, None, names).unwrap()
@@ -72,7 +73,7 @@ fn paths_lead_through_unnamed_members_arrays_and_typedefs() {
         ("holder.bits", 1, Err(Absent::BitField)),
         ("holder.none", 1, Err(Absent::Empty)),
         ("holder.beyond", 8, Err(Absent::Nowhere)),
-        ("holder.a", 8, Err(Absent::Small { bytes: 4 })),
+        ("holder.a", 8, Err(Absent::Small(4))),
         ("holder.nope", 4, Err(Absent::Member("nope"))),
         ("nobody.a", 4, Err(Absent::Struct("nobody"))),
     ] {
@@ -80,8 +81,7 @@ fn paths_lead_through_unnamed_members_arrays_and_typedefs() {
     }
 }
 
-/// The structs that Sextant's fields are in, as far as they matter, with members where no field's
-/// own path could lead.
+/// The structs of Sextant's fields, with the members that matter and some that no path may match.
 fn kernel(net_ns: bool) -> Writer {
     let mut btf = Writer::new();
     let (half, word, long) = (btf.int(2), btf.int(4), btf.int(8));
@@ -220,7 +220,7 @@ fn every_field_is_found_where_a_kernel_keeps_it() {
 }
 
 #[test]
-fn what_a_kernel_is_built_without_is_absent_and_says_why() {
+fn a_field_that_the_kernel_is_built_without_has_a_reason() {
     let info = TypeInfo::read(&kernel(false).bytes(), no_module, Field::ALL).unwrap();
     for (field, reason) in [
         (
@@ -239,7 +239,7 @@ fn what_a_kernel_is_built_without_is_absent_and_says_why() {
 }
 
 #[test]
-fn what_only_the_module_has_is_found_in_its_terms() {
+fn a_struct_of_the_module_alone_is_found_there() {
     let kernel = kernel(true);
     for copies in 1..=3 {
         let mut module = Writer::on(&kernel);
@@ -267,7 +267,7 @@ fn the_module_may_use_types_and_names_of_the_kernel() {
 }
 
 #[test]
-fn duplicates_that_disagree_are_no_answer_for_what_they_disagree_on() {
+fn duplicates_give_no_offset_where_they_differ() {
     let kernel = kernel(true);
     let mut module = Writer::on(&kernel);
     tracking(&mut module, 128);
@@ -284,7 +284,7 @@ fn duplicates_that_disagree_are_no_answer_for_what_they_disagree_on() {
 }
 
 #[test]
-fn a_corrupt_module_costs_its_own_fields_only() {
+fn a_corrupt_module_affects_its_own_fields_only() {
     let kernel = kernel(true).bytes();
     let info = TypeInfo::read(&kernel, || Ok(vec![0; 30]), Field::ALL).unwrap();
     let reason = "BTF has no struct nf_conn; /sys/kernel/btf/nf_conntrack: \
@@ -294,12 +294,12 @@ fn a_corrupt_module_costs_its_own_fields_only() {
 }
 
 #[test]
-fn a_struct_that_holds_itself_ends() {
+fn a_walk_through_a_struct_that_contains_itself_ends() {
     let mut btf = Writer::new();
     btf.object("loop", 8, &[("", 1, 0)]);
     btf.add("again", TYPEDEF << 24, 2, &[]);
     btf.object("alias", 8, &[("x", 2, 0)]);
-    // Two unnamed members each, so that the ways double with every level.
+    // Two unnamed members each, so that the paths double with every level.
     for level in 4..40 {
         btf.object("", 8, &[("", level + 1, 0), ("", level + 1, 0)]);
     }
@@ -316,7 +316,7 @@ fn a_struct_that_holds_itself_ends() {
 }
 
 #[test]
-fn a_kind_of_later_kernels_is_passed_by_if_the_layout_tells_its_size() {
+fn a_later_kind_is_skipped_if_the_layout_has_its_size() {
     const LATER: u32 = 20;
     let mut btf = Writer::new();
     btf.add("new", LATER << 24 | 2, 0, &[7, 8, 9]);
@@ -343,7 +343,7 @@ fn every_cut_is_refused() {
 }
 
 #[test]
-fn other_byte_orders_and_versions_are_told_apart() {
+fn other_byte_orders_and_versions_are_distinguished() {
     let mut bytes = holder();
     bytes[2] = 2;
     assert_eq!(
