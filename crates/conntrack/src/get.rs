@@ -15,21 +15,21 @@ use shared::record::wire::kind;
 use shared::record::wire::known;
 use shared::ring::identity::realtime_offset_ns;
 
-use crate::bpf::FlowTable;
-use crate::bpf::is_denied;
+use crate::bpf::libbpf::is_denied;
 use crate::bpf::pinned;
+use crate::bpf::table::FlowTable;
 use crate::cli::Cli;
 use crate::cli::Format;
+use crate::flow_entry::Key;
 use crate::output;
-use crate::pins::DEFAULT_DIR;
+use crate::pin_directory::DEFAULT_DIR;
 use crate::question::Netns;
 use crate::question::Question;
-use crate::table::Key;
 
 /// Looks the connection up and prints it.
 ///
 /// # Errors
-/// Exit 2 for a question that makes no sense, exit 3 if no table is pinned.
+/// Exit 2 for a malformed question, exit 3 if no table is pinned.
 pub fn answer(question: &str, cli: &Cli) -> anyhow::Result<Answer> {
     let question: Question = question
         .parse()
@@ -70,8 +70,8 @@ pub fn answer(question: &str, cli: &Cli) -> anyhow::Result<Answer> {
     Ok(answer)
 }
 
-/// The connection in our own namespace or, if it is not there or another was asked for, those of
-/// the same tuple in every other namespace and zone.
+/// The connection in the given namespace, by default our own. If it is not there, those of the same
+/// tuple in every zone, and by default in every namespace.
 fn find(table: &FlowTable, asked: &Record, netns_ino: Option<u32>) -> anyhow::Result<Vec<Record>> {
     let own = Namespace::current()
         .context("own network namespace")?
@@ -95,7 +95,7 @@ fn find(table: &FlowTable, asked: &Record, netns_ino: Option<u32>) -> anyhow::Re
 
 fn flow(record: &Record) -> anyhow::Result<Flow> {
     let offset_ns = realtime_offset_ns().context("read the clock")?;
-    // Who put the entry there is not in the table.
+    // The table does not say which source added the entry.
     Flow::from_record(record, "", offset_ns)
         .map(|flow| Flow {
             source: None,

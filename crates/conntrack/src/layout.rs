@@ -1,14 +1,14 @@
-//! Where the kernel keeps what the programs read: the offsets document, checked and arranged as
-//! one window of `nf_conn` that is copied at once. Pure.
+//! Where the kernel keeps what the programs read: the offsets document, checked and arranged as one
+//! window of `nf_conn` that is copied at once. Pure.
 
 use shared::offsets::Document;
 use shared::offsets::Field;
 use shared::record::wire::known;
 
-/// `WINDOW_MAX` of `bpf/include/nf_conn.h`.
-const WINDOW_MAX_BYTES: u32 = 256;
+/// `WINDOW_MAX` of `bpf/include/nf_conn.h`, compared in `bpf::abi_check`.
+pub const WINDOW_MAX_BYTES: u32 = 192;
 
-/// Offsets as the programs want them. `at_*` count from the start of the window.
+/// Offsets as the programs take them. `at_*` count from the start of the window.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Layout {
     /// `sk_buff._nfct`.
@@ -23,7 +23,7 @@ pub struct Layout {
     pub at_reply: u32,
     /// `status`.
     pub at_status: u32,
-    /// `ct_net`; 0 unless `known` vouches for the namespace.
+    /// `ct_net`; 0 unless the namespace is known.
     pub at_ct_net: u32,
     /// `mark`; 0 unless known.
     pub at_mark: u32,
@@ -33,14 +33,14 @@ pub struct Layout {
     pub net_inum: u32,
     /// `status` from the start of `nf_conn`.
     pub ct_status: u32,
-    /// Which of the optional fields this kernel has, bits of [`known`].
+    /// The optional fields that this kernel has, bits of [`known`].
     pub known: u32,
 }
 
-/// Why a document does not suffice.
+/// Why a document cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LayoutError {
-    /// A field without which nothing works.
+    /// A required field.
     #[error("the offsets document has no proven {0}")]
     Missing(Field),
     /// No compiler would put the field there.
@@ -62,8 +62,8 @@ impl Layout {
     /// Arranges the offsets of a document for the running kernel.
     ///
     /// # Errors
-    /// A [`LayoutError`]. Of the mark, the zone and the namespace's inode number each may be
-    /// missing; the records then do not tell it.
+    /// A [`LayoutError`]. The mark, the zone and the namespace's inode number may be missing; the
+    /// records then lack them.
     pub fn of(document: &Document) -> Result<Self, LayoutError> {
         let skb_nfct = required(document, Field::SkBuffNfct)?;
         let orig = required(document, Field::NfConnTupleOrig)?;

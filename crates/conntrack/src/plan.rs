@@ -1,4 +1,4 @@
-//! What the command line means on this machine: checked before anything is touched.
+//! What the command line means on this machine, checked before anything is changed.
 
 use std::time::Duration;
 
@@ -16,15 +16,15 @@ use crate::offsets;
 pub struct Plan {
     /// What to take events from.
     pub source: SourceName,
-    /// Where the kernel keeps things, if that was told.
+    /// Where the kernel keeps things, if an offsets document was given.
     pub layout: Option<Layout>,
-    /// Load what is there already.
+    /// Load the connections that exist already.
     pub dump: bool,
-    /// Tell of beginnings.
-    pub tell_new: bool,
-    /// Tell of ends.
-    pub tell_destroy: bool,
-    /// Only rewritten connections.
+    /// Report beginnings.
+    pub report_new: bool,
+    /// Report ends.
+    pub report_destroy: bool,
+    /// Only connections with NAT.
     pub nat_only: bool,
     /// Entries of each family's table.
     pub max_entries: u32,
@@ -41,10 +41,10 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Checks what was typed and reads the offsets, waiting for who writes them.
+    /// Checks the command line and reads the offsets; waits for their writer.
     ///
     /// # Errors
-    /// Exit 2 for what makes no sense, exit 3 for offsets that cannot be used.
+    /// Exit 2 for wrong usage, exit 3 for offsets that cannot be used.
     pub fn make(cli: &Cli) -> anyhow::Result<Self> {
         let usage = |text: String| Failure::Usage(text);
         if cli.event_mask.contains(&EventName::Update) {
@@ -71,8 +71,8 @@ impl Plan {
             source: cli.source,
             layout,
             dump: !cli.no_dump,
-            tell_new: cli.event_mask.contains(&EventName::New),
-            tell_destroy: cli.event_mask.contains(&EventName::Destroy),
+            report_new: cli.event_mask.contains(&EventName::New),
+            report_destroy: cli.event_mask.contains(&EventName::Destroy),
             nat_only: cli.nat_only,
             max_entries: cli.max_entries,
             ring,

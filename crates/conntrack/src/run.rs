@@ -1,6 +1,4 @@
-//! From the command line to the summary: what is done, and in which order.
-
-use std::mem::MaybeUninit;
+//! From the command line to the summary: the steps of a run in their order.
 
 use anyhow::Context as _;
 use shared::cli::log::SUMMARY;
@@ -11,35 +9,32 @@ use shared::ring::Writer;
 use shared::ring::identity::realtime_offset_ns;
 use shared::stop::Stop;
 
-use crate::bpf;
-use crate::bpf::Object;
+use crate::bpf::libbpf;
 use crate::cli::Cli;
 use crate::counters::Counters;
 use crate::get;
 use crate::metrics::Metrics;
 use crate::output::Output;
-use crate::pins::Pins;
+use crate::pin_directory::PinDirectory;
 use crate::plan::Plan;
 use crate::pump::Pump;
 use crate::ready::Ready;
 use crate::source;
-use crate::source::RUNGS;
 
-/// Answers a question or runs until the end.
+/// Answers `--get`, or runs until the end.
 ///
 /// # Errors
 /// With the exit code that `README.md` documents.
 pub fn run(cli: Cli) -> anyhow::Result<Answer> {
-    bpf::log_through_us();
+    libbpf::log_messages();
     if let Some(question) = &cli.get {
         return get::answer(question, &cli);
     }
     let ready = cli.ready_fd.map(Ready::take).transpose()?;
     let plan = Plan::make(&cli)?;
     let stop = Stop::on_signals().context("install signal handlers")?;
-    let pins = Pins::claim(cli.pin.as_deref(), plan.may_change_system)?;
-    let mut objects: [Object; RUNGS] = [const { MaybeUninit::uninit() }; RUNGS];
-    let mut source = source::open(&plan, pins.is_some(), &mut objects)?;
+    let pins = PinDirectory::claim(cli.pin.as_deref(), plan.may_change_system)?;
+    let mut source = source::open(&plan, pins.is_some())?;
     let kind = source.kind();
     match (&pins, source.table()) {
         (Some(pins), Some(table)) => pins.pin(table)?,
@@ -65,10 +60,11 @@ pub fn run(cli: Cli) -> anyhow::Result<Answer> {
         output: Output::new(cli.output, kind, offset_ns),
         metrics,
         counters: Counters::default(),
+        written: Ok(()),
     };
     pump.load(&mut *source)?;
     if let Some(ready) = ready {
-        ready.tell();
+        ready.notify();
     }
     pump.run(&mut *source, &stop)?;
     let Pump { counters, .. } = pump;

@@ -1,5 +1,5 @@
-//! Maps that live in a bpffs: the NAT table that `--get` reads, and the offsets document that
-//! `guesser --pin` left there.
+//! Maps in a bpffs: the NAT table that `--get` reads, and the offsets document that `guesser --pin`
+//! left there.
 
 use std::fs;
 use std::io;
@@ -11,11 +11,11 @@ use libbpf_rs::MapCore as _;
 use libbpf_rs::MapFlags;
 use libbpf_rs::MapHandle;
 
-use super::FlowTable;
+use super::table::FlowTable;
 
 const NAMES: [(bool, &str); 2] = [(false, "flows4"), (true, "flows6")];
 
-/// Pins a table in a directory, in the place of one that a killed process left there.
+/// Pins a table in a directory. It replaces one that a killed process left there.
 ///
 /// # Errors
 /// If the kernel refuses.
@@ -60,7 +60,7 @@ pub fn open_table(dir: &Path) -> anyhow::Result<FlowTable> {
     Ok(FlowTable::new(open(NAMES[0].1)?, open(NAMES[1].1)?))
 }
 
-/// The first value of a pinned map: a document with what the map's size adds behind it.
+/// The first value of a pinned map: a document and the padding behind it.
 ///
 /// # Errors
 /// If there is no such map.

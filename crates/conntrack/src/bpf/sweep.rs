@@ -1,4 +1,4 @@
-//! One run of the program that walks the table and tells of connections that ended.
+//! One run of the program that walks the table and reports the connections that have ended.
 
 use anyhow::Context as _;
 use libbpf_rs::ProgramInput;
@@ -8,7 +8,7 @@ use super::skel::ConntrackSkel;
 /// What a sweep found.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Sweep {
-    /// Connections that live.
+    /// Live connections.
     pub kept: u32,
     /// Connections that had ended.
     pub ended: u32,

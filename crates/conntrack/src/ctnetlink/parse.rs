@@ -19,10 +19,10 @@ use shared::record::wire::known;
 
 use super::tuple::Tuple;
 
-/// Turns a message into a record without time and namespace, which the message does not tell.
+/// Turns a message into a record without time and namespace, which are not in the message.
 ///
-/// `None` if it is of another type. A new entry of an event and one of a dump look alike but for
-/// the flags: the former has `NLM_F_CREATE`, the latter comes out as an update.
+/// `None` if it is of another type. A new entry of an event and one of a dump differ only in the
+/// flags: the former has `NLM_F_CREATE`, the latter becomes an update.
 ///
 /// # Errors
 /// If an attribute is not what the kernel's header says, or a tuple is missing.
@@ -40,7 +40,7 @@ pub fn parse(message: &Message<'_>) -> Result<Option<Record>, Malformed> {
     let mut record = Record {
         r#type,
         family: *family,
-        // The kernel leaves out what is the default zone.
+        // The kernel leaves out the default zone.
         known: known::ZONE,
         ..Record::BLANK
     };
@@ -54,9 +54,7 @@ pub fn parse(message: &Message<'_>) -> Result<Option<Record>, Malformed> {
         .ok_or(Malformed("a conntrack entry lacks a tuple"))?;
     orig.put(&mut record, false);
     reply.put(&mut record, true);
-    if let Some(zone) = parts.zone.or(orig.zone).or(reply.zone) {
-        record.zone = zone;
-    }
+    record.zone = parts.zone.or(orig.zone).or(reply.zone).unwrap_or(0);
     if let (Some(orig), Some(reply)) = (parts.counters[0], parts.counters[1]) {
         record.packets = [orig.0, reply.0];
         record.bytes = [orig.1, reply.1];
@@ -66,7 +64,7 @@ pub fn parse(message: &Message<'_>) -> Result<Option<Record>, Malformed> {
     Ok(Some(record))
 }
 
-/// What only makes sense together.
+/// What makes sense only together.
 #[derive(Default)]
 struct Parts {
     orig: Option<Tuple>,

@@ -7,7 +7,7 @@ use shared::record::wire::Record;
 use shared::record::wire::address_bytes;
 use shared::record::wire::family;
 
-/// One direction, as `enum ctattr_tuple` and those inside it tell it.
+/// One direction, as `enum ctattr_tuple` and those inside it describe it.
 #[derive(Default)]
 pub(super) struct Tuple {
     proto: u8,
@@ -42,22 +42,24 @@ impl Tuple {
         }
     }
 
-    /// `enum ctattr_ip`; true if both addresses of this family were there.
+    /// `enum ctattr_ip`; true if both addresses of this family are there.
     fn take_ip(&mut self, family: u8, attrs: Attrs<'_>) -> Result<bool, Malformed> {
         let (mut src, mut dst) = (None, None);
+        let (src_kind, dst_kind) = match family {
+            family::IPV4 => (cta_tuple::IP_V4_SRC, cta_tuple::IP_V4_DST),
+            _ => (cta_tuple::IP_V6_SRC, cta_tuple::IP_V6_DST),
+        };
         for attr in attrs {
             let attr = attr?;
-            match (family, attr.kind) {
-                (family::IPV4, cta_tuple::IP_V4_SRC) => {
-                    src = Some(address_bytes(attr.array::<4>()?.into()))
-                }
-                (family::IPV4, cta_tuple::IP_V4_DST) => {
-                    dst = Some(address_bytes(attr.array::<4>()?.into()))
-                }
-                (family::IPV6, cta_tuple::IP_V6_SRC) => src = Some(attr.array()?),
-                (family::IPV6, cta_tuple::IP_V6_DST) => dst = Some(attr.array()?),
-                _ => {}
-            }
+            let address = match attr.kind {
+                kind if kind == src_kind => &mut src,
+                kind if kind == dst_kind => &mut dst,
+                _ => continue,
+            };
+            *address = Some(match family {
+                family::IPV4 => address_bytes(attr.array::<4>()?.into()),
+                _ => attr.array()?,
+            });
         }
         let Some((src, dst)) = src.zip(dst) else {
             return Ok(false);
@@ -66,7 +68,7 @@ impl Tuple {
         Ok(true)
     }
 
-    /// `enum ctattr_l4proto`; true if the protocol's number was there.
+    /// `enum ctattr_l4proto`; true if the protocol's number is there.
     fn take_proto(&mut self, attrs: Attrs<'_>) -> Result<bool, Malformed> {
         let mut has_number = false;
         for attr in attrs {
