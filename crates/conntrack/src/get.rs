@@ -31,9 +31,7 @@ use crate::question::Question;
 /// # Errors
 /// Exit 2 for a malformed question, exit 3 if no table is pinned.
 pub fn answer(question: &str, cli: &Cli) -> anyhow::Result<Answer> {
-    let question: Question = question
-        .parse()
-        .map_err(|error| Failure::Usage(format!("{error}")))?;
+    let question: Question = question.parse().map_err(Failure::Usage)?;
     let netns_ino = match &question.netns {
         Some(Netns::Inode(ino)) => Some(*ino),
         Some(Netns::Path(path)) => Some(Namespace::open(path)?.inum()),

@@ -19,7 +19,6 @@ use crate::cli::Origin;
 use crate::layout::Layout;
 
 /// Where to read from by default: stdin, if it is a pipe or a file.
-#[must_use]
 pub fn default_origin() -> Option<Origin> {
     let stdin = io::stdin();
     if stdin.is_terminal() {

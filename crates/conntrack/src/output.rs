@@ -28,7 +28,6 @@ pub struct Output {
 
 impl Output {
     /// Takes hold of stdout.
-    #[must_use]
     pub fn new(format: Format, source: Source, realtime_offset_ns: u64) -> Self {
         Self {
             format,
@@ -65,7 +64,6 @@ impl Output {
 }
 
 /// A record as `conntrack -E` would show it, followed by what it does not show.
-#[must_use]
 pub fn text(record: &Record) -> String {
     let label = match record.r#type {
         kind::NEW => "[NEW]",

@@ -4,24 +4,26 @@ use std::mem::MaybeUninit;
 
 use anyhow::Context as _;
 use libbpf_rs::Link;
+use libbpf_rs::MapCore as _;
+use libbpf_rs::MapFlags;
 use libbpf_rs::MapHandle;
+use libbpf_rs::ProgramInput;
 use libbpf_rs::ProgramMut;
 use libbpf_rs::ProgramType;
 use libbpf_rs::libbpf_sys::BPF_FUNC_for_each_map_elem;
 use libbpf_rs::skel::OpenSkel as _;
 use libbpf_rs::skel::Skel as _;
 use libbpf_rs::skel::SkelBuilder as _;
+use shared::record::wire::Loss;
 use shared::ring::layout::Source;
 
 use super::events::Events;
 use super::hooks;
 use super::hooks::Hook;
 use super::hooks::Role;
-use super::losses::Losses;
 use super::skel::ConntrackSkel;
 use super::skel::ConntrackSkelBuilder;
 use super::skel::types;
-use super::sweep::Sweep;
 use super::table::FlowTable;
 use crate::layout::Layout;
 
@@ -155,10 +157,8 @@ impl Programs {
     /// If no file descriptor is left.
     pub fn table(&self) -> anyhow::Result<FlowTable> {
         let maps = &self.skel.maps;
-        Ok(FlowTable::new(
-            MapHandle::try_from(&maps.flows4)?,
-            MapHandle::try_from(&maps.flows6)?,
-        ))
+        let [v4, v6] = [&maps.flows4, &maps.flows6].map(MapHandle::try_from);
+        Ok(FlowTable { maps: [v4?, v6?] })
     }
 
     /// The events.
@@ -169,20 +169,36 @@ impl Programs {
         Events::open(&self.skel.maps.events, &self.skel.maps.bss)
     }
 
-    /// The loss counters.
+    /// Events that the programs have lost so far at one place, over all CPUs.
     ///
     /// # Errors
-    /// If no file descriptor is left.
-    pub fn losses(&self) -> anyhow::Result<Losses> {
-        Ok(Losses::new(MapHandle::try_from(&self.skel.maps.losses)?))
+    /// If the map cannot be read.
+    pub fn lost(&self, place: Loss) -> anyhow::Result<u64> {
+        let key = u32::from(place as u8).to_ne_bytes();
+        let per_cpu = self.skel.maps.losses.lookup_percpu(&key, MapFlags::ANY);
+        let per_cpu = per_cpu.context("read the loss counters")?;
+        Ok(per_cpu
+            .unwrap_or_default()
+            .iter()
+            .filter_map(|bytes| bytes.first_chunk())
+            .map(|bytes| u64::from_ne_bytes(*bytes))
+            .sum())
     }
 
-    /// Checks every entry of the table once.
+    /// Walks the table once, on this CPU, and reports the connections that have ended. `true` if the
+    /// ring buffer was full: drain it and sweep again.
     ///
     /// # Errors
     /// If the kernel refuses to run the program.
-    pub fn sweep(&mut self) -> anyhow::Result<Sweep> {
-        super::sweep::run(&mut self.skel)
+    pub fn sweep(&mut self) -> anyhow::Result<bool> {
+        let sweep = &self.skel.progs.sweep;
+        sweep
+            .test_run(ProgramInput::default())
+            .context("run the sweep")?;
+        let bss = self.skel.maps.bss_data.as_deref();
+        let found = bss.context("the BPF object has no data")?.sweep_result;
+        log::trace!("sweep: kept {:?}, ended {}", found.kept, found.ended);
+        Ok(found.stuck != 0)
     }
 }
 

@@ -11,8 +11,8 @@ use crate::flow_entry::Key;
 
 /// Both maps, open.
 pub struct FlowTable {
-    v4: MapHandle,
-    v6: MapHandle,
+    /// IPv4's and IPv6's.
+    pub(super) maps: [MapHandle; 2],
 }
 
 /// The outcome of adding an entry.
@@ -27,11 +27,6 @@ pub enum Put {
 }
 
 impl FlowTable {
-    /// A table of these maps.
-    pub fn new(v4: MapHandle, v6: MapHandle) -> Self {
-        Self { v4, v6 }
-    }
-
     /// Adds an entry unless its tuple has one.
     ///
     /// # Errors
@@ -82,13 +77,7 @@ impl FlowTable {
         })
     }
 
-    /// The map of one family.
-    pub(super) fn map(&self, is_v6: bool) -> &MapHandle {
-        if is_v6 { &self.v6 } else { &self.v4 }
-    }
-
-    /// The map of one family, to be pinned.
-    pub(super) fn map_mut(&mut self, is_v6: bool) -> &mut MapHandle {
-        if is_v6 { &mut self.v6 } else { &mut self.v4 }
+    fn map(&self, is_v6: bool) -> &MapHandle {
+        &self.maps[usize::from(is_v6)]
     }
 }

@@ -1,5 +1,7 @@
 //! Every entry of the kernel's table, in one namespace, both families.
 
+use std::collections::HashSet;
+
 use anyhow::Context as _;
 use netlink::DumpEnd;
 use netlink::Error;
@@ -14,6 +16,7 @@ use shared::ring::identity::monotonic_ns;
 
 use super::parse::parse;
 use super::scope::Scope;
+use crate::flow_entry::Key;
 
 /// How often a dump is repeated that changed under the reader.
 const ATTEMPTS: usize = 3;
@@ -72,5 +75,20 @@ impl Dumper {
             }
         }
         Ok(end)
+    }
+
+    /// The keys of the entries that exist; `None` if the table changed and some may be missing.
+    ///
+    /// # Errors
+    /// If the kernel refuses, or the exchange fails.
+    pub fn present(
+        &mut self,
+        key: impl Fn(&Record) -> Key,
+    ) -> anyhow::Result<Option<HashSet<Key>>> {
+        let mut present = HashSet::new();
+        let end = self.dump(|record| {
+            present.insert(key(&record));
+        })?;
+        Ok((end == DumpEnd::Consistent).then_some(present))
     }
 }

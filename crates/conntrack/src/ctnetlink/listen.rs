@@ -16,15 +16,6 @@ use super::parse::parse;
 /// kernel's own bookkeeping.
 const RECEIVE_BUFFER_BYTES: usize = 32 << 20;
 
-/// What one call has read.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Taken {
-    /// Records.
-    pub records: usize,
-    /// Events were dropped before or between them.
-    pub is_lossy: bool,
-}
-
 /// A subscription to groups.
 pub struct Subscription {
     listener: Listener,
@@ -53,8 +44,7 @@ impl Subscription {
         })
     }
 
-    /// Gives what has arrived to `each`, up to `most` records; `true` if the kernel dropped events
-    /// since the last call.
+    /// Gives what has arrived to `each`, about `most` records, and returns how many.
     ///
     /// # Errors
     /// If the socket fails, or `each` does.
@@ -62,20 +52,17 @@ impl Subscription {
         &mut self,
         most: usize,
         mut each: impl FnMut(Record) -> anyhow::Result<()>,
-    ) -> anyhow::Result<Taken> {
-        let mut taken = Taken::default();
-        while taken.records < most {
+    ) -> anyhow::Result<usize> {
+        let mut taken = 0;
+        while taken < most {
             match self.listener.receive().context("read conntrack events")? {
                 Received::Nothing => break,
-                Received::Lost => {
-                    self.overruns += 1;
-                    taken.is_lossy = true;
-                }
+                Received::Lost => self.overruns += 1,
                 Received::Messages(messages) => {
                     for message in messages {
                         match message.and_then(|message| parse(&message)) {
                             Ok(record) => {
-                                taken.records += usize::from(record.is_some());
+                                taken += usize::from(record.is_some());
                                 record.map_or(Ok(()), &mut each)?;
                             }
                             Err(malformed) => {

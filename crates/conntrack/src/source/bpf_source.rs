@@ -21,7 +21,6 @@ use super::preexisting::Preexisting;
 use crate::bpf::events::Events;
 use crate::bpf::hooks;
 use crate::bpf::hooks::Role;
-use crate::bpf::losses::Losses;
 use crate::bpf::programs::Programs;
 use crate::bpf::programs::Settings;
 use crate::bpf::table::FlowTable;
@@ -41,7 +40,6 @@ pub struct BpfSource {
     kind: Source,
     events: Events,
     table: FlowTable,
-    losses: Losses,
     ends: EndDetection,
     preexisting: Result<Preexisting, String>,
     /// Reported while we waited for the hook to fire.
@@ -89,7 +87,6 @@ impl BpfSource {
             kind,
             events,
             table: programs.table()?,
-            losses: programs.losses()?,
             ends,
             preexisting,
             early,
@@ -172,13 +169,13 @@ impl EventSource for BpfSource {
             (EndDetection::Netlink { events, .. }, Loss::NetlinkMalformed) => events.malformed,
             _ => 0,
         };
-        Ok(preexisting + ends + self.losses.total(place)?)
+        Ok(preexisting + ends + self.programs.lost(place)?)
     }
 
     fn stop(&mut self) -> anyhow::Result<bool> {
         self.programs.detach();
         // Connections that found the ring buffer full wait in the table for a sweep.
-        Ok(self.programs.has_sweep && self.programs.sweep()?.stuck)
+        Ok(self.programs.has_sweep && self.programs.sweep()?)
     }
 }
 

@@ -69,11 +69,7 @@ impl EndDetection {
         sink: Sink<'_>,
     ) -> anyhow::Result<Duration> {
         match self {
-            Self::Sweep(schedule) => schedule.run_if_due(|| {
-                let sweep = programs.sweep()?;
-                log::trace!("sweep: {} kept, {} ended", sweep.kept, sweep.ended);
-                Ok(sweep.stuck.then_some(SOON))
-            }),
+            Self::Sweep(schedule) => schedule.run_if_due(|| Ok(programs.sweep()?.then_some(SOON))),
             Self::Netlink {
                 events,
                 key_known,

@@ -39,14 +39,8 @@ pub fn fire_begin(
     may_change_system: bool,
     early: &mut Vec<Record>,
 ) -> anyhow::Result<Option<u64>> {
-    let missing = Modules::running().would_load(lab::MODULES);
-    if !missing.is_empty() && !may_change_system {
-        let missing = missing.join(", ");
-        log::info!("the hook is attached and not proven to fire: that would load {missing}");
-        return Ok(None);
-    }
     // Kept until the end: its inode number must not be given to another namespace meanwhile.
-    let namespace = match make_connection() {
+    let namespace = match make_connection(may_change_system) {
         Ok(namespace) => namespace,
         Err(error) => {
             log::info!("the hook is attached and not proven to fire: {error:#}");
@@ -82,7 +76,11 @@ fn is_ours(record: &Record, netns_ino: u32) -> bool {
         && (record.netns_ino == 0 || record.netns_ino == netns_ino)
 }
 
-fn make_connection() -> anyhow::Result<Namespace> {
+fn make_connection(may_change_system: bool) -> anyhow::Result<Namespace> {
+    let missing = Modules::running().would_load(lab::MODULES);
+    if !missing.is_empty() && !may_change_system {
+        anyhow::bail!("that would load {}", missing.join(", "));
+    }
     let namespace = Namespace::create()?;
     let rules = Rules {
         dnat: vec![Rewrite {

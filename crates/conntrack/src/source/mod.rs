@@ -50,23 +50,18 @@ pub fn open(plan: &Plan, is_pinned: bool) -> anyhow::Result<Box<dyn EventSource>
             }
         }
     }
-    Err(no_source(refusals))
+    Err(no_source(&refusals))
 }
 
 /// No source works: all reasons, with the exit code of the last, which needs least.
-fn no_source(mut refusals: Vec<anyhow::Error>) -> anyhow::Error {
-    let Some(last) = refusals.pop() else {
-        return anyhow::anyhow!("no source is known");
-    };
-    refusals.into_iter().rev().fold(last, |error, refusal| {
-        let code = exit::code(&error);
-        let text = format!("{refusal:#}; {error:#}");
-        anyhow::Error::new(match code {
-            2 => Failure::Usage(text),
-            4 => Failure::Privilege(text),
-            5 => Failure::Kernel(text),
-            _ => Failure::Failed(text),
-        })
+fn no_source(refusals: &[anyhow::Error]) -> anyhow::Error {
+    let texts: Vec<String> = refusals.iter().map(|error| format!("{error:#}")).collect();
+    let text = texts.join("; ");
+    anyhow::Error::new(match refusals.last().map(exit::code) {
+        Some(2) => Failure::Usage(text),
+        Some(4) => Failure::Privilege(text),
+        Some(5) => Failure::Kernel(text),
+        _ => Failure::Failed(text),
     })
 }
 

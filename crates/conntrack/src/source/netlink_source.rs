@@ -99,26 +99,6 @@ impl NetlinkSource {
     }
 }
 
-/// Reports the ends of connections that the kernel sends no events of.
-fn review(
-    dumper: &mut Dumper,
-    flows: &mut FlowCache,
-    without_events: &mut HashSet<Key>,
-    sink: Sink<'_>,
-) -> anyhow::Result<()> {
-    let mut present = HashSet::new();
-    let end = dumper.dump(|record| {
-        present.insert(Key::of(&record));
-    })?;
-    if end == DumpEnd::Interrupted {
-        return Ok(());
-    }
-    let is_alive = |key: &Key, _| present.contains(key) || !without_events.contains(key);
-    let ended = flows.retain(is_alive, sink);
-    without_events.retain(|key| present.contains(key));
-    ended
-}
-
 impl EventSource for NetlinkSource {
     fn kind(&self) -> Source {
         Source::Netlink
@@ -134,6 +114,7 @@ impl EventSource for NetlinkSource {
 
     fn take(&mut self, sink: Sink<'_>) -> anyhow::Result<bool> {
         let now_ns = monotonic_ns().context("read the clock")?;
+        let overruns = self.events.overruns;
         let Self { flows, scope, .. } = self;
         let taken = self.events.take(BATCH, |record| {
             let Some(record) = scope.complete(record, now_ns) else {
@@ -151,13 +132,14 @@ impl EventSource for NetlinkSource {
             }
             Ok(())
         })?;
-        if taken.is_lossy {
+        let is_lossy = self.events.overruns > overruns;
+        if is_lossy {
             log::info!("conntrack events were lost: comparing with a dump");
             if let Err(error) = self.compare(sink) {
                 log::warn!("lost events are not found again: {error:#}");
             }
         }
-        Ok(taken.records > 0 || taken.is_lossy)
+        Ok(taken > 0 || is_lossy)
     }
 
     fn wait(&mut self, stop: &Stop, at_most: Duration) -> anyhow::Result<()> {
@@ -178,11 +160,18 @@ impl EventSource for NetlinkSource {
         if without_events.is_empty() {
             return Ok(REVIEW_PERIOD);
         }
-        self.schedule.run_if_due(|| {
-            if let Err(error) = review(dumper, flows, without_events, sink) {
-                log::warn!("ends of preexisting connections: {error:#}");
+        let left = self.schedule.run_if_due(|| {
+            if let Some(present) = dumper.present(Key::of)? {
+                let is_alive =
+                    |key: &Key, _| present.contains(key) || !without_events.contains(key);
+                flows.retain(is_alive, sink)?;
+                without_events.retain(|key| present.contains(key));
             }
             Ok(None)
+        });
+        left.or_else(|error| {
+            log::warn!("ends of preexisting connections: {error:#}");
+            Ok(REVIEW_PERIOD)
         })
     }
 

@@ -2,7 +2,6 @@
 //! one of their packets passes, so only netlink can say when they end.
 
 use std::collections::HashMap;
-use std::collections::HashSet;
 use std::time::Duration;
 
 use netlink::DumpEnd;
@@ -94,14 +93,9 @@ impl Preexisting {
             return Ok(REVIEW_PERIOD);
         }
         self.schedule.run_if_due(|| {
-            let mut present = HashSet::new();
-            let end = dumper.dump(|record| {
-                present.insert(key(*key_known, &record));
-            })?;
-            if end == DumpEnd::Interrupted {
-                // An entry that it lacks may still exist.
+            let Some(present) = dumper.present(|record| key(*key_known, record))? else {
                 return Ok(None);
-            }
+            };
             let gone: Vec<Key> = unconfirmed
                 .keys()
                 .filter(|key| !present.contains(*key))
