@@ -47,18 +47,39 @@ pub struct WireEntry {
     pub reply_addrs: Addresses,
 }
 
-/// The key of an entry: original tuple, zone and namespace.
+/// A struct of which the whole belongs to IPv6 and the first part to IPv4.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Key {
+pub struct OfFamily<T> {
     is_v6: bool,
-    wire: WireKey,
+    wire: T,
 }
 
+/// The key of an entry: original tuple, zone and namespace.
+pub type Key = OfFamily<WireKey>;
+
 /// The value of an entry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Entry {
-    is_v6: bool,
-    wire: WireEntry,
+pub type Entry = OfFamily<WireEntry>;
+
+impl<T: FromBytes + IntoBytes + Immutable> OfFamily<T> {
+    /// The bytes as they lie in the family's map.
+    pub fn bytes(&self) -> &[u8] {
+        &self.wire.as_bytes()[..length::<T>(self.is_v6)]
+    }
+
+    /// Bytes that were read from the map of this family; `None` if they have a wrong length.
+    pub fn parse(is_v6: bool, bytes: &[u8]) -> Option<Self> {
+        if bytes.len() != length::<T>(is_v6) {
+            return None;
+        }
+        let mut wire = T::new_zeroed();
+        wire.as_mut_bytes()[..bytes.len()].copy_from_slice(bytes);
+        Some(Self { is_v6, wire })
+    }
+
+    /// Does it belong to the IPv6 table?
+    pub fn is_v6(&self) -> bool {
+        self.is_v6
+    }
 }
 
 impl Key {
@@ -79,22 +100,6 @@ impl Key {
                 addrs: pack(is_v6, [&record.orig_src, &record.orig_dst]),
             },
         }
-    }
-
-    /// The key as it lies in its map.
-    pub fn bytes(&self) -> &[u8] {
-        prefix(self.is_v6, &self.wire)
-    }
-
-    /// A key that was read from the map of this family; `None` if it has a wrong length.
-    pub fn parse(is_v6: bool, bytes: &[u8]) -> Option<Self> {
-        let wire = parse(is_v6, bytes)?;
-        Some(Self { is_v6, wire })
-    }
-
-    /// Does it belong to the IPv6 table?
-    pub fn is_v6(&self) -> bool {
-        self.is_v6
     }
 
     /// The key without namespace and zone, to compare tuples alone.
@@ -131,17 +136,6 @@ impl Entry {
                 reply_addrs: pack(is_v6, [&record.reply_src, &record.reply_dst]),
             },
         }
-    }
-
-    /// The value as it lies in its map.
-    pub fn bytes(&self) -> &[u8] {
-        prefix(self.is_v6, &self.wire)
-    }
-
-    /// A value that was read from the map of this family; `None` if it has a wrong length.
-    pub fn parse(is_v6: bool, bytes: &[u8]) -> Option<Self> {
-        let wire = parse(is_v6, bytes)?;
-        Some(Self { is_v6, wire })
     }
 
     /// The connection's id in records.
@@ -192,20 +186,9 @@ fn address_len(is_v6: bool) -> usize {
     if is_v6 { 16 } else { 4 }
 }
 
-/// What two addresses of this family leave unused at the end of a struct.
-fn unused(is_v6: bool) -> usize {
-    size_of::<Addresses>() - 2 * address_len(is_v6)
-}
-
-fn prefix<T: IntoBytes + Immutable>(is_v6: bool, wire: &T) -> &[u8] {
-    &wire.as_bytes()[..size_of::<T>() - unused(is_v6)]
-}
-
-fn parse<T: FromBytes + IntoBytes>(is_v6: bool, bytes: &[u8]) -> Option<T> {
-    let mut wire = T::new_zeroed();
-    let length = size_of::<T>() - unused(is_v6);
-    (bytes.len() == length).then(|| wire.as_mut_bytes()[..length].copy_from_slice(bytes))?;
-    Some(wire)
+/// Bytes of a struct that this family uses: all but the rest of its two addresses.
+fn length<T>(is_v6: bool) -> usize {
+    size_of::<T>() - size_of::<Addresses>() + 2 * address_len(is_v6)
 }
 
 /// An IPv4 address is the end of its 16 bytes in a record (`::ffff:a.b.c.d`).

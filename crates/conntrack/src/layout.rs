@@ -71,22 +71,26 @@ impl Layout {
         let status = required(document, Field::NfConnStatus)?;
         let mark = optional(document, Field::NfConnMark)?;
         let zone = optional(document, Field::NfConnZone)?;
-        let netns =
-            optional(document, Field::NfConnCtNet)?.zip(optional(document, Field::NetNsInum)?);
+        // One is of no use without the other.
+        let (ct_net, net_inum) = optional(document, Field::NfConnCtNet)?
+            .zip(optional(document, Field::NetNsInum)?)
+            .unzip();
 
         let in_window = [
-            Some((Field::NfConnTupleOrig, orig)),
-            Some((Field::NfConnTupleReply, reply)),
-            Some((Field::NfConnStatus, status)),
-            mark.map(|at| (Field::NfConnMark, at)),
-            zone.map(|at| (Field::NfConnZone, at)),
-            netns.map(|(at, _)| (Field::NfConnCtNet, at)),
+            (Field::NfConnTupleOrig, Some(orig)),
+            (Field::NfConnTupleReply, Some(reply)),
+            (Field::NfConnStatus, Some(status)),
+            (Field::NfConnMark, mark),
+            (Field::NfConnZone, zone),
+            (Field::NfConnCtNet, ct_net),
         ];
-        let in_window = in_window.into_iter().flatten();
-        let first = in_window.clone().map(|(_, at)| at).fold(orig, u32::min);
-        let end = in_window
-            .map(|(field, at)| at.saturating_add(field.size_bytes()))
-            .fold(0, u32::max);
+        let (mut first, mut end) = (orig, 0);
+        for (field, at) in in_window {
+            if let Some(at) = at {
+                first = first.min(at);
+                end = end.max(at.saturating_add(field.size_bytes()));
+            }
+        }
         // Rounded down, so that every field keeps its alignment in the copy.
         let window_start = first / 8 * 8;
         let window_bytes = end - window_start;
@@ -94,7 +98,7 @@ impl Layout {
             return Err(LayoutError::Scattered(window_bytes));
         }
         let within = |at: Option<u32>| at.map_or(0, |at| at - window_start);
-        let bit = |is_known: bool, bit: u32| if is_known { bit } else { 0 };
+        let bit = |at: Option<u32>, bit| if at.is_some() { bit } else { 0 };
         Ok(Self {
             skb_nfct,
             window_start,
@@ -102,14 +106,12 @@ impl Layout {
             at_orig: orig - window_start,
             at_reply: reply - window_start,
             at_status: status - window_start,
-            at_ct_net: within(netns.map(|(at, _)| at)),
+            at_ct_net: within(ct_net),
             at_mark: within(mark),
             at_zone: within(zone),
-            net_inum: netns.map_or(0, |(_, inum)| inum),
+            net_inum: net_inum.unwrap_or(0),
             ct_status: status,
-            known: bit(mark.is_some(), known::MARK)
-                | bit(zone.is_some(), known::ZONE)
-                | bit(netns.is_some(), known::NETNS),
+            known: bit(mark, known::MARK) | bit(zone, known::ZONE) | bit(ct_net, known::NETNS),
         })
     }
 }
@@ -129,15 +131,14 @@ fn optional(document: &Document, field: Field) -> Result<Option<u32>, LayoutErro
         }
         _ => 8,
     };
-    if offset % align == 0 {
-        Ok(Some(offset))
-    } else {
-        Err(LayoutError::Misaligned {
+    if offset % align != 0 {
+        return Err(LayoutError::Misaligned {
             field,
             offset,
             align,
-        })
+        });
     }
+    Ok(Some(offset))
 }
 
 #[cfg(test)]
