@@ -10,7 +10,6 @@
 #define CALLS_H
 
 #include <linux/bpf.h>
-#include <linux/types.h>
 #include <bpf/bpf_helpers.h>
 
 /* Process context, softirq, hardirq; no deeper nesting is possible. */

@@ -7,7 +7,6 @@
 #define EMISSION_H
 
 #include <linux/bpf.h>
-#include <linux/types.h>
 #include <stdbool.h>
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>

@@ -4,7 +4,6 @@
 #define LOSSES_H
 
 #include <linux/bpf.h>
-#include <linux/types.h>
 #include <bpf/bpf_helpers.h>
 #include "sextant_record.h"
 

@@ -7,7 +7,6 @@
 #define NF_CONN_H
 
 #include <linux/bpf.h>
-#include <linux/types.h>
 #include <bpf/bpf_helpers.h>
 #include "losses.h"
 

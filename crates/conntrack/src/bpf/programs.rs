@@ -28,7 +28,7 @@ use super::table::FlowTable;
 use crate::layout::Layout;
 
 /// What is set in the programs and maps before they are loaded.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Settings {
     /// Where the kernel keeps things.
     pub layout: Layout,

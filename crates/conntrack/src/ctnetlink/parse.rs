@@ -44,40 +44,12 @@ pub fn parse(message: &Message<'_>) -> Result<Option<Record>, Malformed> {
         known: known::ZONE,
         ..Record::BLANK
     };
-    let mut parts = Parts::default();
+    let (mut orig, mut reply, mut zone, mut counted) = (None, None, None, [None; 2]);
     for attr in attrs {
-        parts.take(&attr?, &mut record)?;
-    }
-    let (orig, reply) = parts
-        .orig
-        .zip(parts.reply)
-        .ok_or(Malformed("a conntrack entry lacks a tuple"))?;
-    orig.put(&mut record, false);
-    reply.put(&mut record, true);
-    record.zone = parts.zone.or(orig.zone).or(reply.zone).unwrap_or(0);
-    if let (Some(orig), Some(reply)) = (parts.counters[0], parts.counters[1]) {
-        record.packets = [orig.0, reply.0];
-        record.bytes = [orig.1, reply.1];
-        record.known |= known::COUNTERS;
-    }
-    record.nat = record.nat_from_tuples();
-    Ok(Some(record))
-}
-
-/// What makes sense only together.
-#[derive(Default)]
-struct Parts {
-    orig: Option<Tuple>,
-    reply: Option<Tuple>,
-    zone: Option<u16>,
-    counters: [Option<(u64, u64)>; 2],
-}
-
-impl Parts {
-    fn take(&mut self, attr: &Attr<'_>, record: &mut Record) -> Result<(), Malformed> {
+        let attr = attr?;
         match attr.kind {
-            cta::TUPLE_ORIG => self.orig = Some(Tuple::parse(record.family, attr.nested())?),
-            cta::TUPLE_REPLY => self.reply = Some(Tuple::parse(record.family, attr.nested())?),
+            cta::TUPLE_ORIG => orig = Some(Tuple::parse(*family, attr.nested())?),
+            cta::TUPLE_REPLY => reply = Some(Tuple::parse(*family, attr.nested())?),
             cta::STATUS => {
                 record.status = attr.u32_be()?;
                 record.known |= known::STATUS;
@@ -86,10 +58,10 @@ impl Parts {
                 record.mark = attr.u32_be()?;
                 record.known |= known::MARK;
             }
-            cta::COUNTERS_ORIG => self.counters[0] = counters(attr.nested())?,
-            cta::COUNTERS_REPLY => self.counters[1] = counters(attr.nested())?,
+            cta::COUNTERS_ORIG => counted[0] = counters(attr.nested())?,
+            cta::COUNTERS_REPLY => counted[1] = counters(attr.nested())?,
             cta::ID => record.ct_id = attr.u32_be()?.into(),
-            cta::ZONE => self.zone = Some(attr.u16_be()?),
+            cta::ZONE => zone = Some(attr.u16_be()?),
             cta::TIMESTAMP => {
                 if let Some(start_ns) = find(attr.nested(), CTA_TIMESTAMP_START)? {
                     record.start_ns = start_ns.u64_be()?;
@@ -98,8 +70,20 @@ impl Parts {
             }
             _ => {}
         }
-        Ok(())
     }
+    let (Some(orig), Some(reply)) = (orig, reply) else {
+        return Err(Malformed("a conntrack entry lacks a tuple"));
+    };
+    orig.put(&mut record, false);
+    reply.put(&mut record, true);
+    record.zone = zone.or(orig.zone).or(reply.zone).unwrap_or(0);
+    if let [Some(orig), Some(reply)] = counted {
+        record.packets = [orig.0, reply.0];
+        record.bytes = [orig.1, reply.1];
+        record.known |= known::COUNTERS;
+    }
+    record.nat = record.nat_from_tuples();
+    Ok(Some(record))
 }
 
 fn counters(attrs: Attrs<'_>) -> Result<Option<(u64, u64)>, Malformed> {

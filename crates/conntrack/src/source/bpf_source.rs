@@ -78,8 +78,21 @@ impl BpfSource {
         } else if programs.has(Role::End) {
             EndDetection::Hook
         } else {
-            let unavailable = preexisting.as_ref().err();
-            ends_without_sweep(unavailable, scope.netns_ino, layout.known)
+            let usable = preexisting.as_ref().map(|_| ()).map_err(String::clone);
+            usable
+                .and_then(|()| {
+                    EndDetection::by_netlink(scope.netns_ino, layout.known)
+                        .map_err(|error| error.to_string())
+                })
+                .inspect(|_| {
+                    log::info!(
+                        "this kernel cannot sweep: ends come from ctnetlink, own namespace only"
+                    )
+                })
+                .unwrap_or_else(|why| {
+                    log::warn!("no ends of connections: this kernel cannot sweep, and {why}");
+                    EndDetection::None
+                })
         };
         let mut early = Vec::new();
         let our_id = fire_begin(&mut events, plan.may_change_system, &mut early)?;
@@ -93,23 +106,6 @@ impl BpfSource {
             our_id,
             programs,
         })
-    }
-}
-
-fn ends_without_sweep(unavailable: Option<&String>, netns_ino: u32, known: u32) -> EndDetection {
-    let ends = match unavailable {
-        None => EndDetection::by_netlink(netns_ino, known).map_err(|error| error.to_string()),
-        Some(why) => Err(why.clone()),
-    };
-    match ends {
-        Ok(ends) => {
-            log::info!("this kernel cannot sweep: ends come from ctnetlink, own namespace only");
-            ends
-        }
-        Err(why) => {
-            log::warn!("no ends of connections: this kernel cannot sweep, and {why}");
-            EndDetection::None
-        }
     }
 }
 

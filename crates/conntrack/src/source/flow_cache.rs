@@ -14,7 +14,6 @@ use crate::bpf::table::FlowTable;
 use crate::bpf::table::Put;
 use crate::flow_entry::Entry;
 use crate::flow_entry::Key;
-use crate::layout::Layout;
 use crate::sink::Sink;
 
 /// The connections by key.
@@ -125,12 +124,10 @@ impl FlowCache {
 /// The maps outlive the object that they come from.
 fn table(max_entries: u32) -> anyhow::Result<FlowTable> {
     let settings = Settings {
-        layout: Layout::default(),
-        nat_only: false,
         max_entries,
         // Not used, but it must have a page, which is 64 KiB at most.
         ringbuf_bytes: 64 << 10,
-        ct_id_secret: 0,
+        ..Settings::default()
     };
     Programs::load(Source::Netlink, &settings)?.table()
 }
