@@ -1,4 +1,4 @@
-//! `--get`: answers one translation from the table that a running `conntrack` has pinned.
+//! `--get`: looks up one connection in the table that a running `conntrack` has pinned.
 
 use std::path::Path;
 
@@ -51,7 +51,7 @@ pub fn answer(question: &str, cli: &Cli) -> anyhow::Result<Answer> {
     let mut answer = Answer::No;
     for record in &found {
         if record.nat == 0 {
-            log::info!(target: SUMMARY, "not rewritten: {}", output::text(record).trim_start());
+            log::info!(target: SUMMARY, "no NAT: {}", output::text(record).trim_start());
             continue;
         }
         answer = Answer::Done;

@@ -44,7 +44,7 @@ impl Pump<'_> {
     /// If stdout cannot be written. A failed load is logged and survived.
     pub fn load(&mut self, source: &mut dyn EventSource) -> anyhow::Result<()> {
         self.ring.begin_dump();
-        if self.plan.dump {
+        if !self.plan.cli.no_dump {
             if let Err(error) = source.load(&mut |record| self.forward(record)) {
                 log::warn!("preexisting connections are not loaded: {error:#}");
             }
@@ -58,7 +58,11 @@ impl Pump<'_> {
     /// # Errors
     /// If the source fails, or stdout cannot be written.
     pub fn run(&mut self, source: &mut dyn EventSource, stop: &Stop) -> anyhow::Result<()> {
-        let end = self.plan.duration.map(|duration| Instant::now() + duration);
+        let end = self
+            .plan
+            .cli
+            .duration
+            .map(|duration| Instant::now() + duration);
         let mut housekeeping_due = Instant::now();
         let mut maintenance_due = Instant::now();
         while !stop.asked() && !self.has_enough() {
@@ -104,6 +108,7 @@ impl Pump<'_> {
 
     fn has_enough(&self) -> bool {
         self.plan
+            .cli
             .count
             .is_some_and(|count| self.counters.records() >= count)
     }

@@ -3,8 +3,6 @@
 use anyhow::Context as _;
 use shared::cli::log::SUMMARY;
 use shared::exit::Answer;
-use shared::exit::Failure;
-use shared::ring::RingError;
 use shared::ring::Writer;
 use shared::ring::identity::realtime_offset_ns;
 use shared::stop::Stop;
@@ -31,9 +29,9 @@ pub fn run(cli: Cli) -> anyhow::Result<Answer> {
         return get::answer(question, &cli);
     }
     let ready = cli.ready_fd.map(Ready::take).transpose()?;
-    let plan = Plan::make(&cli)?;
+    let plan = Plan::make(cli)?;
     let stop = Stop::on_signals().context("install signal handlers")?;
-    let pins = PinDirectory::claim(cli.pin.as_deref(), plan.may_change_system)?;
+    let pins = PinDirectory::claim(plan.cli.pin.as_deref(), plan.may_change_system())?;
     let mut source = source::open(&plan, pins.is_some())?;
     let kind = source.kind();
     match (&pins, source.table()) {
@@ -41,12 +39,10 @@ pub fn run(cli: Cli) -> anyhow::Result<Answer> {
         (Some(_), None) => log::info!("this source keeps no table in BPF maps: nothing is pinned"),
         (None, _) => {}
     }
-    let ring = Writer::create(&plan.ring, plan.ring_bytes, kind).map_err(|error| match error {
-        RingError::Size(_) => anyhow::Error::new(Failure::Usage(error.to_string())),
-        error => error.into(),
-    })?;
+    let ring = Writer::create(&plan.cli.ring, plan.cli.ring_size, kind)?;
     let offset_ns = realtime_offset_ns().context("read the clock")?;
-    let metrics = cli
+    let metrics = plan
+        .cli
         .metrics
         .as_ref()
         .map(|path| {
@@ -57,7 +53,7 @@ pub fn run(cli: Cli) -> anyhow::Result<Answer> {
     let mut pump = Pump {
         plan: &plan,
         ring,
-        output: Output::new(cli.output, kind, offset_ns),
+        output: Output::new(plan.cli.output, kind, offset_ns),
         metrics,
         counters: Counters::default(),
         written: Ok(()),
@@ -69,7 +65,7 @@ pub fn run(cli: Cli) -> anyhow::Result<Answer> {
     pump.run(&mut *source, &stop)?;
     let Pump { counters, .. } = pump;
     log::info!(target: SUMMARY, "source {}: {counters}", kind.name());
-    Ok(if cli.fail_on_loss && counters.losses() > 0 {
+    Ok(if plan.cli.fail_on_loss && counters.losses() > 0 {
         Answer::No
     } else {
         Answer::Done

@@ -61,16 +61,16 @@ impl BpfSource {
         is_possible(kind)?;
         let settings = Settings {
             layout,
-            nat_only: plan.nat_only,
-            max_entries: plan.max_entries,
+            nat_only: plan.cli.nat_only,
+            max_entries: plan.cli.max_entries,
             ringbuf_bytes: RINGBUF_BYTES,
             ct_id_secret: secret()?,
         };
         let mut programs = Programs::load(kind, &settings)?;
         let mut events = programs.events()?;
         programs.attach()?;
-        let scope = Scope::own(plan.nat_only)?;
-        let preexisting = may_be_used(plan.may_change_system).and_then(|()| {
+        let scope = Scope::own(plan.cli.nat_only)?;
+        let preexisting = may_be_used(plan.may_change_system()).and_then(|()| {
             Preexisting::open(scope, layout.known).map_err(|error| error.to_string())
         });
         let ends = if programs.has_sweep {
@@ -95,7 +95,7 @@ impl BpfSource {
                 })
         };
         let mut early = Vec::new();
-        let our_id = fire_begin(&mut events, plan.may_change_system, &mut early)?;
+        let our_id = fire_begin(&mut events, plan.may_change_system(), &mut early)?;
         Ok(Self {
             kind,
             events,

@@ -23,7 +23,7 @@ use crate::bpf::events::Events;
 
 /// Events come without delay; this is for a busy machine.
 const PATIENCE: Duration = Duration::from_millis(500);
-/// In 127.0.0.0/8, which no host routes; nobody else uses these two.
+/// In 127.0.0.0/8, which no host routes, and unlikely to be used by others.
 const CALLED: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(127, 83, 88, 84), 4783);
 const REAL: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(127, 83, 88, 85), 4784);
 

@@ -28,9 +28,9 @@ use netlink_source::NetlinkSource;
 /// # Errors
 /// Exit 4 or 5 with the reason if a requested source cannot be opened, or none can.
 pub fn open(plan: &Plan, is_pinned: bool) -> anyhow::Result<Box<dyn EventSource>> {
-    let is_auto = plan.source == SourceName::Auto;
+    let is_auto = plan.cli.source == SourceName::Auto;
     let mut refusals = Vec::new();
-    for rung in ladder(plan.source) {
+    for rung in ladder(plan.cli.source) {
         let opened: anyhow::Result<Box<dyn EventSource>> = match rung {
             Source::Netlink => NetlinkSource::open(plan, is_pinned).map(|it| Box::new(it) as _),
             kind => BpfSource::open(*kind, plan).map(|it| Box::new(it) as _),

@@ -6,7 +6,6 @@ use std::os::fd::AsFd as _;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use netlink;
 use netlink::DumpEnd;
 use netlink::nfnetlink::NFNLGRP_CONNTRACK_DESTROY;
 use netlink::nfnetlink::NFNLGRP_CONNTRACK_NEW;
@@ -44,7 +43,7 @@ pub struct NetlinkSource {
     flows: FlowCache,
     scope: Scope,
     /// Connections that the kernel reports no end of: it keeps events only for those that begin
-    /// while somebody listens (`nf_conntrack_events` 2, the default since 5.19).
+    /// while a program listens (`nf_conntrack_events` 2, the default since 5.19).
     without_events: HashSet<Key>,
     schedule: Schedule,
     interrupted: u64,
@@ -57,14 +56,14 @@ impl NetlinkSource {
     /// If the kernel has no conntrack events, may not load what it needs for them, or a privilege
     /// is missing.
     pub fn open(plan: &Plan, is_pinned: bool) -> anyhow::Result<Self> {
-        may_be_used(plan.may_change_system).map_err(Failure::Kernel)?;
+        may_be_used(plan.may_change_system()).map_err(Failure::Kernel)?;
         let groups = [NFNLGRP_CONNTRACK_NEW, NFNLGRP_CONNTRACK_DESTROY];
         let events = Subscription::join(&groups).map_err(|error| refused(&error))?;
-        let scope = Scope::own(plan.nat_only)?;
+        let scope = Scope::own(plan.cli.nat_only)?;
         Ok(Self {
             events,
             dumper: Dumper::open(scope)?,
-            flows: FlowCache::new(plan.max_entries, is_pinned),
+            flows: FlowCache::new(plan.cli.max_entries, is_pinned),
             scope,
             without_events: HashSet::new(),
             schedule: Schedule::every(REVIEW_PERIOD),
