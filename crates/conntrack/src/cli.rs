@@ -93,7 +93,7 @@ pub struct Cli {
     #[arg(
         long,
         value_name = "PROTO,SRC:PORT,DST:PORT[,NETNS]",
-        help_heading = "Question"
+        help_heading = "Query"
     )]
     pub get: Option<String>,
 

@@ -23,16 +23,16 @@ use crate::cli::Format;
 use crate::flow_entry::Key;
 use crate::output;
 use crate::pin_directory::DEFAULT_DIR;
-use crate::question::Netns;
-use crate::question::Question;
+use crate::query::Netns;
+use crate::query::Query;
 
 /// Looks the connection up and prints it.
 ///
 /// # Errors
-/// Exit 2 for a malformed question, exit 3 if no table is pinned.
-pub fn answer(question: &str, cli: &Cli) -> anyhow::Result<Answer> {
-    let question: Question = question.parse().map_err(Failure::Usage)?;
-    let netns_ino = match &question.netns {
+/// Exit 2 for a malformed query, exit 3 if no table is pinned.
+pub fn answer(query: &str, cli: &Cli) -> anyhow::Result<Answer> {
+    let query: Query = query.parse().map_err(Failure::Usage)?;
+    let netns_ino = match &query.netns {
         Some(Netns::Inode(ino)) => Some(*ino),
         Some(Netns::Path(path)) => Some(Namespace::open(path)?.inum()),
         None => None,
@@ -46,7 +46,7 @@ pub fn answer(question: &str, cli: &Cli) -> anyhow::Result<Answer> {
             error.context(Failure::Failed(text))
         }
     })?;
-    let found = find(&table, &question.record(), netns_ino)?;
+    let found = find(&table, &query.record(), netns_ino)?;
     let mut lines = Lines::stdout();
     let mut answer = Answer::No;
     for record in &found {

@@ -14,7 +14,7 @@ mod pin_directory;
 mod plan;
 mod privilege;
 mod pump;
-mod question;
+mod query;
 mod ready;
 mod run;
 mod sink;

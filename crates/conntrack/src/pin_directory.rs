@@ -1,5 +1,5 @@
 //! The directory of a bpffs in which the table is pinned: one process at a time uses it, and leaves
-//! it as it was. Knows no maps.
+//! it as it was. `bpf::pinned` pins the maps.
 
 use std::fs;
 use std::fs::File;
@@ -93,7 +93,7 @@ impl PinDirectory {
         })
     }
 
-    /// PinDirectory a table here.
+    /// Pins a table here.
     ///
     /// # Errors
     /// If the kernel refuses.

@@ -25,8 +25,8 @@ use crate::source;
 /// With the exit code that `README.md` documents.
 pub fn run(cli: Cli) -> anyhow::Result<Answer> {
     libbpf::log_messages();
-    if let Some(question) = &cli.get {
-        return get::answer(question, &cli);
+    if let Some(query) = &cli.get {
+        return get::answer(query, &cli);
     }
     let ready = cli.ready_fd.map(Ready::take).transpose()?;
     let plan = Plan::make(cli)?;

@@ -1,4 +1,4 @@
-//! The question that `--get` asks: `PROTO,SRC:PORT,DST:PORT[,NETNS]`. Pure.
+//! The argument of `--get`: `PROTO,SRC:PORT,DST:PORT[,NETNS]`. Pure.
 
 use std::net::IpAddr;
 use std::net::Ipv6Addr;
@@ -12,7 +12,7 @@ use shared::record::wire::family;
 
 /// A connection as its client sees it, perhaps in one namespace.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Question {
+pub struct Query {
     /// `IPPROTO_*`.
     pub proto: u8,
     /// Source; for ICMP the port is the id.
@@ -32,7 +32,7 @@ pub enum Netns {
     Path(PathBuf),
 }
 
-impl FromStr for Question {
+impl FromStr for Query {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -45,21 +45,21 @@ impl FromStr for Question {
         };
         let (proto, src, dst) = (next()?, next()?, next()?);
         let netns = parts.next().map(netns).transpose()?;
-        let question = Self {
+        let query = Self {
             proto: proto::number(proto)
                 .ok_or_else(|| format!("--get: no such protocol: {proto}"))?,
             src: endpoint(src)?,
             dst: endpoint(dst)?,
             netns,
         };
-        if question.src.0.is_ipv4() != question.dst.0.is_ipv4() {
+        if query.src.0.is_ipv4() != query.dst.0.is_ipv4() {
             return Err("--get: source and destination are of different families".into());
         }
-        Ok(question)
+        Ok(query)
     }
 }
 
-impl Question {
+impl Query {
     /// A record that has the connection's original tuple and nothing else.
     pub fn record(&self) -> Record {
         Record {
@@ -108,22 +108,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn questions_that_make_sense() {
-        let question: Question = "udp,10.0.0.2:5353,203.0.113.9:53".parse().unwrap();
-        assert_eq!(question.proto, proto::UDP);
-        assert_eq!(question.src, ([10, 0, 0, 2].into(), 5353));
-        assert_eq!(question.netns, None);
-        let question: Question = "6,[fd00::1]:1,[::ffff:1.2.3.4]:2,4026531840"
+    fn queries_that_make_sense() {
+        let query: Query = "udp,10.0.0.2:5353,203.0.113.9:53".parse().unwrap();
+        assert_eq!(query.proto, proto::UDP);
+        assert_eq!(query.src, ([10, 0, 0, 2].into(), 5353));
+        assert_eq!(query.netns, None);
+        let query: Query = "6,[fd00::1]:1,[::ffff:1.2.3.4]:2,4026531840"
             .parse()
             .unwrap();
-        assert_eq!(question.dst, ("::ffff:1.2.3.4".parse().unwrap(), 2));
-        assert_eq!(question.netns, Some(Netns::Inode(4_026_531_840)));
-        let question: Question = "tcp,1.1.1.1:1,2.2.2.2:2,/run/netns/a,b".parse().unwrap();
-        assert_eq!(question.netns, Some(Netns::Path("/run/netns/a,b".into())));
+        assert_eq!(query.dst, ("::ffff:1.2.3.4".parse().unwrap(), 2));
+        assert_eq!(query.netns, Some(Netns::Inode(4_026_531_840)));
+        let query: Query = "tcp,1.1.1.1:1,2.2.2.2:2,/run/netns/a,b".parse().unwrap();
+        assert_eq!(query.netns, Some(Netns::Path("/run/netns/a,b".into())));
     }
 
     #[test]
-    fn questions_that_do_not() {
+    fn queries_that_do_not() {
         for (text, said) in [
             ("", "--get wants"),
             ("udp,1.2.3.4:5", "--get wants"),
@@ -137,7 +137,7 @@ mod tests {
             ("udp,1.2.3.4:5,[fd00::2]:6", "different families"),
             ("udp,1.2.3.4:5,1.2.3.4:6,x", "not an inode number"),
         ] {
-            let error = text.parse::<Question>().unwrap_err().to_string();
+            let error = text.parse::<Query>().unwrap_err().to_string();
             assert!(error.contains(said), "{text}: {error}");
         }
     }
