@@ -16,20 +16,21 @@ use crate::flow_entry::WireKey;
 use crate::layout::WINDOW_MAX_BYTES;
 
 macro_rules! same_fields {
-    ($c:path, $rust:ty: $($field:ident)*) => {
-        const _: () = { $(assert!(offset_of!($c, $field) == offset_of!($rust, $field));)* };
+    ($c:ident, $rust:ty: $($field:ident)*) => {
+        const _: () = { $(assert!(offset_of!(types::$c, $field) == offset_of!($rust, $field));)* };
+    };
+    ($c:ident $($more:ident)+, $rust:ty: $($field:ident)*) => {
+        same_fields!($c, $rust: $($field)*);
+        same_fields!($($more)+, $rust: $($field)*);
     };
 }
 
-same_fields!(types::sextant_record, Record:
+same_fields!(sextant_record, Record:
     seq ts_mono_ns ct_id r#type family proto nat netns_ino status mark zone loss_where pad0 known
     orig_src orig_dst reply_src reply_dst orig_sport orig_dport reply_sport reply_dport
     start_ns packets bytes reserved);
-same_fields!(types::flow4_key, WireKey: netns_ino zone proto pad0 sport dport addrs);
-same_fields!(types::flow6_key, WireKey: netns_ino zone proto pad0 sport dport addrs);
-same_fields!(types::flow4, WireEntry:
-    ct ct_id first_seen_ns status mark reply_sport reply_dport nat flags known pad0 reply_addrs);
-same_fields!(types::flow6, WireEntry:
+same_fields!(flow4_key flow6_key, WireKey: netns_ino zone proto pad0 sport dport addrs);
+same_fields!(flow4 flow6, WireEntry:
     ct ct_id first_seen_ns status mark reply_sport reply_dport nat flags known pad0 reply_addrs);
 // The IPv4 structs are the first part of the IPv6 ones: 8 bytes of addresses, not 32.
 const _: () = assert!(

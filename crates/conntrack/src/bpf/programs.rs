@@ -78,7 +78,7 @@ impl Programs {
                 .unwrap_or(false);
         let rodata = open.maps.rodata_data.as_deref_mut();
         let rodata = rodata.context("the BPF object has no read-only data")?;
-        set(rodata, settings);
+        set(rodata, *settings);
         rodata.can_sweep = has_sweep;
         for mut program in open.open_object_mut().progs_mut() {
             let is_chosen = chosen.iter().any(|name| program.name() == *name);
@@ -125,11 +125,14 @@ impl Programs {
         hook.programs()
             .map(|name| {
                 let program = self.program(name)?;
-                match hook.mechanism {
+                let link = match hook.mechanism {
                     Source::Tracepoint => program.attach_raw_tracepoint(symbol),
-                    _ => program.attach_kprobe(hook.at_return == Some(name), symbol),
-                }
-                .with_context(|| format!("attach {} {symbol}", hook.mechanism.name()))
+                    Source::Kprobe => program.attach_kprobe(hook.at_return == Some(name), symbol),
+                    Source::Fentry | Source::Netlink => {
+                        anyhow::bail!("{hook:?} cannot be attached")
+                    }
+                };
+                link.with_context(|| format!("attach {} {symbol}", hook.mechanism.name()))
             })
             .collect()
     }
@@ -185,7 +188,7 @@ impl Programs {
             .sum())
     }
 
-    /// Walks the table once, on this CPU, and reports the connections that have ended. `true` if the
+    /// Walks the table once and reports the connections that have ended. Returns `true` if the
     /// ring buffer was full: drain it and sweep again.
     ///
     /// # Errors
@@ -203,42 +206,27 @@ impl Programs {
 }
 
 /// Sets the programs' constants. A setting that is added and not passed on does not compile.
-fn set(rodata: &mut types::rodata, settings: &Settings) {
-    let Settings {
-        layout,
-        nat_only,
+fn set(rodata: &mut types::rodata, settings: Settings) {
+    Settings {
+        layout: Layout {
+            skb_nfct: rodata.off_skb_nfct,
+            window_start: rodata.window_start,
+            window_bytes: rodata.window_bytes,
+            at_orig: rodata.at_orig,
+            at_reply: rodata.at_reply,
+            at_status: rodata.at_status,
+            at_ct_net: rodata.at_ct_net,
+            at_mark: rodata.at_mark,
+            at_zone: rodata.at_zone,
+            net_inum: rodata.off_net_inum,
+            ct_status: rodata.off_ct_status,
+            known: rodata.layout_known,
+        },
+        nat_only: rodata.nat_only,
         max_entries: _,
         ringbuf_bytes: _,
-        ct_id_secret,
-    } = *settings;
-    let Layout {
-        skb_nfct,
-        window_start,
-        window_bytes,
-        at_orig,
-        at_reply,
-        at_status,
-        at_ct_net,
-        at_mark,
-        at_zone,
-        net_inum,
-        ct_status,
-        known,
-    } = layout;
-    rodata.off_skb_nfct = skb_nfct;
-    rodata.window_start = window_start;
-    rodata.window_bytes = window_bytes;
-    rodata.at_orig = at_orig;
-    rodata.at_reply = at_reply;
-    rodata.at_status = at_status;
-    rodata.at_ct_net = at_ct_net;
-    rodata.at_mark = at_mark;
-    rodata.at_zone = at_zone;
-    rodata.off_net_inum = net_inum;
-    rodata.off_ct_status = ct_status;
-    rodata.layout_known = known;
-    rodata.nat_only = nat_only;
-    rodata.ct_id_secret = ct_id_secret;
+        ct_id_secret: rodata.ct_id_secret,
+    } = settings;
 }
 
 #[cfg(test)]

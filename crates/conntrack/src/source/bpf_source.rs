@@ -70,30 +70,25 @@ impl BpfSource {
         let mut events = programs.events()?;
         programs.attach()?;
         let scope = Scope::own(plan.cli.nat_only)?;
-        let preexisting = may_be_used(plan.may_change_system()).and_then(|()| {
-            Preexisting::open(scope, layout.known).map_err(|error| error.to_string())
-        });
+        let preexisting = may_be_used(plan.may_change_system())
+            .and_then(|()| Preexisting::open(scope, layout.known));
         let ends = if programs.has_sweep {
             EndDetection::by_sweep()
         } else if programs.has(Role::End) {
             EndDetection::Hook
         } else {
-            let usable = preexisting.as_ref().map(|_| ()).map_err(String::clone);
-            usable
-                .and_then(|()| {
-                    EndDetection::by_netlink(scope.netns_ino, layout.known)
-                        .map_err(|error| error.to_string())
-                })
-                .inspect(|_| {
-                    log::info!(
-                        "this kernel cannot sweep: ends come from ctnetlink, own namespace only"
-                    )
-                })
-                .unwrap_or_else(|why| {
-                    log::warn!("no ends of connections: this kernel cannot sweep, and {why}");
-                    EndDetection::None
-                })
+            let subscribed = match &preexisting {
+                Ok(_) => EndDetection::by_netlink(scope.netns_ino, layout.known),
+                Err(why) => Err(why.clone()),
+            };
+            subscribed.unwrap_or_else(|why| {
+                log::warn!("no ends of connections: this kernel cannot sweep, and {why}");
+                EndDetection::None
+            })
         };
+        if let EndDetection::Netlink { .. } = ends {
+            log::info!("this kernel cannot sweep: ends come from ctnetlink, own namespace only");
+        }
         let mut early = Vec::new();
         let our_id = fire_begin(&mut events, plan.may_change_system(), &mut early)?;
         Ok(Self {

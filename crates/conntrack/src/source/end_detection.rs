@@ -49,10 +49,12 @@ impl EndDetection {
     /// Subscribes to destroy events in the calling thread's namespace.
     ///
     /// # Errors
-    /// If the kernel has none.
-    pub fn by_netlink(netns_ino: u32, layout_known: u32) -> Result<Self, netlink::Error> {
+    /// The reason, in words, if the kernel has none.
+    pub fn by_netlink(netns_ino: u32, layout_known: u32) -> Result<Self, String> {
+        let events =
+            Subscription::join(&[NFNLGRP_CONNTRACK_DESTROY]).map_err(|error| error.to_string())?;
         Ok(Self::Netlink {
-            events: Box::new(Subscription::join(&[NFNLGRP_CONNTRACK_DESTROY])?),
+            events: Box::new(events),
             key_known: layout_known & (known::NETNS | known::ZONE),
             netns_ino,
         })

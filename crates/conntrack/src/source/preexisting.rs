@@ -38,10 +38,10 @@ impl Preexisting {
     /// Opens a socket in the calling thread's namespace.
     ///
     /// # Errors
-    /// If the kernel has no such family.
-    pub fn open(scope: Scope, layout_known: u32) -> Result<Self, netlink::Error> {
+    /// The reason, in words, if the kernel has no such family.
+    pub fn open(scope: Scope, layout_known: u32) -> Result<Self, String> {
         Ok(Self {
-            dumper: Dumper::open(scope)?,
+            dumper: Dumper::open(scope).map_err(|error| error.to_string())?,
             key_known: layout_known & (known::NETNS | known::ZONE),
             unconfirmed: HashMap::new(),
             schedule: Schedule::every(REVIEW_PERIOD),
