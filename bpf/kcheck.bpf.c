@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: (MIT OR Apache-2.0)
+// SPDX-License-Identifier: GPL-2.0 OR MIT
 /*
  * The smallest programs that use what Sextant's other programs use, one per probe of kcheck. Each
  * is loaded alone, with only the maps it needs, so that one refusal says nothing about the others.

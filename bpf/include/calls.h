@@ -1,16 +1,15 @@
-/* SPDX-License-Identifier: (MIT OR Apache-2.0) */
+/* SPDX-License-Identifier: GPL-2.0 OR MIT */
 /*
- * Carries an argument from a function's entry to its return, for hooks that see one or the other.
+ * Carries an argument from a function's entry to its return, because a kretprobe does not see it.
  *
  * A task may be preempted and moved to another CPU in between, and an interrupt may enter the
- * same function on top of it. So the arguments are stacked per task, not per CPU; the idle tasks,
- * which all have the id 0 but never move, per CPU.
+ * same function on top of it. So the arguments are stacked per task, not per CPU. The idle tasks
+ * all have the id 0 but never move, so theirs are stacked per CPU.
  */
 #ifndef CALLS_H
 #define CALLS_H
 
 #include <linux/bpf.h>
-#include <linux/types.h>
 #include <bpf/bpf_helpers.h>
 
 /* Process context, softirq, hardirq; no deeper nesting is possible. */
@@ -23,9 +22,9 @@ struct call_stack {
 };
 
 /*
- * Key: task. Value: the arguments of the calls it is in. Written at entry, read at return. An
- * entry stays, empty, for the task's next call: adding one costs more than all else here. When
- * full, the task goes whose last call is longest ago, and that is not one that is in a call.
+ * Key: task. Value: the arguments of its current calls. Written at entry, read at return. An empty
+ * entry stays for the task's next call, because adding one costs more than all else here. When
+ * full, the least recently used entry is evicted, whose task is not in a call.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
@@ -51,7 +50,7 @@ static __always_inline void enter_call(__u64 argument)
 		bpf_map_update_elem(&calls, &task, &fresh, BPF_ANY);
 		return;
 	}
-	/* Deeper than possible: returns were missed, and what is below is stale. */
+	/* Deeper than possible: returns were missed, so the stack is stale. */
 	if (stack->depth >= CALL_DEPTH)
 		stack->depth = 0;
 	stack->argument[stack->depth & (CALL_DEPTH - 1)] = argument;

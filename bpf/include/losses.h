@@ -1,16 +1,15 @@
-/* SPDX-License-Identifier: (MIT OR Apache-2.0) */
-/* Counters of everything that is lost in the kernel, by place. */
+/* SPDX-License-Identifier: GPL-2.0 OR MIT */
+/* Counts every event that is lost in the kernel, by place. */
 #ifndef LOSSES_H
 #define LOSSES_H
 
 #include <linux/bpf.h>
-#include <linux/types.h>
 #include <bpf/bpf_helpers.h>
 #include "sextant_record.h"
 
 /*
  * Key: enum sextant_loss. Value: events lost there, on one CPU. Written by every program, read by
- * the pump once a second and at its end. Cannot become full.
+ * the pump once a second and at its end. It has a fixed size.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: (MIT OR Apache-2.0) */
+/* SPDX-License-Identifier: GPL-2.0 OR MIT */
 /*
  * Reads struct nf_conn at measured offsets. The offsets are read-only data that user space sets
  * before the load, so the verifier sees constants and drops what this kernel does not have.
@@ -7,12 +7,13 @@
 #define NF_CONN_H
 
 #include <linux/bpf.h>
-#include <linux/types.h>
 #include <bpf/bpf_helpers.h>
 #include "losses.h"
 
-/* Most bytes of an nf_conn that are copied at once; the fields lie within 168 everywhere. */
-#define WINDOW_MAX 192
+/* Most bytes of an nf_conn that are copied at once; the fields lie within 168 on known kernels. */
+enum window_size {
+	WINDOW_MAX = 192,
+};
 
 /*
  * struct nf_conntrack_tuple (include/net/netfilter/nf_conntrack_tuple.h), whose inside has been
@@ -42,7 +43,7 @@ const volatile __u32 at_mark;
 const volatile __u32 at_zone;
 const volatile __u32 off_net_inum;
 const volatile __u32 off_ct_status; /* from the start of nf_conn, for a read on its own */
-/* enum sextant_known: which of the optional fields this kernel's layout tells. */
+/* enum sextant_known: which of the optional fields this kernel has. */
 const volatile __u32 layout_known;
 
 /* What was read of one nf_conn; the tuples point into the window. */
@@ -66,7 +67,7 @@ static __always_inline __u64 nfct_ct(__u64 nfct)
 	return nfct & ~7ULL;
 }
 
-/* skb->_nfct, or 0, which stands for a packet without connection. */
+/* skb->_nfct, or 0 as for a packet without a connection. */
 static __always_inline __u64 read_nfct(const void *skb)
 {
 	__u64 nfct = 0;

@@ -1,11 +1,11 @@
-/* SPDX-License-Identifier: (MIT OR Apache-2.0) */
+/* SPDX-License-Identifier: GPL-2.0 OR MIT */
 /*
  * One connection record, exactly as it lies in a slot of the shared-memory ring: the single truth
  * for kernel programs, for Rust (crates/shared/src/record/wire.rs, compared at compile time in
  * crates/conntrack) and for readers in C (contrib/ring).
  *
- * Integers only, in native byte order, largest alignment first within each line; what a flag in
- * `known` does not vouch for is zero and means nothing.
+ * Integers only, in native byte order, largest alignment first within each line; what a bit of
+ * `known` does not mark as valid is zero and means nothing.
  */
 #ifndef SEXTANT_RECORD_H
 #define SEXTANT_RECORD_H
@@ -14,8 +14,8 @@
 
 enum sextant_record_type {
 	SEXTANT_NEW = 1,     /* first sight of a confirmed connection */
-	SEXTANT_UPDATE = 2,  /* a change that was asked for */
-	SEXTANT_DESTROY = 3, /* the kernel dropped it from its table */
+	SEXTANT_UPDATE = 2,  /* a change; reported only on request */
+	SEXTANT_DESTROY = 3, /* the kernel removed it from its table */
 	SEXTANT_DUMP = 4,    /* it was there before the program started */
 	SEXTANT_LOSS = 5,    /* packets[0] events were lost at loss_where */
 };
@@ -31,7 +31,7 @@ enum sextant_nat {
 	SEXTANT_DNAT = 1 << 1,
 };
 
-/* Which of the fields that a source may be unable to tell are told. */
+/* Which of the optional fields are valid. */
 enum sextant_known {
 	SEXTANT_KNOWN_NETNS = 1 << 0,
 	SEXTANT_KNOWN_STATUS = 1 << 1,
@@ -50,7 +50,7 @@ enum sextant_loss {
 	SEXTANT_LOSS_UNKNOWN_FAMILY = 4,    /* tuple is neither IPv4 nor IPv6 */
 	SEXTANT_LOSS_NETLINK_OVERRUN = 5,   /* ENOBUFS: at least this many events */
 	SEXTANT_LOSS_NETLINK_MALFORMED = 6, /* message that could not be parsed */
-	SEXTANT_LOSS_DUMP_INTERRUPTED = 7,  /* start-up load may be incomplete */
+	SEXTANT_LOSS_DUMP_INTERRUPTED = 7,  /* table changed during a dump */
 	SEXTANT_LOSS_RING_OVERWRITTEN = 8,  /* a reader fell behind; counted by that reader */
 	SEXTANT_LOSS_KINDS = 9,
 };

@@ -2,17 +2,20 @@
 
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 use clap::Parser;
 use clap::ValueEnum;
 use shared::cli::Common;
 use shared::cli::Tool;
+use shared::ring::RingName;
+use shared::ring::layout;
 use shared::ring::name;
 
-/// Tell of every connection that begins or ends, and keep the NAT table
+/// Report every connection that begins or ends, and keep the NAT table
 ///
 /// Records go to a ring in shared memory, which gwlookup and others read, and to stdout if asked.
-/// The table of translations is kept in pinned maps, where --get finds them.
+/// The NAT table is kept in pinned maps, where --get looks connections up.
 #[derive(Debug, Parser)]
 #[command(
     name = "conntrack",
@@ -28,14 +31,14 @@ pub struct Cli {
     /// [default: stdin when it is a pipe or a file]
     #[arg(long, value_name = "FILE|-|pinned:PATH", help_heading = "Source")]
     pub offsets: Option<Origin>,
-    /// What tells of connections; auto takes the first that works
+    /// Where events come from; auto takes the first source that works
     #[arg(long, value_enum, default_value_t = SourceName::Auto, help_heading = "Source")]
     pub source: SourceName,
-    /// Do not load the connections that are there already
+    /// Do not load the connections that exist at start
     #[arg(long, help_heading = "Source")]
     pub no_dump: bool,
 
-    /// Which events to tell
+    /// Which events to report
     #[arg(
         short,
         long,
@@ -46,22 +49,22 @@ pub struct Cli {
         help_heading = "Selection"
     )]
     pub event_mask: Vec<EventName>,
-    /// Only connections that NAT rewrites, in records and in the table
+    /// Only connections with NAT, in records and in the table
     #[arg(long, help_heading = "Selection")]
     pub nat_only: bool,
-    /// Most connections in the table, for each of IPv4 and IPv6
+    /// Maximum number of connections in the table, for each of IPv4 and IPv6
     #[arg(long, value_name = "N", default_value_t = 131_072,
           value_parser = clap::value_parser!(u32).range(1..=1 << 26), help_heading = "Selection")]
     pub max_entries: u32,
 
     /// Ring to write: a name in /dev/shm, or a path
     #[arg(long, value_name = "NAME", default_value = name::DEFAULT, help_heading = "Output")]
-    pub ring: String,
+    pub ring: RingName,
     /// Size of the ring, rounded down to a power of two of records; K, M, G are understood
-    #[arg(long, value_name = "BYTES", default_value = "16M", value_parser = parse_bytes,
+    #[arg(long, value_name = "BYTES", default_value = "16M", value_parser = parse_ring_size,
           help_heading = "Output")]
     pub ring_size: u64,
-    /// Directory of a bpffs for the table [default: /sys/fs/bpf/sextant, if it can be had]
+    /// Directory of a bpffs for the table [default: /sys/fs/bpf/sextant, if a bpffs is there]
     #[arg(long, value_name = "DIR", help_heading = "Output")]
     pub pin: Option<PathBuf>,
     /// Also write the records to stdout
@@ -70,27 +73,27 @@ pub struct Cli {
     /// Keep counters for a Prometheus textfile collector in this file
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub metrics: Option<PathBuf>,
-    /// Write a newline to this descriptor and close it once everything is in place
+    /// Write a newline to this descriptor and close it when everything is ready
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(0..),
           help_heading = "Output")]
     pub ready_fd: Option<i32>,
 
-    /// End after so many records
+    /// End after this many records
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..),
           help_heading = "End")]
     pub count: Option<u64>,
-    /// End after so many seconds
+    /// End after this many seconds
     #[arg(long, value_name = "SECONDS", value_parser = parse_seconds, help_heading = "End")]
-    pub duration: Option<f64>,
+    pub duration: Option<Duration>,
     /// Exit 1 if anything was lost
     #[arg(long, help_heading = "End")]
     pub fail_on_loss: bool,
 
-    /// Answer one translation from the pinned table and end. NETNS is an inode number or a path
+    /// Look up one connection in the pinned table and end. NETNS is an inode number or a path
     #[arg(
         long,
         value_name = "PROTO,SRC:PORT,DST:PORT[,NETNS]",
-        help_heading = "Question"
+        help_heading = "Query"
     )]
     pub get: Option<String>,
 
@@ -170,9 +173,17 @@ fn parse_bytes(text: &str) -> Result<u64, String> {
         .ok_or_else(|| "not a number of bytes".into())
 }
 
-fn parse_seconds(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(seconds) if seconds.is_finite() && (0.0..=1e9).contains(&seconds) => Ok(seconds),
+fn parse_ring_size(text: &str) -> Result<u64, String> {
+    let bytes = parse_bytes(text)?;
+    match layout::slots_log2_for(bytes) {
+        Some(_) => Ok(bytes),
+        None => Err(format!("a ring of {bytes} bytes is too small or too large")),
+    }
+}
+
+fn parse_seconds(text: &str) -> Result<Duration, String> {
+    match text.parse() {
+        Ok(seconds) if (0.0..=1e9).contains(&seconds) => Ok(Duration::from_secs_f64(seconds)),
         _ => Err("not a number of seconds".into()),
     }
 }

@@ -1,4 +1,4 @@
-//! What was told and what was lost, as numbers. Pure.
+//! How many records were reported and how many events were lost. Pure.
 
 use std::fmt;
 
@@ -21,20 +21,19 @@ pub struct Counters {
 }
 
 impl Counters {
-    /// Counts one record; losses are no records of connections.
+    /// Counts one record of a connection; ignores loss records.
     pub fn count(&mut self, kind: u8) {
         if let Some(at) = TYPES.iter().position(|(known, _)| *known == kind) {
             self.records[at] += 1;
         }
     }
 
-    /// Records of connections told so far.
-    #[must_use]
+    /// Records of connections reported so far.
     pub fn records(&self) -> u64 {
         self.records.iter().sum()
     }
 
-    /// Takes the total lost at one place and returns by how much it has grown.
+    /// Sets the total lost at one place and returns by how much it has grown.
     pub fn lost(&mut self, place: Loss, total: u64) -> u64 {
         let known = &mut self.losses[place as usize - 1];
         let grown = total.saturating_sub(*known);
@@ -43,7 +42,6 @@ impl Counters {
     }
 
     /// Everything lost, at all places.
-    #[must_use]
     pub fn losses(&self) -> u64 {
         self.losses.iter().sum()
     }
@@ -90,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_summary_says_what_was_told_and_what_was_lost() {
+    fn the_summary_shows_records_and_losses() {
         let mut counters = Counters::default();
         assert_eq!(counters.to_string(), "no records; nothing lost");
         for kind in [kind::NEW, kind::NEW, kind::DESTROY, kind::LOSS] {

@@ -1,4 +1,4 @@
-//! `--get`: answers one translation from the table that a running `conntrack` has pinned.
+//! `--get`: looks up one connection in the table that a running `conntrack` has pinned.
 
 use std::path::Path;
 
@@ -15,26 +15,24 @@ use shared::record::Record;
 use shared::record::wire::kind;
 use shared::record::wire::known;
 
-use crate::bpf::FlowTable;
-use crate::bpf::is_denied;
+use crate::bpf::libbpf::is_denied;
 use crate::bpf::pinned;
+use crate::bpf::table::FlowTable;
 use crate::cli::Cli;
 use crate::cli::Format;
+use crate::flow_entry::Key;
 use crate::output;
-use crate::pins::DEFAULT_DIR;
-use crate::question::Netns;
-use crate::question::Question;
-use crate::table::Key;
+use crate::pin_directory::DEFAULT_DIR;
+use crate::query::Netns;
+use crate::query::Query;
 
 /// Looks the connection up and prints it.
 ///
 /// # Errors
-/// Exit 2 for a question that makes no sense, exit 3 if no table is pinned.
-pub fn answer(question: &str, cli: &Cli) -> anyhow::Result<Answer> {
-    let question: Question = question
-        .parse()
-        .map_err(|error| Failure::Usage(format!("{error}")))?;
-    let netns_ino = match &question.netns {
+/// Exit 2 for a malformed query, exit 3 if no table is pinned.
+pub fn answer(query: &str, cli: &Cli) -> anyhow::Result<Answer> {
+    let query: Query = query.parse().map_err(Failure::Usage)?;
+    let netns_ino = match &query.netns {
         Some(Netns::Inode(ino)) => Some(*ino),
         Some(Netns::Path(path)) => Some(Namespace::open(path)?.inum()),
         None => None,
@@ -48,12 +46,12 @@ pub fn answer(question: &str, cli: &Cli) -> anyhow::Result<Answer> {
             error.context(Failure::Failed(text))
         }
     })?;
-    let found = find(&table, &question.record(), netns_ino)?;
+    let found = find(&table, &query.record(), netns_ino)?;
     let mut lines = Lines::stdout();
     let mut answer = Answer::No;
     for record in &found {
         if record.nat == 0 {
-            log::info!(target: SUMMARY, "not rewritten: {}", output::text(record).trim_start());
+            log::info!(target: SUMMARY, "no NAT: {}", output::text(record).trim_start());
             continue;
         }
         answer = Answer::Done;
@@ -70,8 +68,8 @@ pub fn answer(question: &str, cli: &Cli) -> anyhow::Result<Answer> {
     Ok(answer)
 }
 
-/// The connection in our own namespace or, if it is not there or another was asked for, those of
-/// the same tuple in every other namespace and zone.
+/// The connection in the given namespace, by default our own. If it is not there, those of the same
+/// tuple in every zone, and by default in every namespace.
 fn find(table: &FlowTable, asked: &Record, netns_ino: Option<u32>) -> anyhow::Result<Vec<Record>> {
     let own = Namespace::current()
         .context("own network namespace")?
@@ -95,7 +93,7 @@ fn find(table: &FlowTable, asked: &Record, netns_ino: Option<u32>) -> anyhow::Re
 
 fn flow(record: &Record) -> anyhow::Result<Flow> {
     let offset_ns = realtime_offset_ns().context("read the clock")?;
-    // Who put the entry there is not in the table.
+    // The table does not say which source added the entry.
     Flow::from_record(record, "", offset_ns)
         .map(|flow| Flow {
             source: None,

@@ -1,14 +1,14 @@
-//! Where the kernel keeps what the programs read: the offsets document, checked and arranged as
-//! one window of `nf_conn` that is copied at once. Pure.
+//! Where the kernel keeps what the programs read: the offsets document, checked and arranged as one
+//! window of `nf_conn` that is copied at once. Pure.
 
 use shared::offsets::Document;
 use shared::offsets::Field;
 use shared::record::wire::known;
 
-/// `WINDOW_MAX` of `bpf/include/nf_conn.h`.
-const WINDOW_MAX_BYTES: u32 = 256;
+/// `WINDOW_MAX` of `bpf/include/nf_conn.h`, compared in `bpf::abi_check`.
+pub const WINDOW_MAX_BYTES: u32 = 192;
 
-/// Offsets as the programs want them. `at_*` count from the start of the window.
+/// Offsets as the programs take them. `at_*` count from the start of the window.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Layout {
     /// `sk_buff._nfct`.
@@ -23,7 +23,7 @@ pub struct Layout {
     pub at_reply: u32,
     /// `status`.
     pub at_status: u32,
-    /// `ct_net`; 0 unless `known` vouches for the namespace.
+    /// `ct_net`; 0 unless the namespace is known.
     pub at_ct_net: u32,
     /// `mark`; 0 unless known.
     pub at_mark: u32,
@@ -33,14 +33,14 @@ pub struct Layout {
     pub net_inum: u32,
     /// `status` from the start of `nf_conn`.
     pub ct_status: u32,
-    /// Which of the optional fields this kernel has, bits of [`known`].
+    /// The optional fields that this kernel has, bits of [`known`].
     pub known: u32,
 }
 
-/// Why a document does not suffice.
+/// Why a document cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LayoutError {
-    /// A field without which nothing works.
+    /// A required field.
     #[error("the offsets document has no proven {0}")]
     Missing(Field),
     /// No compiler would put the field there.
@@ -62,8 +62,8 @@ impl Layout {
     /// Arranges the offsets of a document for the running kernel.
     ///
     /// # Errors
-    /// A [`LayoutError`]. Of the mark, the zone and the namespace's inode number each may be
-    /// missing; the records then do not tell it.
+    /// A [`LayoutError`]. The mark, the zone and the namespace's inode number may be missing; the
+    /// records then lack them.
     pub fn of(document: &Document) -> Result<Self, LayoutError> {
         let skb_nfct = required(document, Field::SkBuffNfct)?;
         let orig = required(document, Field::NfConnTupleOrig)?;
@@ -71,22 +71,26 @@ impl Layout {
         let status = required(document, Field::NfConnStatus)?;
         let mark = optional(document, Field::NfConnMark)?;
         let zone = optional(document, Field::NfConnZone)?;
-        let netns =
-            optional(document, Field::NfConnCtNet)?.zip(optional(document, Field::NetNsInum)?);
+        // One is of no use without the other.
+        let (ct_net, net_inum) = optional(document, Field::NfConnCtNet)?
+            .zip(optional(document, Field::NetNsInum)?)
+            .unzip();
 
         let in_window = [
-            Some((Field::NfConnTupleOrig, orig)),
-            Some((Field::NfConnTupleReply, reply)),
-            Some((Field::NfConnStatus, status)),
-            mark.map(|at| (Field::NfConnMark, at)),
-            zone.map(|at| (Field::NfConnZone, at)),
-            netns.map(|(at, _)| (Field::NfConnCtNet, at)),
+            (Field::NfConnTupleOrig, Some(orig)),
+            (Field::NfConnTupleReply, Some(reply)),
+            (Field::NfConnStatus, Some(status)),
+            (Field::NfConnMark, mark),
+            (Field::NfConnZone, zone),
+            (Field::NfConnCtNet, ct_net),
         ];
-        let in_window = in_window.into_iter().flatten();
-        let first = in_window.clone().map(|(_, at)| at).fold(orig, u32::min);
-        let end = in_window
-            .map(|(field, at)| at.saturating_add(field.size_bytes()))
-            .fold(0, u32::max);
+        let (mut first, mut end) = (orig, 0);
+        for (field, at) in in_window {
+            if let Some(at) = at {
+                first = first.min(at);
+                end = end.max(at.saturating_add(field.size_bytes()));
+            }
+        }
         // Rounded down, so that every field keeps its alignment in the copy.
         let window_start = first / 8 * 8;
         let window_bytes = end - window_start;
@@ -94,7 +98,7 @@ impl Layout {
             return Err(LayoutError::Scattered(window_bytes));
         }
         let within = |at: Option<u32>| at.map_or(0, |at| at - window_start);
-        let bit = |is_known: bool, bit: u32| if is_known { bit } else { 0 };
+        let bit = |at: Option<u32>, bit| if at.is_some() { bit } else { 0 };
         Ok(Self {
             skb_nfct,
             window_start,
@@ -102,14 +106,12 @@ impl Layout {
             at_orig: orig - window_start,
             at_reply: reply - window_start,
             at_status: status - window_start,
-            at_ct_net: within(netns.map(|(at, _)| at)),
+            at_ct_net: within(ct_net),
             at_mark: within(mark),
             at_zone: within(zone),
-            net_inum: netns.map_or(0, |(_, inum)| inum),
+            net_inum: net_inum.unwrap_or(0),
             ct_status: status,
-            known: bit(mark.is_some(), known::MARK)
-                | bit(zone.is_some(), known::ZONE)
-                | bit(netns.is_some(), known::NETNS),
+            known: bit(mark, known::MARK) | bit(zone, known::ZONE) | bit(ct_net, known::NETNS),
         })
     }
 }
@@ -129,15 +131,14 @@ fn optional(document: &Document, field: Field) -> Result<Option<u32>, LayoutErro
         }
         _ => 8,
     };
-    if offset % align == 0 {
-        Ok(Some(offset))
-    } else {
-        Err(LayoutError::Misaligned {
+    if offset % align != 0 {
+        return Err(LayoutError::Misaligned {
             field,
             offset,
             align,
-        })
+        });
     }
+    Ok(Some(offset))
 }
 
 #[cfg(test)]

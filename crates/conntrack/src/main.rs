@@ -1,23 +1,24 @@
-//! `conntrack`: tells of every connection that begins or ends, and keeps the NAT table.
+//! `conntrack`: reports every connection that begins or ends, and keeps the NAT table.
 
 mod bpf;
 mod cli;
 mod counters;
 mod ctnetlink;
+mod flow_entry;
 mod get;
 mod layout;
 mod metrics;
 mod offsets;
 mod output;
-mod pins;
+mod pin_directory;
 mod plan;
 mod privilege;
 mod pump;
-mod question;
+mod query;
 mod ready;
 mod run;
+mod sink;
 mod source;
-mod table;
 
 use std::process::ExitCode;
 

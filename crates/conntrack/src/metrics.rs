@@ -1,4 +1,4 @@
-//! The counters as a file for a Prometheus textfile collector, replaced as a whole each time.
+//! The counters as a file for a Prometheus textfile collector, replaced as a whole at each update.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -19,7 +19,7 @@ impl Metrics {
     /// Writes the file for the first time.
     ///
     /// # Errors
-    /// If it cannot be written: said at once, not at the first of many updates.
+    /// If it cannot be written.
     pub fn create(path: PathBuf, source: &'static str) -> io::Result<Self> {
         let mut beside = path.clone().into_os_string();
         beside.push(format!(".{}", std::process::id()));
@@ -33,7 +33,7 @@ impl Metrics {
         Ok(metrics)
     }
 
-    /// Replaces the file; a failure is said once and does not end the run.
+    /// Replaces the file. The first of several failures is logged; none ends the run.
     pub fn update(&mut self, counters: &Counters) {
         match self.replace(counters) {
             Ok(()) => self.failed = false,
@@ -57,27 +57,21 @@ impl Metrics {
 }
 
 fn render(counters: &Counters, source: &str) -> String {
-    let mut text = String::from(
-        "# HELP sextant_conntrack_records_total Records written, by type.\n\
-         # TYPE sextant_conntrack_records_total counter\n",
-    );
-    for (kind, count) in counters.by_type() {
-        let _ = writeln!(
-            text,
-            "sextant_conntrack_records_total{{source=\"{source}\",type=\"{kind}\"}} {count}"
-        );
-    }
-    text.push_str(
-        "# HELP sextant_conntrack_lost_total Events lost, by place.\n\
-         # TYPE sextant_conntrack_lost_total counter\n",
-    );
-    for (place, count) in counters.by_place() {
-        let place = place.name();
-        let _ = writeln!(
-            text,
-            "sextant_conntrack_lost_total{{source=\"{source}\",where=\"{place}\"}} {count}"
-        );
-    }
+    let mut text = String::new();
+    let mut family = |name, help, label, counts: &mut dyn Iterator<Item = (&str, u64)>| {
+        let name = format!("sextant_conntrack_{name}_total");
+        let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} counter");
+        for (value, count) in counts {
+            let labels = format!("source=\"{source}\",{label}=\"{value}\"");
+            let _ = writeln!(text, "{name}{{{labels}}} {count}");
+        }
+    };
+    let records = "Records written, by type.";
+    family("records", records, "type", &mut counters.by_type());
+    let mut lost = counters
+        .by_place()
+        .map(|(place, count)| (place.name(), count));
+    family("lost", "Events lost, by place.", "where", &mut lost);
     text
 }
 

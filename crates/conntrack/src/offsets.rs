@@ -1,5 +1,4 @@
-//! Reads the offsets document from where the command line says, and refuses what is not one of
-//! this very kernel.
+//! Reads the offsets document from where the command line says, and refuses that of another kernel.
 
 use std::fs::File;
 use std::io;
@@ -19,8 +18,7 @@ use crate::bpf::pinned;
 use crate::cli::Origin;
 use crate::layout::Layout;
 
-/// Where to read from when nothing was said: stdin, if somebody feeds it.
-#[must_use]
+/// Where to read from by default: stdin, if it is a pipe or a file.
 pub fn default_origin() -> Option<Origin> {
     let stdin = io::stdin();
     if stdin.is_terminal() {
@@ -33,7 +31,7 @@ pub fn default_origin() -> Option<Origin> {
 /// Reads a document to its end and arranges its offsets.
 ///
 /// # Errors
-/// Exit 3 if it cannot be read, is no document, or is one of another kernel.
+/// Exit 3 if it cannot be read, is no document, or is that of another kernel.
 pub fn read(origin: &Origin) -> anyhow::Result<Layout> {
     let (name, bytes) = match origin {
         Origin::Stdin => ("stdin".to_owned(), limited(io::stdin().lock())),

@@ -3,7 +3,6 @@
 use std::fmt::Write as _;
 use std::io;
 use std::io::StdoutLock;
-use std::net::IpAddr;
 
 use shared::line::Lines;
 use shared::record::Flow;
@@ -27,8 +26,7 @@ pub struct Output {
 }
 
 impl Output {
-    /// Takes hold of stdout.
-    #[must_use]
+    /// Locks stdout.
     pub fn new(format: Format, source: Source, realtime_offset_ns: u64) -> Self {
         Self {
             format,
@@ -55,7 +53,7 @@ impl Output {
         }
     }
 
-    /// Hands over what is buffered.
+    /// Writes what is buffered.
     ///
     /// # Errors
     /// If stdout cannot be written.
@@ -64,8 +62,7 @@ impl Output {
     }
 }
 
-/// A record as `conntrack -E` would show it, followed by what it does not show.
-#[must_use]
+/// A record as `conntrack -E` shows it, followed by what it does not show.
 pub fn text(record: &Record) -> String {
     let label = match record.r#type {
         kind::NEW => "[NEW]",
@@ -78,33 +75,33 @@ pub fn text(record: &Record) -> String {
         }
         _ => "",
     };
-    let mut line = format!(
-        "{label:>9} {:<8} {}",
-        proto::name(record.proto),
-        record.proto
-    );
-    let address = |bytes| wire::address(record.family, bytes);
-    let orig = (address(&record.orig_src), address(&record.orig_dst));
-    put_tuple(
-        &mut line,
-        record.proto,
-        orig,
-        [record.orig_sport, record.orig_dport],
-    );
+    let name = proto::name(record.proto);
     let has = |bit| record.knows(known::STATUS) && record.status & bit != 0;
-    if record.knows(known::STATUS) && !has(status::SEEN_REPLY) {
-        line.push_str(" [UNREPLIED]");
-    }
-    let reply = (address(&record.reply_src), address(&record.reply_dst));
-    put_tuple(
-        &mut line,
+    let is_unreplied = record.knows(known::STATUS) && !has(status::SEEN_REPLY);
+    let mut line = format!(
+        "{label:>9} {name:<8} {}{}{}{}{}",
         record.proto,
-        reply,
-        [record.reply_sport, record.reply_dport],
+        tuple(
+            record,
+            &record.orig_src,
+            &record.orig_dst,
+            record.orig_sport,
+            record.orig_dport
+        ),
+        if is_unreplied { " [UNREPLIED]" } else { "" },
+        tuple(
+            record,
+            &record.reply_src,
+            &record.reply_dst,
+            record.reply_sport,
+            record.reply_dport
+        ),
+        if has(status::ASSURED) {
+            " [ASSURED]"
+        } else {
+            ""
+        },
     );
-    if has(status::ASSURED) {
-        line.push_str(" [ASSURED]");
-    }
     for (name, bit, value) in [
         ("mark", known::MARK, record.mark),
         ("zone", known::ZONE, record.zone.into()),
@@ -117,20 +114,21 @@ pub fn text(record: &Record) -> String {
     line
 }
 
-fn put_tuple(line: &mut String, proto: u8, (src, dst): (IpAddr, IpAddr), [sport, dport]: [u16; 2]) {
-    let _ = write!(line, " src={src} dst={dst}");
-    let _ = if matches!(proto, proto::ICMP | proto::ICMPV6) {
-        let [r#type, code] = dport.to_be_bytes();
-        write!(line, " type={type} code={code} id={sport}")
-    } else if sport != 0 || dport != 0 {
-        write!(line, " sport={sport} dport={dport}")
-    } else {
-        Ok(())
+fn tuple(record: &Record, src: &[u8; 16], dst: &[u8; 16], sport: u16, dport: u16) -> String {
+    let [src, dst] = [src, dst].map(|bytes| wire::address(record.family, bytes));
+    let [r#type, code] = dport.to_be_bytes();
+    let ports = match (record.proto, sport, dport) {
+        (proto::ICMP | proto::ICMPV6, ..) => format!(" type={type} code={code} id={sport}"),
+        (_, 0, 0) => String::new(),
+        _ => format!(" sport={sport} dport={dport}"),
     };
+    format!(" src={src} dst={dst}{ports}")
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+
     use super::*;
 
     fn dnat() -> Record {

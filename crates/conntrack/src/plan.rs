@@ -1,10 +1,6 @@
-//! What the command line means on this machine: checked before anything is touched.
-
-use std::time::Duration;
+//! What the command line means on this machine, checked before anything is changed.
 
 use shared::exit::Failure;
-use shared::ring::RingName;
-use shared::ring::layout;
 
 use crate::cli::Cli;
 use crate::cli::EventName;
@@ -12,51 +8,27 @@ use crate::cli::SourceName;
 use crate::layout::Layout;
 use crate::offsets;
 
-/// Everything that was decided.
+/// The command line, and what follows from it.
 pub struct Plan {
-    /// What to take events from.
-    pub source: SourceName,
-    /// Where the kernel keeps things, if that was told.
+    pub cli: Cli,
+    /// Where the kernel keeps things, if an offsets document was given.
     pub layout: Option<Layout>,
-    /// Load what is there already.
-    pub dump: bool,
-    /// Tell of beginnings.
-    pub tell_new: bool,
-    /// Tell of ends.
-    pub tell_destroy: bool,
-    /// Only rewritten connections.
-    pub nat_only: bool,
-    /// Entries of each family's table.
-    pub max_entries: u32,
-    /// The ring to write.
-    pub ring: RingName,
-    /// Its size.
-    pub ring_bytes: u64,
-    /// End after so many records.
-    pub count: Option<u64>,
-    /// End after this time.
-    pub duration: Option<Duration>,
-    /// The kernel may load modules, and bpffs may be mounted.
-    pub may_change_system: bool,
+    /// Report beginnings.
+    pub report_new: bool,
+    /// Report ends.
+    pub report_destroy: bool,
 }
 
 impl Plan {
-    /// Checks what was typed and reads the offsets, waiting for who writes them.
+    /// Checks the command line and reads the offsets; waits for their writer.
     ///
     /// # Errors
-    /// Exit 2 for what makes no sense, exit 3 for offsets that cannot be used.
-    pub fn make(cli: &Cli) -> anyhow::Result<Self> {
-        let usage = |text: String| Failure::Usage(text);
-        if cli.event_mask.contains(&EventName::Update) {
-            return Err(usage("update events are not available from this source".into()).into());
-        }
-        let ring: RingName = cli
-            .ring
-            .parse()
-            .map_err(|error| usage(format!("{error}")))?;
-        if layout::slots_log2_for(cli.ring_size).is_none() {
-            let bytes = cli.ring_size;
-            return Err(usage(format!("a ring of {bytes} bytes is too small or too large")).into());
+    /// Exit 2 for wrong usage, exit 3 for offsets that cannot be used.
+    pub fn make(cli: Cli) -> anyhow::Result<Self> {
+        let is_asked = |event| cli.event_mask.contains(&event);
+        if is_asked(EventName::Update) {
+            let text = "update events are not available from this source".into();
+            return Err(Failure::Usage(text).into());
         }
         let layout = match cli.source {
             SourceName::Netlink => None,
@@ -68,18 +40,15 @@ impl Plan {
                 .transpose()?,
         };
         Ok(Self {
-            source: cli.source,
             layout,
-            dump: !cli.no_dump,
-            tell_new: cli.event_mask.contains(&EventName::New),
-            tell_destroy: cli.event_mask.contains(&EventName::Destroy),
-            nat_only: cli.nat_only,
-            max_entries: cli.max_entries,
-            ring,
-            ring_bytes: cli.ring_size,
-            count: cli.count,
-            duration: cli.duration.map(Duration::from_secs_f64),
-            may_change_system: cli.common.allow_system_changes,
+            report_new: is_asked(EventName::New),
+            report_destroy: is_asked(EventName::Destroy),
+            cli,
         })
+    }
+
+    /// May the kernel load modules, and bpffs be mounted?
+    pub fn may_change_system(&self) -> bool {
+        self.cli.common.allow_system_changes
     }
 }

@@ -1,5 +1,6 @@
-//! The loop between a source and those who want its records: the ring, stdout, the counters.
+//! The loop between a source and the outputs of its records: the ring, stdout, the counters.
 
+use std::io;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -15,14 +16,14 @@ use crate::counters::Counters;
 use crate::metrics::Metrics;
 use crate::output::Output;
 use crate::plan::Plan;
-use crate::source::Source;
+use crate::source::EventSource;
 
-/// How often losses, the sign of life and the metrics are brought up to date.
+/// How often losses, the heartbeat and the metrics are updated.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
 
 /// Everything that a record passes through.
 pub struct Pump<'a> {
-    /// What to tell, and when to end.
+    /// What to report, and when to end.
     pub plan: &'a Plan,
     /// Readers' shared memory.
     pub ring: Writer,
@@ -32,78 +33,71 @@ pub struct Pump<'a> {
     pub metrics: Option<Metrics>,
     /// Totals so far.
     pub counters: Counters,
+    /// Whether stdout could be written since the last hand-over.
+    pub written: io::Result<()>,
 }
 
 impl Pump<'_> {
-    /// Tells of the connections that are there already.
+    /// Reports the connections that exist already.
     ///
     /// # Errors
-    /// If stdout cannot be written. A load that fails is said and survived.
-    pub fn load(&mut self, source: &mut dyn Source) -> anyhow::Result<()> {
-        if self.plan.dump {
-            let mut written = Ok(());
-            let loaded = source.load(&mut |record| {
-                if written.is_ok() {
-                    written = self.forward(&record);
-                }
-            });
-            written?;
-            if let Err(error) = loaded {
-                log::warn!("connections that are there already are not loaded: {error:#}");
+    /// If stdout cannot be written. A failed load is logged and survived.
+    pub fn load(&mut self, source: &mut dyn EventSource) -> anyhow::Result<()> {
+        if !self.plan.cli.no_dump {
+            if let Err(error) = source.load(&mut |record| self.forward(record)) {
+                log::warn!("preexisting connections are not loaded: {error:#}");
             }
         }
         self.ring.end_dump();
         self.hand_over()
     }
 
-    /// Runs until a stop is asked for, the time is over, or enough was told.
+    /// Runs until a stop is asked for, the time is over, or there are enough records.
     ///
     /// # Errors
     /// If the source fails, or stdout cannot be written.
-    pub fn run(&mut self, source: &mut dyn Source, stop: &Stop) -> anyhow::Result<()> {
-        let end = self.plan.duration.map(|duration| Instant::now() + duration);
+    pub fn run(&mut self, source: &mut dyn EventSource, stop: &Stop) -> anyhow::Result<()> {
+        let end = self
+            .plan
+            .cli
+            .duration
+            .map(|duration| Instant::now() + duration);
         let mut housekeeping_due = Instant::now();
-        let mut tend_due = Instant::now();
-        let mut batch = Vec::with_capacity(4096);
+        let mut maintenance_due = Instant::now();
         while !stop.asked() && !self.has_enough() {
             let now = Instant::now();
             if end.is_some_and(|end| now >= end) {
                 break;
             }
-            source.take(&mut batch)?;
-            let is_idle = batch.is_empty();
-            // What has happened goes first: a chore may add to it, or find no room to.
-            if now >= tend_due && (is_idle || now >= tend_due + HOUSEKEEPING) {
-                tend_due = now + source.tend(&mut batch)?;
+            let is_idle = !source.take(&mut |record| self.forward(record))?;
+            // Events go first: maintenance adds to them, and finds no room in a full buffer.
+            if now >= maintenance_due && (is_idle || now >= maintenance_due + HOUSEKEEPING) {
+                maintenance_due = now + source.maintain(&mut |record| self.forward(record))?;
             }
             if now >= housekeeping_due {
                 self.keep_house(source)?;
                 housekeeping_due = now + HOUSEKEEPING;
             }
-            self.forward_all(&mut batch)?;
+            self.hand_over()?;
             if is_idle {
-                let due = tend_due.min(housekeeping_due);
+                let due = maintenance_due.min(housekeeping_due);
                 let due = end.map_or(due, |end| due.min(end));
                 // Poll counts in milliseconds: rounded up, or it would spin through the last one.
                 let at_most = due.saturating_duration_since(Instant::now());
                 source.wait(stop, at_most + Duration::from_millis(1))?;
             }
         }
-        self.finish(source, &mut batch)
+        self.finish(source)
     }
 
-    /// Takes what was told before the hooks were removed, and the last counts.
-    fn finish(&mut self, source: &mut dyn Source, batch: &mut Vec<Record>) -> anyhow::Result<()> {
+    /// Takes what was reported before the hooks were removed, and the last counts.
+    fn finish(&mut self, source: &mut dyn EventSource) -> anyhow::Result<()> {
         loop {
-            let had_no_room = source.stop()?;
-            loop {
-                source.take(batch)?;
-                if batch.is_empty() || self.has_enough() {
-                    break;
-                }
-                self.forward_all(batch)?;
+            let holds_back = source.stop()?;
+            while !self.has_enough() && source.take(&mut |record| self.forward(record))? {
+                self.hand_over()?;
             }
-            if !had_no_room || self.has_enough() {
+            if !holds_back || self.has_enough() {
                 break;
             }
         }
@@ -113,50 +107,46 @@ impl Pump<'_> {
 
     fn has_enough(&self) -> bool {
         self.plan
+            .cli
             .count
             .is_some_and(|count| self.counters.records() >= count)
     }
 
-    fn forward_all(&mut self, batch: &mut Vec<Record>) -> anyhow::Result<()> {
-        if batch.is_empty() {
-            return Ok(());
-        }
-        for record in batch.drain(..) {
-            self.forward(&record)?;
-        }
-        self.hand_over()
-    }
-
-    fn forward(&mut self, record: &Record) -> anyhow::Result<()> {
+    fn forward(&mut self, record: &Record) {
         let is_wanted = match record.r#type {
-            kind::NEW => self.plan.tell_new,
-            kind::DESTROY => self.plan.tell_destroy,
+            kind::NEW => self.plan.report_new,
+            kind::DESTROY => self.plan.report_destroy,
             _ => true,
         };
-        if !is_wanted || self.has_enough() {
-            return Ok(());
+        if is_wanted && !self.has_enough() {
+            self.counters.count(record.r#type);
+            self.publish(record);
         }
-        self.counters.count(record.r#type);
-        self.ring.push(record);
-        self.output.write(record).context("write to stdout")
+    }
+
+    fn publish(&mut self, record: &Record) {
+        if self.written.is_ok() {
+            self.ring.push(record);
+            self.written = self.output.write(record);
+        }
     }
 
     /// Wakes the ring's readers and the reader of stdout.
     fn hand_over(&mut self) -> anyhow::Result<()> {
         self.ring.ring_doorbell();
-        self.output.flush().context("write to stdout")
+        std::mem::replace(&mut self.written, Ok(()))
+            .and_then(|()| self.output.flush())
+            .context("write to stdout")
     }
 
-    fn keep_house(&mut self, source: &mut dyn Source) -> anyhow::Result<()> {
+    fn keep_house(&mut self, source: &mut dyn EventSource) -> anyhow::Result<()> {
         let now_ns = monotonic_ns().context("read the clock")?;
         for place in Loss::ALL {
             let total = source.lost(place)?;
             let grown = self.counters.lost(place, total);
             if grown > 0 {
                 self.ring.set_loss(place, total);
-                let record = Record::loss(now_ns, place, grown);
-                self.ring.push(&record);
-                self.output.write(&record).context("write to stdout")?;
+                self.publish(&Record::loss(now_ns, place, grown));
                 self.hand_over()?;
             }
         }

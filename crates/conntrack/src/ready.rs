@@ -1,5 +1,4 @@
-//! The descriptor on which we say that everything is in place, as s6 understands it: a newline,
-//! then the end.
+//! Readiness notification as s6 defines it: a newline on a descriptor, which is then closed.
 
 use std::fs;
 use std::fs::File;
@@ -10,7 +9,7 @@ use anyhow::Context as _;
 use nix::fcntl::OFlag;
 use shared::exit::Failure;
 
-/// A descriptor that somebody waits on.
+/// A descriptor that a supervisor waits on.
 pub struct Ready {
     file: File,
 }
@@ -22,7 +21,7 @@ impl Ready {
     /// Exit 2 if it is not.
     pub fn take(number: i32) -> anyhow::Result<Self> {
         let bad = || Failure::Usage(format!("--ready-fd {number} is not open for writing"));
-        // Through /proc, for a number alone cannot be trusted to be a descriptor that is ours.
+        // Through /proc, because the number alone may not be an open descriptor.
         let info = fs::read_to_string(format!("/proc/self/fdinfo/{number}")).with_context(bad)?;
         if !is_writable(&info) {
             return Err(bad().into());
@@ -32,21 +31,21 @@ impl Ready {
             .open(format!("/proc/self/fd/{number}"))
             .with_context(bad)?;
         if number > 2 {
-            // Who waits sees the end only when no copy is left.
+            // The supervisor sees end of file only when no copy is open.
             nix::unistd::close(number).with_context(bad)?;
         }
         Ok(Self { file })
     }
 
-    /// Says it.
-    pub fn tell(mut self) {
+    /// Writes the newline and closes the descriptor.
+    pub fn notify(mut self) {
         if let Err(error) = self.file.write_all(b"\n") {
             log::warn!("write to --ready-fd: {error}");
         }
     }
 }
 
-/// What `/proc/PID/fdinfo` says of the mode in which a descriptor was opened.
+/// Does `/proc/PID/fdinfo` show a descriptor that was opened for writing?
 fn is_writable(info: &str) -> bool {
     let flags = info
         .lines()

@@ -1,5 +1,5 @@
-//! Maps that live in a bpffs: the NAT table that `--get` reads, and the offsets document that
-//! `guesser --pin` left there.
+//! Maps in a bpffs: the NAT table that `--get` reads, and the offsets document that `guesser --pin`
+//! left there.
 
 use std::fs;
 use std::io;
@@ -11,21 +11,19 @@ use libbpf_rs::MapCore as _;
 use libbpf_rs::MapFlags;
 use libbpf_rs::MapHandle;
 
-use super::FlowTable;
+use super::table::FlowTable;
 
-const NAMES: [(bool, &str); 2] = [(false, "flows4"), (true, "flows6")];
+const NAMES: [&str; 2] = ["flows4", "flows6"];
 
-/// Pins a table in a directory, in the place of one that a killed process left there.
+/// Pins a table in a directory. It replaces one that a killed process left there.
 ///
 /// # Errors
 /// If the kernel refuses.
 pub fn pin_table(table: &mut FlowTable, dir: &Path) -> anyhow::Result<()> {
     remove_table(dir)?;
-    for (is_v6, name) in NAMES {
+    for (map, name) in table.maps.iter_mut().zip(NAMES) {
         let path = dir.join(name);
-        table
-            .map_mut(is_v6)
-            .pin(&path)
+        map.pin(&path)
             .with_context(|| format!("pin {}", path.display()))?;
     }
     Ok(())
@@ -37,7 +35,7 @@ pub fn pin_table(table: &mut FlowTable, dir: &Path) -> anyhow::Result<()> {
 /// If a file is there and cannot be removed.
 pub fn remove_table(dir: &Path) -> anyhow::Result<bool> {
     let mut any = false;
-    for (_, name) in NAMES {
+    for name in NAMES {
         let path = dir.join(name);
         match fs::remove_file(&path) {
             Ok(()) => any = true,
@@ -53,14 +51,14 @@ pub fn remove_table(dir: &Path) -> anyhow::Result<bool> {
 /// # Errors
 /// If there is none, or it may not be opened.
 pub fn open_table(dir: &Path) -> anyhow::Result<FlowTable> {
-    let open = |name: &str| {
+    let [v4, v6] = NAMES.map(|name| {
         let path = dir.join(name);
         MapHandle::from_pinned_path(&path).with_context(|| format!("open {}", path.display()))
-    };
-    Ok(FlowTable::new(open(NAMES[0].1)?, open(NAMES[1].1)?))
+    });
+    Ok(FlowTable { maps: [v4?, v6?] })
 }
 
-/// The first value of a pinned map: a document with what the map's size adds behind it.
+/// The first value of a pinned map: a document and the padding behind it.
 ///
 /// # Errors
 /// If there is no such map.

@@ -1,47 +1,38 @@
-//! Loading and attaching the programs of one source.
+//! Loads the BPF programs of one mechanism and attaches them, as the table of hooks says.
 
 use std::mem::MaybeUninit;
 
 use anyhow::Context as _;
 use libbpf_rs::Link;
+use libbpf_rs::MapCore as _;
+use libbpf_rs::MapFlags;
 use libbpf_rs::MapHandle;
-use libbpf_rs::OpenObject;
+use libbpf_rs::ProgramInput;
 use libbpf_rs::ProgramMut;
 use libbpf_rs::ProgramType;
 use libbpf_rs::libbpf_sys::BPF_FUNC_for_each_map_elem;
 use libbpf_rs::skel::OpenSkel as _;
+use libbpf_rs::skel::Skel as _;
 use libbpf_rs::skel::SkelBuilder as _;
+use shared::record::wire::Loss;
+use shared::ring::layout::Source;
 
-use super::Events;
-use super::FlowTable;
-use super::Losses;
+use super::events::Events;
+use super::hooks;
+use super::hooks::Hook;
+use super::hooks::Role;
 use super::skel::ConntrackSkel;
 use super::skel::ConntrackSkelBuilder;
-use super::skel::OpenConntrackProgs;
 use super::skel::types;
-use super::sweep::Sweep;
+use super::table::FlowTable;
 use crate::layout::Layout;
 
-/// Room for an opened object, which has to outlive its programs.
-pub type Object = MaybeUninit<OpenObject>;
-
-/// Which hook the programs hang on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Hook {
-    /// Raw tracepoint `net_dev_queue`.
-    Tracepoint,
-    /// Kprobes on confirmation and end.
-    Kprobe,
-    /// None: only the maps are wanted.
-    None,
-}
-
-/// What the programs are told before they are loaded.
-#[derive(Debug, Clone, Copy)]
+/// What is set in the programs and maps before they are loaded.
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Settings {
     /// Where the kernel keeps things.
     pub layout: Layout,
-    /// Leave out connections that are not rewritten.
+    /// Leave out connections without NAT.
     pub nat_only: bool,
     /// Entries of each family's table.
     pub max_entries: u32,
@@ -52,22 +43,25 @@ pub struct Settings {
 }
 
 /// Loaded programs. Dropping them detaches and unloads everything that is not pinned.
-pub struct Programs<'obj> {
-    skel: ConntrackSkel<'obj>,
-    hook: Hook,
+pub struct Programs {
+    skel: ConntrackSkel<'static>,
+    mechanism: Source,
     links: Vec<Link>,
+    attached: Vec<Role>,
     /// Does this kernel let a program walk a map?
     pub has_sweep: bool,
-    /// Does a hook tell of ends?
-    pub hears_ends: bool,
 }
 
-impl<'obj> Programs<'obj> {
-    /// Loads what `hook` needs, attached to nothing yet.
+impl Programs {
+    /// Loads the programs of a mechanism and attaches none of them yet. A mechanism without hooks
+    /// gets the maps alone.
     ///
     /// # Errors
     /// If the kernel refuses a map or a program.
-    pub fn load(object: &'obj mut Object, hook: Hook, settings: &Settings) -> anyhow::Result<Self> {
+    pub fn load(mechanism: Source, settings: &Settings) -> anyhow::Result<Self> {
+        // The skeleton borrows the place of the object, a pointer, for its whole life. Leaking one
+        // for each attempt spares callers an array that has to be as long as the ladder.
+        let object = Box::leak(Box::new(MaybeUninit::uninit()));
         let mut open = ConntrackSkelBuilder::default()
             .open(object)
             .context("open the BPF object")?;
@@ -76,78 +70,86 @@ impl<'obj> Programs<'obj> {
         }
         open.maps.events.set_max_entries(settings.ringbuf_bytes)?;
 
+        let chosen: Vec<&str> = hooks::of(mechanism).flat_map(Hook::programs).collect();
         // Walking a map came with 5.13.
-        let has_sweep = hook != Hook::None
+        let has_sweep = !chosen.is_empty()
             && ProgramType::RawTracepoint
                 .is_helper_supported(BPF_FUNC_for_each_map_elem)
                 .unwrap_or(false);
         let rodata = open.maps.rodata_data.as_deref_mut();
         let rodata = rodata.context("the BPF object has no read-only data")?;
-        tell(rodata, settings);
+        set(rodata, *settings);
         rodata.can_sweep = has_sweep;
-        choose(&mut open.progs, hook, has_sweep);
-        let skel = open.load().context("load the BPF programs")?;
+        for mut program in open.open_object_mut().progs_mut() {
+            let is_chosen = chosen.iter().any(|name| program.name() == *name);
+            program.set_autoload(is_chosen);
+        }
+        open.progs.sweep.set_autoload(has_sweep);
         Ok(Self {
-            skel,
-            hook,
+            skel: open.load().context("load the BPF programs")?,
+            mechanism,
             links: Vec::new(),
+            attached: Vec::new(),
             has_sweep,
-            hears_ends: false,
         })
     }
 
-    /// Attaches what was loaded.
+    /// Attaches for each role the first hook that this kernel has.
     ///
     /// # Errors
-    /// If the kernel refuses, or has none of the functions that a kprobe needs.
+    /// If the kernel has no hook of a role without which the source is useless.
     pub fn attach(&mut self) -> anyhow::Result<()> {
-        match self.hook {
-            Hook::Tracepoint => self.attach_tracepoint(),
-            Hook::Kprobe => self.attach_kprobes(),
-            Hook::None => Ok(()),
-        }
-    }
-
-    fn attach_tracepoint(&mut self) -> anyhow::Result<()> {
-        let link = self
-            .skel
-            .progs
-            .on_net_dev_queue
-            .attach_raw_tracepoint("net_dev_queue")
-            .context("attach raw tracepoint net_dev_queue")?;
-        self.links.push(link);
-        Ok(())
-    }
-
-    fn attach_kprobes(&mut self) -> anyhow::Result<()> {
-        let progs = &self.skel.progs;
-        let mut links = vec![
-            // The return first: an entry without its return would be remembered for nothing.
-            attach_kprobe(&progs.on_confirmed, true, "__nf_conntrack_confirm")?,
-            attach_kprobe(&progs.on_confirm, false, "__nf_conntrack_confirm")?,
-        ];
-        let inserts = attach_kprobe(&progs.on_inserted, true, "nf_conntrack_hash_check_insert")
-            .and_then(|link| {
-                links.push(link);
-                attach_kprobe(&progs.on_insert, false, "nf_conntrack_hash_check_insert")
+        for role in Role::ALL {
+            let mut refusal = None;
+            let mut places = hooks::of(self.mechanism)
+                .filter(|hook| hook.role == role)
+                .flat_map(|hook| hook.symbols.iter().map(move |symbol| (hook, symbol)));
+            let links = places.find_map(|(hook, symbol)| {
+                let links = self.attach_to(hook, symbol);
+                links.map_err(|error| refusal = Some(error)).ok()
             });
-        match inserts {
-            Ok(link) => links.push(link),
-            Err(error) => log::info!("connections that user space inserts are not seen: {error:#}"),
+            match (links, refusal, role.consequence()) {
+                (Some(links), ..) => {
+                    self.links.extend(links);
+                    self.attached.push(role);
+                }
+                (None, Some(error), Some(consequence)) => log::info!("{consequence}: {error:#}"),
+                (None, Some(error), None) => return Err(error),
+                (None, None, _) => {}
+            }
         }
-        // Renamed in 6.1. Without either the sweep alone tells of ends.
-        let destroy = attach_kprobe(&progs.on_destroy, false, "nf_ct_destroy")
-            .or_else(|_| attach_kprobe(&progs.on_destroy, false, "destroy_conntrack"));
-        self.hears_ends = destroy.is_ok();
-        match destroy {
-            Ok(link) => links.push(link),
-            Err(error) => log::info!("ends of connections come from the sweep alone: {error:#}"),
-        }
-        self.links = links;
         Ok(())
     }
 
-    /// Takes the programs off their hooks; what they have told can still be read.
+    fn attach_to(&self, hook: &Hook, symbol: &str) -> anyhow::Result<Vec<Link>> {
+        hook.programs()
+            .map(|name| {
+                let program = self.program(name)?;
+                let link = match hook.mechanism {
+                    Source::Tracepoint => program.attach_raw_tracepoint(symbol),
+                    Source::Kprobe => program.attach_kprobe(hook.at_return == Some(name), symbol),
+                    Source::Fentry | Source::Netlink => {
+                        anyhow::bail!("{hook:?} cannot be attached")
+                    }
+                };
+                link.with_context(|| format!("attach {} {symbol}", hook.mechanism.name()))
+            })
+            .collect()
+    }
+
+    fn program(&self, name: &str) -> anyhow::Result<ProgramMut<'_>> {
+        let mut programs = self.skel.object().progs_mut();
+        programs
+            .find(|program| program.name() == name)
+            .with_context(|| format!("the BPF object has no program {name}"))
+    }
+
+    /// Is a hook of this role attached?
+    pub fn has(&self, role: Role) -> bool {
+        self.attached.contains(&role)
+    }
+
+    /// Detaches the programs; what they have reported can still be read.
     pub fn detach(&mut self) {
         self.links.clear();
     }
@@ -158,10 +160,8 @@ impl<'obj> Programs<'obj> {
     /// If no file descriptor is left.
     pub fn table(&self) -> anyhow::Result<FlowTable> {
         let maps = &self.skel.maps;
-        Ok(FlowTable::new(
-            MapHandle::try_from(&maps.flows4)?,
-            MapHandle::try_from(&maps.flows6)?,
-        ))
+        let [v4, v6] = [&maps.flows4, &maps.flows6].map(MapHandle::try_from);
+        Ok(FlowTable { maps: [v4?, v6?] })
     }
 
     /// The events.
@@ -172,85 +172,93 @@ impl<'obj> Programs<'obj> {
         Events::open(&self.skel.maps.events, &self.skel.maps.bss)
     }
 
-    /// The loss counters.
+    /// Events that the programs have lost so far at one place, over all CPUs.
     ///
     /// # Errors
-    /// If no file descriptor is left.
-    pub fn losses(&self) -> anyhow::Result<Losses> {
-        Ok(Losses::new(MapHandle::try_from(&self.skel.maps.losses)?))
+    /// If the map cannot be read.
+    pub fn lost(&self, place: Loss) -> anyhow::Result<u64> {
+        let key = u32::from(place as u8).to_ne_bytes();
+        let per_cpu = self.skel.maps.losses.lookup_percpu(&key, MapFlags::ANY);
+        let per_cpu = per_cpu.context("read the loss counters")?;
+        Ok(per_cpu
+            .unwrap_or_default()
+            .iter()
+            .filter_map(|bytes| bytes.first_chunk())
+            .map(|bytes| u64::from_ne_bytes(*bytes))
+            .sum())
     }
 
-    /// Looks after every entry of the table once.
+    /// Walks the table once and reports the connections that have ended. Returns `true` if the
+    /// ring buffer was full: drain it and sweep again.
     ///
     /// # Errors
     /// If the kernel refuses to run the program.
-    pub fn sweep(&mut self) -> anyhow::Result<Sweep> {
-        super::sweep::run(&mut self.skel)
+    pub fn sweep(&mut self) -> anyhow::Result<bool> {
+        let sweep = &self.skel.progs.sweep;
+        sweep
+            .test_run(ProgramInput::default())
+            .context("run the sweep")?;
+        let bss = self.skel.maps.bss_data.as_deref();
+        let found = bss.context("the BPF object has no data")?.sweep_result;
+        log::trace!("sweep: kept {:?}, ended {}", found.kept, found.ended);
+        Ok(found.stuck != 0)
     }
 }
 
-/// Leaves out the programs that this hook does not need, or the kernel could not load.
-fn choose(progs: &mut OpenConntrackProgs<'_>, hook: Hook, has_sweep: bool) {
-    progs
-        .on_net_dev_queue
-        .set_autoload(hook == Hook::Tracepoint);
-    for prog in [
-        &mut progs.on_confirm,
-        &mut progs.on_confirmed,
-        &mut progs.on_insert,
-        &mut progs.on_inserted,
-        &mut progs.on_destroy,
-    ] {
-        prog.set_autoload(hook == Hook::Kprobe);
-    }
-    progs.sweep.set_autoload(has_sweep);
-}
-
-fn attach_kprobe(
-    program: &ProgramMut<'_>,
-    is_return: bool,
-    function: &str,
-) -> anyhow::Result<Link> {
-    program
-        .attach_kprobe(is_return, function)
-        .with_context(|| format!("attach kprobe {function}"))
-}
-
-/// Hands over every setting: one that is added and not passed on does not compile.
-fn tell(rodata: &mut types::rodata, settings: &Settings) {
-    let Settings {
-        layout,
-        nat_only,
+/// Sets the programs' constants. A setting that is added and not passed on does not compile.
+fn set(rodata: &mut types::rodata, settings: Settings) {
+    Settings {
+        layout: Layout {
+            skb_nfct: rodata.off_skb_nfct,
+            window_start: rodata.window_start,
+            window_bytes: rodata.window_bytes,
+            at_orig: rodata.at_orig,
+            at_reply: rodata.at_reply,
+            at_status: rodata.at_status,
+            at_ct_net: rodata.at_ct_net,
+            at_mark: rodata.at_mark,
+            at_zone: rodata.at_zone,
+            net_inum: rodata.off_net_inum,
+            ct_status: rodata.off_ct_status,
+            known: rodata.layout_known,
+        },
+        nat_only: rodata.nat_only,
         max_entries: _,
         ringbuf_bytes: _,
-        ct_id_secret,
-    } = *settings;
-    let Layout {
-        skb_nfct,
-        window_start,
-        window_bytes,
-        at_orig,
-        at_reply,
-        at_status,
-        at_ct_net,
-        at_mark,
-        at_zone,
-        net_inum,
-        ct_status,
-        known,
-    } = layout;
-    rodata.off_skb_nfct = skb_nfct;
-    rodata.window_start = window_start;
-    rodata.window_bytes = window_bytes;
-    rodata.at_orig = at_orig;
-    rodata.at_reply = at_reply;
-    rodata.at_status = at_status;
-    rodata.at_ct_net = at_ct_net;
-    rodata.at_mark = at_mark;
-    rodata.at_zone = at_zone;
-    rodata.off_net_inum = net_inum;
-    rodata.off_ct_status = ct_status;
-    rodata.layout_known = known;
-    rodata.nat_only = nat_only;
-    rodata.ct_id_secret = ct_id_secret;
+        ct_id_secret: rodata.ct_id_secret,
+    } = settings;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn the_table_of_hooks_names_every_program_of_the_object_and_no_other() {
+        let mut object = MaybeUninit::uninit();
+        let open = ConntrackSkelBuilder::default().open(&mut object).unwrap();
+        let programs = open.open_object().progs();
+        let found: BTreeSet<String> = programs
+            .map(|program| program.name().to_string_lossy().into_owned())
+            .collect();
+        // User space runs the sweep itself.
+        let named = hooks::HOOKS
+            .iter()
+            .flat_map(Hook::programs)
+            .chain(["sweep"]);
+        assert_eq!(found, named.map(str::to_owned).collect());
+    }
+
+    #[test]
+    fn each_mechanism_that_has_hooks_has_one_for_beginnings() {
+        for hook in hooks::HOOKS {
+            let mut alternatives = hooks::of(hook.mechanism);
+            assert!(
+                alternatives.any(|hook| hook.role == Role::Begin),
+                "{hook:?}"
+            );
+        }
+    }
 }

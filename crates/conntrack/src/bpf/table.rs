@@ -6,37 +6,31 @@ use libbpf_rs::MapCore as _;
 use libbpf_rs::MapFlags;
 use libbpf_rs::MapHandle;
 
-use crate::table::Entry;
-use crate::table::Key;
+use crate::flow_entry::Entry;
+use crate::flow_entry::Key;
 
 /// Both maps, open.
 pub struct FlowTable {
-    v4: MapHandle,
-    v6: MapHandle,
+    /// IPv4's and IPv6's.
+    pub(super) maps: [MapHandle; 2],
 }
 
-/// What became of an entry that was put into the table.
+/// The outcome of adding an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Put {
-    /// It is there now.
+    /// It was added.
     Added,
-    /// The tuple had an entry already, which was left as it is.
+    /// The tuple has an entry already, which is unchanged.
     Present,
-    /// There was no room.
+    /// The table is full.
     Full,
 }
 
 impl FlowTable {
-    /// A table of these maps.
-    #[must_use]
-    pub fn new(v4: MapHandle, v6: MapHandle) -> Self {
-        Self { v4, v6 }
-    }
-
     /// Adds an entry unless its tuple has one.
     ///
     /// # Errors
-    /// If the kernel refuses for another reason than want of room.
+    /// If the kernel refuses for another reason.
     pub fn add(&self, key: &Key, entry: &Entry) -> anyhow::Result<Put> {
         let added = self
             .map(key.is_v6())
@@ -73,7 +67,7 @@ impl FlowTable {
         }
     }
 
-    /// Every entry of one family. Entries that come or go meanwhile may be left out or told twice.
+    /// Every entry of one family. Entries that come or go meanwhile may be missing or come twice.
     pub fn entries(&self, is_v6: bool) -> impl Iterator<Item = (Key, Entry)> + '_ {
         let map = self.map(is_v6);
         map.keys().filter_map(move |bytes| {
@@ -83,13 +77,7 @@ impl FlowTable {
         })
     }
 
-    /// The map of one family.
-    pub(super) fn map(&self, is_v6: bool) -> &MapHandle {
-        if is_v6 { &self.v6 } else { &self.v4 }
-    }
-
-    /// The map of one family, to be pinned.
-    pub(super) fn map_mut(&mut self, is_v6: bool) -> &mut MapHandle {
-        if is_v6 { &mut self.v6 } else { &mut self.v4 }
+    fn map(&self, is_v6: bool) -> &MapHandle {
+        &self.maps[usize::from(is_v6)]
     }
 }

@@ -1,43 +1,94 @@
 //! Every entry of the kernel's table, in one namespace, both families.
 
+use std::collections::HashSet;
+
+use anyhow::Context as _;
 use netlink::DumpEnd;
 use netlink::Error;
-use netlink::Malformed;
+use netlink::Protocol;
 use netlink::Request;
 use netlink::Socket;
 use netlink::ctnetlink::GET;
+use netlink::nfnetlink::nfgenmsg;
+use shared::clock::monotonic_ns;
 use shared::record::wire::Record;
 use shared::record::wire::kind;
 
-use super::parse;
+use super::parse::parse;
+use super::scope::Scope;
+use crate::flow_entry::Key;
 
-/// How often a dump that changed under the reader is taken again.
+/// How often a dump is repeated that changed under the reader.
 const ATTEMPTS: usize = 3;
 
-/// Gives each entry to `each` as a record of type `DUMP`, without time and namespace; entries may
-/// come twice. What comes back says whether the last of a few attempts saw a table at rest.
-///
-/// # Errors
-/// If the kernel refuses, or the exchange fails.
-pub fn dump(
-    socket: &mut Socket,
-    mut each: impl FnMut(Result<Record, Malformed>),
-) -> Result<DumpEnd, Error> {
-    let mut end = DumpEnd::Interrupted;
-    for _ in 0..ATTEMPTS {
-        // `struct nfgenmsg` of AF_UNSPEC: every family.
-        let mut request = Request::new(GET, 0, &[0; 4]);
-        end = socket.dump(&mut request, |message| match parse(message) {
-            Ok(Some(record)) => each(Ok(Record {
-                r#type: kind::DUMP,
-                ..record
-            })),
-            Ok(None) => {}
-            Err(malformed) => each(Err(malformed)),
-        })?;
-        if end == DumpEnd::Consistent {
-            break;
-        }
+/// A socket for dumps.
+pub struct Dumper {
+    socket: Socket,
+    scope: Scope,
+    /// Entries that could not be parsed.
+    pub malformed: u64,
+}
+
+impl Dumper {
+    /// Opens a socket in the calling thread's namespace, which is that of the scope.
+    ///
+    /// # Errors
+    /// If the kernel has no such family.
+    pub fn open(scope: Scope) -> Result<Self, Error> {
+        Ok(Self {
+            socket: Socket::open(Protocol::Netfilter)?,
+            scope,
+            malformed: 0,
+        })
     }
-    Ok(end)
+
+    /// Gives each entry within the scope to `each` as a record of type `DUMP`; some may come twice.
+    /// Returns whether the last of a few attempts saw a table that did not change.
+    ///
+    /// # Errors
+    /// If the kernel refuses, or the exchange fails.
+    pub fn dump(&mut self, mut each: impl FnMut(Record)) -> anyhow::Result<DumpEnd> {
+        let now_ns = monotonic_ns().context("read the clock")?;
+        let mut end = DumpEnd::Interrupted;
+        for _ in 0..ATTEMPTS {
+            let mut request = Request::new(GET, 0, &nfgenmsg(libc::AF_UNSPEC as u8, 0));
+            let dumped = self
+                .socket
+                .dump(&mut request, |message| match parse(message) {
+                    Ok(record) => {
+                        if let Some(record) = record.and_then(|it| self.scope.complete(it, now_ns))
+                        {
+                            each(Record {
+                                r#type: kind::DUMP,
+                                ..record
+                            });
+                        }
+                    }
+                    Err(malformed) => {
+                        log::debug!("{malformed}");
+                        self.malformed += 1;
+                    }
+                });
+            end = dumped.context("dump the kernel's connections")?;
+            if end == DumpEnd::Consistent {
+                break;
+            }
+        }
+        Ok(end)
+    }
+
+    /// The keys of the entries that exist; `None` if the table changed and some may be missing.
+    ///
+    /// # Errors
+    /// If the kernel refuses, or the exchange fails.
+    pub fn present(
+        &mut self,
+        key: impl Fn(&Record) -> Key,
+    ) -> anyhow::Result<Option<HashSet<Key>>> {
+        let mut present = HashSet::new();
+        let end = self.dump(|record| {
+            present.insert(key(&record));
+        })?;
+        Ok((end == DumpEnd::Consistent).then_some(present))
+    }
 }

@@ -1,34 +1,31 @@
-//! Conntrack's multicast groups: records of what comes and goes in one namespace, and of what the
-//! kernel had to drop.
+//! Conntrack's multicast groups: the events of one namespace, and how often the kernel dropped some.
 
 use std::os::fd::AsFd;
 use std::os::fd::BorrowedFd;
 
+use anyhow::Context as _;
 use netlink::Error;
 use netlink::Listener;
 use netlink::Protocol;
 use netlink::Received;
 use shared::record::wire::Record;
 
-use super::parse;
-
-pub use netlink::nfnetlink::NFNLGRP_CONNTRACK_DESTROY as GROUP_DESTROY;
-pub use netlink::nfnetlink::NFNLGRP_CONNTRACK_NEW as GROUP_NEW;
+use super::parse::parse;
 
 /// Half a second of the highest rate that a kernel delivers, at 148 bytes an event and the
 /// kernel's own bookkeeping.
 const RECEIVE_BUFFER_BYTES: usize = 32 << 20;
 
-/// A subscription.
-pub struct Events {
+/// A subscription to groups.
+pub struct Subscription {
     listener: Listener,
     /// Messages that could not be parsed.
     pub malformed: u64,
-    /// Times that the kernel dropped something.
+    /// How often the kernel dropped events.
     pub overruns: u64,
 }
 
-impl Events {
+impl Subscription {
     /// Joins these groups in the calling thread's namespace.
     ///
     /// # Errors
@@ -47,25 +44,27 @@ impl Events {
         })
     }
 
-    /// Appends what has arrived, up to `most` records; `true` if events were lost since the last
-    /// time.
+    /// Gives what has arrived to `each`, about `most` records, and returns how many.
     ///
     /// # Errors
-    /// If the socket fails.
-    pub fn take(&mut self, batch: &mut Vec<Record>, most: usize) -> Result<bool, Error> {
-        let mut lost = false;
-        while batch.len() < most {
-            match self.listener.receive()? {
+    /// If the socket fails, or `each` does.
+    pub fn take(
+        &mut self,
+        most: usize,
+        mut each: impl FnMut(Record) -> anyhow::Result<()>,
+    ) -> anyhow::Result<usize> {
+        let mut taken = 0;
+        while taken < most {
+            match self.listener.receive().context("read conntrack events")? {
                 Received::Nothing => break,
-                Received::Lost => {
-                    self.overruns += 1;
-                    lost = true;
-                }
+                Received::Lost => self.overruns += 1,
                 Received::Messages(messages) => {
                     for message in messages {
                         match message.and_then(|message| parse(&message)) {
-                            Ok(Some(record)) => batch.push(record),
-                            Ok(None) => {}
+                            Ok(record) => {
+                                taken += usize::from(record.is_some());
+                                record.map_or(Ok(()), &mut each)?;
+                            }
                             Err(malformed) => {
                                 log::debug!("{malformed}");
                                 self.malformed += 1;
@@ -75,11 +74,11 @@ impl Events {
                 }
             }
         }
-        Ok(lost)
+        Ok(taken)
     }
 }
 
-impl AsFd for Events {
+impl AsFd for Subscription {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.listener.as_fd()
     }

@@ -19,10 +19,10 @@ use shared::record::wire::known;
 
 use super::tuple::Tuple;
 
-/// Turns a message into a record without time and namespace, which the message does not tell.
+/// Turns a message into a record without time and namespace, which are not in the message.
 ///
-/// `None` if it is of another type. A new entry of an event and one of a dump look alike but for
-/// the flags: the former has `NLM_F_CREATE`, the latter comes out as an update.
+/// `None` if it is of another type. A new entry of an event and one of a dump differ only in the
+/// flags: the former has `NLM_F_CREATE`, the latter becomes an update.
 ///
 /// # Errors
 /// If an attribute is not what the kernel's header says, or a tuple is missing.
@@ -40,46 +40,16 @@ pub fn parse(message: &Message<'_>) -> Result<Option<Record>, Malformed> {
     let mut record = Record {
         r#type,
         family: *family,
-        // The kernel leaves out what is the default zone.
+        // The kernel leaves out the default zone.
         known: known::ZONE,
         ..Record::BLANK
     };
-    let mut parts = Parts::default();
+    let (mut orig, mut reply, mut zone, mut counted) = (None, None, None, [None; 2]);
     for attr in attrs {
-        parts.take(&attr?, &mut record)?;
-    }
-    let (orig, reply) = parts
-        .orig
-        .zip(parts.reply)
-        .ok_or(Malformed("a conntrack entry lacks a tuple"))?;
-    orig.put(&mut record, false);
-    reply.put(&mut record, true);
-    if let Some(zone) = parts.zone.or(orig.zone).or(reply.zone) {
-        record.zone = zone;
-    }
-    if let (Some(orig), Some(reply)) = (parts.counters[0], parts.counters[1]) {
-        record.packets = [orig.0, reply.0];
-        record.bytes = [orig.1, reply.1];
-        record.known |= known::COUNTERS;
-    }
-    record.nat = record.nat_from_tuples();
-    Ok(Some(record))
-}
-
-/// What only makes sense together.
-#[derive(Default)]
-struct Parts {
-    orig: Option<Tuple>,
-    reply: Option<Tuple>,
-    zone: Option<u16>,
-    counters: [Option<(u64, u64)>; 2],
-}
-
-impl Parts {
-    fn take(&mut self, attr: &Attr<'_>, record: &mut Record) -> Result<(), Malformed> {
+        let attr = attr?;
         match attr.kind {
-            cta::TUPLE_ORIG => self.orig = Some(Tuple::parse(record.family, attr.nested())?),
-            cta::TUPLE_REPLY => self.reply = Some(Tuple::parse(record.family, attr.nested())?),
+            cta::TUPLE_ORIG => orig = Some(Tuple::parse(*family, attr.nested())?),
+            cta::TUPLE_REPLY => reply = Some(Tuple::parse(*family, attr.nested())?),
             cta::STATUS => {
                 record.status = attr.u32_be()?;
                 record.known |= known::STATUS;
@@ -88,10 +58,10 @@ impl Parts {
                 record.mark = attr.u32_be()?;
                 record.known |= known::MARK;
             }
-            cta::COUNTERS_ORIG => self.counters[0] = counters(attr.nested())?,
-            cta::COUNTERS_REPLY => self.counters[1] = counters(attr.nested())?,
+            cta::COUNTERS_ORIG => counted[0] = counters(attr.nested())?,
+            cta::COUNTERS_REPLY => counted[1] = counters(attr.nested())?,
             cta::ID => record.ct_id = attr.u32_be()?.into(),
-            cta::ZONE => self.zone = Some(attr.u16_be()?),
+            cta::ZONE => zone = Some(attr.u16_be()?),
             cta::TIMESTAMP => {
                 if let Some(start_ns) = find(attr.nested(), CTA_TIMESTAMP_START)? {
                     record.start_ns = start_ns.u64_be()?;
@@ -100,8 +70,20 @@ impl Parts {
             }
             _ => {}
         }
-        Ok(())
     }
+    let (Some(orig), Some(reply)) = (orig, reply) else {
+        return Err(Malformed("a conntrack entry lacks a tuple"));
+    };
+    orig.put(&mut record, false);
+    reply.put(&mut record, true);
+    record.zone = zone.or(orig.zone).or(reply.zone).unwrap_or(0);
+    if let [Some(orig), Some(reply)] = counted {
+        record.packets = [orig.0, reply.0];
+        record.bytes = [orig.1, reply.1];
+        record.known |= known::COUNTERS;
+    }
+    record.nat = record.nat_from_tuples();
+    Ok(Some(record))
 }
 
 fn counters(attrs: Attrs<'_>) -> Result<Option<(u64, u64)>, Malformed> {

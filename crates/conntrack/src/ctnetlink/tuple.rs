@@ -7,8 +7,7 @@ use shared::record::wire::Record;
 use shared::record::wire::address_bytes;
 use shared::record::wire::family;
 
-/// One direction, as `enum ctattr_tuple` and those inside it tell it.
-#[derive(Default)]
+/// One direction, as `enum ctattr_tuple` and those inside it describe it.
 pub(super) struct Tuple {
     proto: u8,
     src: [u8; 16],
@@ -22,75 +21,48 @@ pub(super) struct Tuple {
 
 impl Tuple {
     pub(super) fn parse(family: u8, attrs: Attrs<'_>) -> Result<Self, Malformed> {
-        let mut tuple = Self::default();
-        let (mut ip, mut l4) = (false, false);
+        let (mut proto, mut src, mut dst, mut zone) = (None, None, None, None);
+        let (mut sport, mut dport) = (0, [0; 2]);
         for attr in attrs {
             let attr = attr?;
             match attr.kind {
-                cta_tuple::IP => ip = tuple.take_ip(family, attr.nested())?,
-                cta_tuple::PROTO => l4 = tuple.take_proto(attr.nested())?,
-                cta_tuple::ZONE => tuple.zone = Some(attr.u16_be()?),
+                cta_tuple::IP => [src, dst] = addresses(family, attr.nested())?,
+                cta_tuple::PROTO => {
+                    for attr in attr.nested() {
+                        let attr = attr?;
+                        match attr.kind {
+                            cta_tuple::PROTO_NUM => proto = Some(attr.u8()?),
+                            cta_tuple::PROTO_SRC_PORT
+                            | cta_tuple::PROTO_ICMP_ID
+                            | cta_tuple::PROTO_ICMPV6_ID => sport = attr.u16_be()?,
+                            cta_tuple::PROTO_DST_PORT => dport = attr.array()?,
+                            cta_tuple::PROTO_ICMP_TYPE | cta_tuple::PROTO_ICMPV6_TYPE => {
+                                dport[0] = attr.u8()?;
+                            }
+                            cta_tuple::PROTO_ICMP_CODE | cta_tuple::PROTO_ICMPV6_CODE => {
+                                dport[1] = attr.u8()?;
+                            }
+                            _ => {}
+                        }
+                    }
+                }
+                cta_tuple::ZONE => zone = Some(attr.u16_be()?),
                 _ => {}
             }
         }
-        if ip && l4 {
-            Ok(tuple)
-        } else {
-            Err(Malformed(
+        let (Some(proto), Some(src), Some(dst)) = (proto, src, dst) else {
+            return Err(Malformed(
                 "a conntrack tuple lacks an address or its protocol",
-            ))
-        }
-    }
-
-    /// `enum ctattr_ip`; true if both addresses of this family were there.
-    fn take_ip(&mut self, family: u8, attrs: Attrs<'_>) -> Result<bool, Malformed> {
-        let (mut src, mut dst) = (None, None);
-        for attr in attrs {
-            let attr = attr?;
-            match (family, attr.kind) {
-                (family::IPV4, cta_tuple::IP_V4_SRC) => {
-                    src = Some(address_bytes(attr.array::<4>()?.into()))
-                }
-                (family::IPV4, cta_tuple::IP_V4_DST) => {
-                    dst = Some(address_bytes(attr.array::<4>()?.into()))
-                }
-                (family::IPV6, cta_tuple::IP_V6_SRC) => src = Some(attr.array()?),
-                (family::IPV6, cta_tuple::IP_V6_DST) => dst = Some(attr.array()?),
-                _ => {}
-            }
-        }
-        let Some((src, dst)) = src.zip(dst) else {
-            return Ok(false);
+            ));
         };
-        (self.src, self.dst) = (src, dst);
-        Ok(true)
-    }
-
-    /// `enum ctattr_l4proto`; true if the protocol's number was there.
-    fn take_proto(&mut self, attrs: Attrs<'_>) -> Result<bool, Malformed> {
-        let mut has_number = false;
-        for attr in attrs {
-            let attr = attr?;
-            match attr.kind {
-                cta_tuple::PROTO_NUM => {
-                    self.proto = attr.u8()?;
-                    has_number = true;
-                }
-                cta_tuple::PROTO_SRC_PORT => self.sport = attr.u16_be()?,
-                cta_tuple::PROTO_DST_PORT => self.dport = attr.array()?,
-                cta_tuple::PROTO_ICMP_ID | cta_tuple::PROTO_ICMPV6_ID => {
-                    self.sport = attr.u16_be()?
-                }
-                cta_tuple::PROTO_ICMP_TYPE | cta_tuple::PROTO_ICMPV6_TYPE => {
-                    self.dport[0] = attr.u8()?
-                }
-                cta_tuple::PROTO_ICMP_CODE | cta_tuple::PROTO_ICMPV6_CODE => {
-                    self.dport[1] = attr.u8()?
-                }
-                _ => {}
-            }
-        }
-        Ok(has_number)
+        Ok(Self {
+            proto,
+            src,
+            dst,
+            sport,
+            dport,
+            zone,
+        })
     }
 
     pub(super) fn put(&self, record: &mut Record, is_reply: bool) {
@@ -104,4 +76,23 @@ impl Tuple {
             (record.orig_sport, record.orig_dport) = (self.sport, dport);
         }
     }
+}
+
+/// `enum ctattr_ip`: source and destination, as a record holds them.
+fn addresses(family: u8, attrs: Attrs<'_>) -> Result<[Option<[u8; 16]>; 2], Malformed> {
+    let kinds = match family {
+        family::IPV4 => [cta_tuple::IP_V4_SRC, cta_tuple::IP_V4_DST],
+        _ => [cta_tuple::IP_V6_SRC, cta_tuple::IP_V6_DST],
+    };
+    let mut addresses = [None; 2];
+    for attr in attrs {
+        let attr = attr?;
+        if let Some(at) = kinds.iter().position(|kind| *kind == attr.kind) {
+            addresses[at] = Some(match family {
+                family::IPV4 => address_bytes(attr.array::<4>()?.into()),
+                _ => attr.array()?,
+            });
+        }
+    }
+    Ok(addresses)
 }

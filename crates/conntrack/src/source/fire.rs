@@ -1,5 +1,5 @@
-//! Attached is not firing: makes one rewritten connection in a namespace of its own and waits
-//! for the programs to tell of it.
+//! Attached is not firing: makes one connection with NAT in a namespace of its own and waits until
+//! the programs report it.
 
 use std::io;
 use std::net::Ipv4Addr;
@@ -19,34 +19,28 @@ use shared::exit::Failure;
 use shared::record::wire::Record;
 use shared::record::wire::address_bytes;
 
-use crate::bpf::Events;
+use crate::bpf::events::Events;
 
 /// Events come without delay; this is for a busy machine.
 const PATIENCE: Duration = Duration::from_millis(500);
-/// In 127.0.0.0/8, which no host routes; nobody else uses these two.
+/// In 127.0.0.0/8, which no host routes, and unlikely to be used by others.
 const CALLED: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(127, 83, 88, 84), 4783);
 const REAL: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(127, 83, 88, 85), 4784);
 
-/// Makes a connection and returns its id, by which it and its end are kept from the user. What
-/// else the programs tell meanwhile is appended to `early`.
+/// Fires the hook for beginnings: makes a connection and returns its id, so that its records can be
+/// kept from users. Other records that arrive meanwhile are appended to `early`.
 ///
-/// Nothing, with the reason in the log, if no such connection can be made.
+/// `None`, with the reason in the log, if no such connection can be made.
 ///
 /// # Errors
-/// Exit 5 if the programs stay silent.
-pub fn fire(
+/// Exit 5 if the programs report nothing.
+pub fn fire_begin(
     events: &mut Events,
     may_change_system: bool,
     early: &mut Vec<Record>,
 ) -> anyhow::Result<Option<u64>> {
-    let missing = Modules::running().would_load(nft::MODULES);
-    if !missing.is_empty() && !may_change_system {
-        let missing = missing.join(", ");
-        log::info!("the hook is attached and not proven to fire: that would load {missing}");
-        return Ok(None);
-    }
-    // Held until the end: its number must not name another namespace meanwhile.
-    let namespace = match make_connection() {
+    // Kept until the end: its inode number must not be given to another namespace meanwhile.
+    let namespace = match make_connection(may_change_system) {
         Ok(namespace) => namespace,
         Err(error) => {
             log::info!("the hook is attached and not proven to fire: {error:#}");
@@ -54,22 +48,26 @@ pub fn fire(
         }
     };
     let begun = Instant::now();
-    let deadline = begun + PATIENCE;
-    loop {
-        let had = early.len();
-        events.take(early)?;
-        if let Some(at) = (had..early.len()).find(|at| is_ours(&early[*at], namespace.inum())) {
-            log::debug!("the hook fired after {:?}", begun.elapsed());
-            return Ok(Some(early.remove(at).ct_id));
-        }
-        if Instant::now() >= deadline {
+    let mut our_id = None;
+    while our_id.is_none() {
+        let is_late = begun.elapsed() >= PATIENCE;
+        let had_any = events.take(&mut |record| {
+            if our_id.is_none() && is_ours(record, namespace.inum()) {
+                our_id = Some(record.ct_id);
+            } else {
+                early.push(*record);
+            }
+        })?;
+        if our_id.is_none() && is_late {
             let text = "the hook is attached but does not fire".to_owned();
             return Err(Failure::Kernel(text).into());
         }
-        if early.len() == had {
+        if !had_any {
             thread::sleep(Duration::from_micros(100));
         }
     }
+    log::debug!("the hook fired after {:?}", begun.elapsed());
+    Ok(our_id)
 }
 
 fn is_ours(record: &Record, netns_ino: u32) -> bool {
@@ -78,7 +76,11 @@ fn is_ours(record: &Record, netns_ino: u32) -> bool {
         && (record.netns_ino == 0 || record.netns_ino == netns_ino)
 }
 
-fn make_connection() -> anyhow::Result<Namespace> {
+fn make_connection(may_change_system: bool) -> anyhow::Result<Namespace> {
+    let missing = Modules::running().would_load(nft::MODULES);
+    if !missing.is_empty() && !may_change_system {
+        anyhow::bail!("that would load {}", missing.join(", "));
+    }
     let namespace = Namespace::create()?;
     let ruleset = Ruleset {
         dnat: vec![Rewrite {

@@ -1,5 +1,5 @@
-//! The directory of a bpffs in which the table is pinned: claimed by one process at a time, and
-//! left as it was found. Knows no maps.
+//! The directory of a bpffs in which the table is pinned: one process at a time uses it, and leaves
+//! it as it was. `bpf::pinned` pins the maps.
 
 use std::fs;
 use std::fs::File;
@@ -18,26 +18,26 @@ use nix::sys::statfs::BPF_FS_MAGIC;
 use nix::sys::statfs::statfs;
 use shared::exit::Failure;
 
-use crate::bpf::FlowTable;
 use crate::bpf::pinned;
+use crate::bpf::table::FlowTable;
 
 const BPFFS: &str = "/sys/fs/bpf";
-/// Where the table is pinned when nothing was said.
+/// Where the table is pinned by default.
 pub const DEFAULT_DIR: &str = "/sys/fs/bpf/sextant";
 
-/// A directory that is ours until this is dropped.
-pub struct Pins {
+/// A directory that this process uses until this is dropped.
+pub struct PinDirectory {
     dir: PathBuf,
     _lock: Flock<File>,
     is_ours: bool,
 }
 
-impl Pins {
-    /// Claims the directory, making it if its parent is in a bpffs. `None` if nothing was asked
-    /// for and no bpffs is mounted.
+impl PinDirectory {
+    /// Claims the directory, and makes it if its parent is in a bpffs. `None` if none was given and
+    /// no bpffs is mounted.
     ///
     /// # Errors
-    /// Exit 3 if a directory was asked for that is in no bpffs, or if somebody else holds it.
+    /// Exit 3 if the given directory is in no bpffs, or another process uses it.
     pub fn claim(asked: Option<&Path>, may_mount: bool) -> anyhow::Result<Option<Self>> {
         let dir = asked.unwrap_or_else(|| Path::new(DEFAULT_DIR));
         if may_mount && dir.starts_with(BPFFS) && !is_bpffs(Path::new(BPFFS)) {
@@ -102,13 +102,13 @@ impl Pins {
     }
 }
 
-impl Drop for Pins {
+impl Drop for PinDirectory {
     fn drop(&mut self) {
         if let Err(error) = pinned::remove_table(&self.dir) {
             log::warn!("{error:#}");
         }
         if self.is_ours {
-            // Somebody may have put something of his own into it.
+            // Fails if others have put something into it, which stays.
             let _ = fs::remove_dir(&self.dir);
         }
     }
@@ -118,7 +118,7 @@ fn is_bpffs(path: &Path) -> bool {
     statfs(path).is_ok_and(|found| found.filesystem_type() == BPF_FS_MAGIC)
 }
 
-/// The process that holds the lock, as far as `/proc/locks` tells.
+/// The process that holds the lock, if `/proc/locks` shows it.
 fn holder(file: &File) -> Option<u32> {
     let inode = file.metadata().ok()?.ino();
     let locks = fs::read_to_string("/proc/locks").ok()?;

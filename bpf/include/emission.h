@@ -1,52 +1,37 @@
-/* SPDX-License-Identifier: (MIT OR Apache-2.0) */
+/* SPDX-License-Identifier: GPL-2.0 OR MIT */
 /*
- * The ring buffer through which programs tell the pump of connections, and how an entry of the
- * table becomes a record.
- *
- * One body of code serves both families. `words` is how many 32-bit words an address takes, a
- * constant wherever this is inlined.
+ * Reports connections to the pump: the ring buffer, how an entry of the table becomes a record, and
+ * the records of its beginning and end.
  */
-#ifndef EVENTS_H
-#define EVENTS_H
+#ifndef EMISSION_H
+#define EMISSION_H
 
 #include <linux/bpf.h>
-#include <linux/types.h>
+#include <stdbool.h>
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
+#include "flow_entry.h"
 #include "flow_table.h"
 #include "sextant_record.h"
 
-#define V4_WORDS 1
-#define V6_WORDS 4
-
-/* What a program tells of a record: all but the counters, which it does not know. */
+/* How much of a record a program fills: all but the counters, which it does not know. */
 enum event_size {
 	EVENT_BYTES = __builtin_offsetof(struct sextant_record, packets),
 };
 
 /*
  * The first EVENT_BYTES of struct sextant_record, seq unset. Written by every program, read by the
- * pump. When full, a new connection waits in the table for the next sweep to tell of it, and an
- * ended one stays there until a sweep can; only what has to make room for a successor is lost, and
- * counted.
+ * pump. When full, a new connection waits in the table until the next sweep reports it, and an
+ * ended one stays there until a sweep can report it. Only an entry that has to make room for a
+ * successor is lost, and counted.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 4096); /* user space sets it */
 } events SEC(".maps");
 
-/* The pump sets it before it sleeps on the ring buffer; whoever tells it something wakes it. */
+/* The pump sets it before it sleeps on the ring buffer; the next program that reports wakes it. */
 volatile __u32 pump_sleeps;
-
-static __always_inline void copy_address(__be32 *to, const __be32 *from, const int words)
-{
-	to[0] = from[0];
-	if (words == V6_WORDS) {
-		to[1] = from[1];
-		to[2] = from[2];
-		to[3] = from[3];
-	}
-}
 
 /* An address in a record is 16 bytes; IPv4 stands in it as ::ffff:a.b.c.d. */
 static __always_inline void put_address(__u8 *to, const __be32 *from, const int words)
@@ -89,13 +74,45 @@ static __always_inline void put_record(struct sextant_record *record, __u8 type,
 	put_address(record->reply_dst, flow->reply_addrs + words, words);
 }
 
-/* Awake, the pump looks by itself every millisecond: a wake-up costs more than all the rest. */
-static __always_inline __u64 wakeup(void)
+/* Awake, the pump polls every millisecond: a wake-up costs more than all the rest. */
+static __always_inline __u64 wakeup_flag(void)
 {
 	if (!pump_sleeps)
 		return BPF_RB_NO_WAKEUP;
 	pump_sleeps = 0;
 	return BPF_RB_FORCE_WAKEUP;
+}
+
+/* Reports a beginning; false if the ring buffer is full. */
+static __always_inline bool announce(const struct flow6_key *key, const struct flow6 *flow,
+				     const int words)
+{
+	struct sextant_record *record = bpf_ringbuf_reserve(&events, EVENT_BYTES, 0);
+
+	if (!record)
+		return false;
+	put_record(record, SEXTANT_NEW, flow->first_seen_ns, key, flow, words);
+	bpf_ringbuf_submit(record, wakeup_flag());
+	return true;
+}
+
+/*
+ * Reports an end and removes the entry; false, and nothing is changed, if the ring buffer is full.
+ * If two programs notice the same end, the one that removes the entry reports it.
+ */
+static __always_inline bool conclude(const struct flow6_key *key, const struct flow6 *flow,
+				     const int words)
+{
+	struct sextant_record *record = bpf_ringbuf_reserve(&events, EVENT_BYTES, 0);
+
+	if (!record)
+		return false;
+	put_record(record, SEXTANT_DESTROY, bpf_ktime_get_ns(), key, flow, words);
+	if (bpf_map_delete_elem(table_of(words), key))
+		bpf_ringbuf_discard(record, BPF_RB_NO_WAKEUP);
+	else
+		bpf_ringbuf_submit(record, wakeup_flag());
+	return true;
 }
 
 #endif

@@ -1,4 +1,4 @@
-//! The question that `--get` asks: `PROTO,SRC:PORT,DST:PORT[,NETNS]`. Pure.
+//! The argument of `--get`: `PROTO,SRC:PORT,DST:PORT[,NETNS]`. Pure.
 
 use std::net::IpAddr;
 use std::net::Ipv6Addr;
@@ -10,73 +10,57 @@ use shared::record::wire::Record;
 use shared::record::wire::address_bytes;
 use shared::record::wire::family;
 
-/// A connection as its caller sees it, perhaps in one namespace.
+/// A connection as its client sees it, perhaps in one namespace.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Question {
+pub struct Query {
     /// `IPPROTO_*`.
     pub proto: u8,
-    /// Caller; for ICMP the port is the id.
+    /// Source; for ICMP the port is the id.
     pub src: (IpAddr, u16),
-    /// Called; for ICMP the port is type × 256 + code.
+    /// Destination; for ICMP the port is type × 256 + code.
     pub dst: (IpAddr, u16),
-    /// Where, if that was said.
+    /// In which namespace, if one is given.
     pub netns: Option<Netns>,
 }
 
-/// How a namespace was named.
+/// How a namespace is given.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Netns {
     /// Its inode number, as in `net:[4026531840]`.
     Inode(u32),
-    /// A file that stands for it.
+    /// A file that refers to it.
     Path(PathBuf),
 }
 
-/// What is wrong with a question.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum QuestionError {
-    /// Too few or too many parts.
-    #[error("--get wants PROTO,SRC:PORT,DST:PORT[,NETNS]")]
-    Form,
-    /// Neither a name nor a number.
-    #[error("--get: no such protocol: {0}")]
-    Proto(String),
-    /// Not `a.b.c.d:port` nor `[addr]:port`.
-    #[error("--get: not an address with a port: {0}")]
-    Address(String),
-    /// IPv4 and IPv6 mixed.
-    #[error("--get: source and destination are of different families")]
-    Families,
-    /// Neither a number nor a path.
-    #[error("--get: not an inode number nor a path of a namespace: {0}")]
-    Netns(String),
-}
+impl FromStr for Query {
+    type Err = String;
 
-impl FromStr for Question {
-    type Err = QuestionError;
-
-    fn from_str(text: &str) -> Result<Self, QuestionError> {
+    fn from_str(text: &str) -> Result<Self, String> {
         // A path may hold commas, so it comes last and takes the rest.
         let mut parts = text.splitn(4, ',');
-        let mut next = || parts.next().ok_or(QuestionError::Form);
+        let mut next = || {
+            parts
+                .next()
+                .ok_or("--get wants PROTO,SRC:PORT,DST:PORT[,NETNS]")
+        };
         let (proto, src, dst) = (next()?, next()?, next()?);
         let netns = parts.next().map(netns).transpose()?;
-        let question = Self {
-            proto: proto::number(proto).ok_or_else(|| QuestionError::Proto(proto.into()))?,
+        let query = Self {
+            proto: proto::number(proto)
+                .ok_or_else(|| format!("--get: no such protocol: {proto}"))?,
             src: endpoint(src)?,
             dst: endpoint(dst)?,
             netns,
         };
-        if question.src.0.is_ipv4() != question.dst.0.is_ipv4() {
-            return Err(QuestionError::Families);
+        if query.src.0.is_ipv4() != query.dst.0.is_ipv4() {
+            return Err("--get: source and destination are of different families".into());
         }
-        Ok(question)
+        Ok(query)
     }
 }
 
-impl Question {
+impl Query {
     /// A record that has the connection's original tuple and nothing else.
-    #[must_use]
     pub fn record(&self) -> Record {
         Record {
             family: if self.src.0.is_ipv4() {
@@ -94,8 +78,8 @@ impl Question {
     }
 }
 
-fn endpoint(text: &str) -> Result<(IpAddr, u16), QuestionError> {
-    let bad = || QuestionError::Address(text.into());
+fn endpoint(text: &str) -> Result<(IpAddr, u16), String> {
+    let bad = || format!("--get: not an address with a port: {text}");
     let (address, port) = text.rsplit_once(':').ok_or_else(bad)?;
     let address = match address
         .strip_prefix('[')
@@ -110,13 +94,13 @@ fn endpoint(text: &str) -> Result<(IpAddr, u16), QuestionError> {
     Ok((address.map_err(|_| bad())?, port))
 }
 
-fn netns(text: &str) -> Result<Netns, QuestionError> {
+fn netns(text: &str) -> Result<Netns, String> {
     if text.starts_with('/') {
         return Ok(Netns::Path(text.into()));
     }
     text.parse()
         .map(Netns::Inode)
-        .map_err(|_| QuestionError::Netns(text.into()))
+        .map_err(|_| format!("--get: not an inode number nor a path of a namespace: {text}"))
 }
 
 #[cfg(test)]
@@ -124,22 +108,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn questions_that_make_sense() {
-        let question: Question = "udp,10.0.0.2:5353,203.0.113.9:53".parse().unwrap();
-        assert_eq!(question.proto, proto::UDP);
-        assert_eq!(question.src, ([10, 0, 0, 2].into(), 5353));
-        assert_eq!(question.netns, None);
-        let question: Question = "6,[fd00::1]:1,[::ffff:1.2.3.4]:2,4026531840"
+    fn queries_that_make_sense() {
+        let query: Query = "udp,10.0.0.2:5353,203.0.113.9:53".parse().unwrap();
+        assert_eq!(query.proto, proto::UDP);
+        assert_eq!(query.src, ([10, 0, 0, 2].into(), 5353));
+        assert_eq!(query.netns, None);
+        let query: Query = "6,[fd00::1]:1,[::ffff:1.2.3.4]:2,4026531840"
             .parse()
             .unwrap();
-        assert_eq!(question.dst, ("::ffff:1.2.3.4".parse().unwrap(), 2));
-        assert_eq!(question.netns, Some(Netns::Inode(4_026_531_840)));
-        let question: Question = "tcp,1.1.1.1:1,2.2.2.2:2,/run/netns/a,b".parse().unwrap();
-        assert_eq!(question.netns, Some(Netns::Path("/run/netns/a,b".into())));
+        assert_eq!(query.dst, ("::ffff:1.2.3.4".parse().unwrap(), 2));
+        assert_eq!(query.netns, Some(Netns::Inode(4_026_531_840)));
+        let query: Query = "tcp,1.1.1.1:1,2.2.2.2:2,/run/netns/a,b".parse().unwrap();
+        assert_eq!(query.netns, Some(Netns::Path("/run/netns/a,b".into())));
     }
 
     #[test]
-    fn questions_that_do_not() {
+    fn queries_that_do_not() {
         for (text, said) in [
             ("", "--get wants"),
             ("udp,1.2.3.4:5", "--get wants"),
@@ -153,7 +137,7 @@ mod tests {
             ("udp,1.2.3.4:5,[fd00::2]:6", "different families"),
             ("udp,1.2.3.4:5,1.2.3.4:6,x", "not an inode number"),
         ] {
-            let error = text.parse::<Question>().unwrap_err().to_string();
+            let error = text.parse::<Query>().unwrap_err().to_string();
             assert!(error.contains(said), "{text}: {error}");
         }
     }

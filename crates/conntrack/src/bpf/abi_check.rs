@@ -1,5 +1,5 @@
-//! Proof, at compile time, that C and Rust mean the same bytes: each struct that crosses the
-//! border, field by field, and each constant. Nothing here runs.
+//! Compares C and Rust at compile time: each struct that crosses the border, field by field, and
+//! each constant. Nothing here runs.
 
 use std::mem::offset_of;
 
@@ -11,45 +11,34 @@ use shared::record::wire::known;
 use shared::record::wire::nat;
 
 use super::skel::types;
-use crate::table::wire::Flow4;
-use crate::table::wire::Flow4Key;
-use crate::table::wire::Flow6;
-use crate::table::wire::Flow6Key;
-use crate::table::wire::State;
+use crate::flow_entry::WireEntry;
+use crate::flow_entry::WireKey;
+use crate::layout::WINDOW_MAX_BYTES;
 
-macro_rules! same {
-    ($c:path, $rust:ty: $($field:ident)*) => {
-        const _: () = {
-            assert!(size_of::<$c>() == size_of::<$rust>());
-            $(assert!(offset_of!($c, $field) == offset_of!($rust, $field));)*
-        };
+macro_rules! same_fields {
+    ($c:ident, $rust:ty: $($field:ident)*) => {
+        const _: () = { $(assert!(offset_of!(types::$c, $field) == offset_of!($rust, $field));)* };
+    };
+    ($c:ident $($more:ident)+, $rust:ty: $($field:ident)*) => {
+        same_fields!($c, $rust: $($field)*);
+        same_fields!($($more)+, $rust: $($field)*);
     };
 }
 
-same!(types::sextant_record, Record:
+same_fields!(sextant_record, Record:
     seq ts_mono_ns ct_id r#type family proto nat netns_ino status mark zone loss_where pad0 known
     orig_src orig_dst reply_src reply_dst orig_sport orig_dport reply_sport reply_dport
     start_ns packets bytes reserved);
-same!(types::flow4_key, Flow4Key: netns_ino zone proto pad0 sport dport src dst);
-same!(types::flow6_key, Flow6Key: netns_ino zone proto pad0 sport dport addrs);
-
-macro_rules! same_state {
-    ($c:path, $rust:ty: $($field:ident)*) => {
-        const _: () = {
-            assert!(size_of::<$c>() == size_of::<$rust>() && offset_of!($rust, state) == 0);
-            $(assert!(offset_of!($c, $field) == offset_of!(State, $field));)*
-        };
-    };
-}
-
-same_state!(types::flow4, Flow4:
-    ct ct_id first_seen_ns status mark reply_sport reply_dport nat flags known pad0);
-same_state!(types::flow6, Flow6:
-    ct ct_id first_seen_ns status mark reply_sport reply_dport nat flags known pad0);
+same_fields!(flow4_key flow6_key, WireKey: netns_ino zone proto pad0 sport dport addrs);
+same_fields!(flow4 flow6, WireEntry:
+    ct ct_id first_seen_ns status mark reply_sport reply_dport nat flags known pad0 reply_addrs);
+// The IPv4 structs are the first part of the IPv6 ones: 8 bytes of addresses, not 32.
 const _: () = assert!(
-    offset_of!(types::flow4, reply_src) == offset_of!(Flow4, reply_src)
-        && offset_of!(types::flow4, reply_dst) == offset_of!(Flow4, reply_dst)
-        && offset_of!(types::flow6, reply_addrs) == offset_of!(Flow6, reply_addrs)
+    size_of::<types::sextant_record>() == size_of::<Record>()
+        && size_of::<types::flow6_key>() == size_of::<WireKey>()
+        && size_of::<types::flow4_key>() == size_of::<WireKey>() - 24
+        && size_of::<types::flow6>() == size_of::<WireEntry>()
+        && size_of::<types::flow4>() == size_of::<WireEntry>() - 24
 );
 
 macro_rules! equal {
@@ -92,3 +81,4 @@ equal!(sextant_loss:
     SEXTANT_LOSS_RING_OVERWRITTEN = Loss::RingOverwritten;
     SEXTANT_LOSS_KINDS = Loss::ALL.len() + 1;
 );
+equal!(window_size: WINDOW_MAX = WINDOW_MAX_BYTES;);
