@@ -97,3 +97,18 @@ fn explain(rung: Source, error: anyhow::Error) -> anyhow::Error {
     }
     error.context(Failure::Kernel(what))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bpf::hooks::HOOKS;
+
+    #[test]
+    fn auto_tries_every_source_that_has_hooks_and_netlink_last() {
+        let auto = ladder(SourceName::Auto);
+        assert_eq!(auto.last(), Some(&Source::Netlink));
+        for hook in HOOKS {
+            assert!(auto.contains(&hook.mechanism), "{hook:?}");
+        }
+    }
+}
