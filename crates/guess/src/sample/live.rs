@@ -1,4 +1,4 @@
-//! The experiments of a round, carried out on the running kernel: each at a site, watched by the sampler.
+//! The experiments of a round on the running kernel.
 
 use fastrand::Rng;
 
@@ -19,9 +19,9 @@ use crate::fields::Place;
 
 /// The running kernel.
 pub struct LiveKernel<'a, 'obj> {
-    /// Watches what we do.
+    /// Takes the samples.
     pub sampler: Sampler<'a, 'obj>,
-    /// Where we do it.
+    /// Where the experiments run.
     pub sites: &'a mut Sites,
 }
 
@@ -33,7 +33,7 @@ impl Bench for LiveKernel<'_, '_> {
     }
 
     fn is_open(&self, place: Place) -> bool {
-        self.sampler.observer.is_open(place)
+        !(self.sampler.stopped)() && self.sampler.observer.is_open(place)
     }
 
     fn tracking_sites(&self) -> usize {
@@ -81,15 +81,11 @@ impl Bench for LiveKernel<'_, '_> {
     }
 
     fn keep(&mut self, index: usize, stream: Pair) {
-        stream::leave(self.sites.any(index), stream);
+        stream::keep(self.sites.any(index), stream);
     }
 
     fn lookup(&mut self, event: Event, index: usize, cause: Cause) -> anyhow::Result<()> {
         let site = self.sites.any(index);
-        match event {
-            Event::Route6 if !site.has_inet6() => Ok(()),
-            Event::Route6 => route::lookup6(&mut self.sampler, site, cause).map(|_seen| ()),
-            _ => route::lookup4(&mut self.sampler, site, cause).map(|_seen| ()),
-        }
+        route::lookup(&mut self.sampler, site, event, cause).map(|_seen| ())
     }
 }

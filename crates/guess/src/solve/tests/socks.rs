@@ -29,9 +29,9 @@ const SEGMENT_ROOM: u16 = 320;
 pub struct Sock {
     pub facts: socket::Facts,
     pub socket_type: SocketType,
-    /// The flow that its last route was looked up for, if it remembers it.
+    /// The flow of its last route lookup, if it keeps it.
     pub cork: Option<Ends>,
-    /// What its IPv6 address of the peer mirrors, whoever the peer is.
+    /// The address that its IPv6 field of the peer mirrors, even if the peer has changed.
     pub mirrored: Option<Ipv4Addr>,
     pub has_checksums: bool,
     pub option_words: u32,
@@ -60,7 +60,7 @@ impl Sock {
         all
     }
 
-    /// What nobody is told: mirrors of sockets that need none, or that are no longer true.
+    /// What is not expected: mirrors of sockets that need none, or that are no longer true.
     pub fn hidden(&self) -> Expectations {
         let mirrors = self.facts.family == Family::Inet6 || self.socket_type == SocketType::Stream;
         let rcv = mirrors.then_some(self.facts.receives);
@@ -78,7 +78,7 @@ impl Sock {
     }
 
     pub fn connect(&mut self, peer: SocketAddrV4) {
-        let src = SocketAddrV4::new(self.facts.sends, self.facts.port);
+        let src = self.facts.address();
         self.cork = Some(Ends { src, dst: peer });
         self.facts.peer = Some(peer);
         self.mirrored = Some(*peer.ip());
@@ -98,18 +98,9 @@ impl World {
         at: SocketAddrV4,
     ) -> Sock {
         let id = self.random.u64(..);
-        let facts = socket::Facts {
-            id,
-            // The kernel counts them up.
-            ino: 40_000 + self.random.u64(..) % 20_000,
-            netns: self.netns(site),
-            family,
-            mirrors: (family == Family::Inet6).then_some(true),
-            receives: *at.ip(),
-            sends: *at.ip(),
-            port: at.port(),
-            peer: None,
-        };
+        // The kernel counts them up.
+        let ino = 40_000 + self.random.u64(..) % 20_000;
+        let facts = socket::Facts::new(id, ino, self.netns(site), family, at);
         Sock {
             facts,
             socket_type,
@@ -131,11 +122,10 @@ impl World {
             SocketType::Datagram => DATAGRAM_ROOM,
             SocketType::Stream => SEGMENT_ROOM - header,
         };
-        let protocol = if sender.socket_type == SocketType::Stream {
-            6
-        } else {
-            17
-        };
+        let protocol = match sender.socket_type {
+            SocketType::Stream => libc::IPPROTO_TCP,
+            SocketType::Datagram => libc::IPPROTO_UDP,
+        } as u8;
         let version = 0x40 | (header / 4) as u8;
         let id = self.random.u64(..) as u8;
         let bytes = [
