@@ -1,5 +1,5 @@
-//! How far apart two addresses of the kernel's linear map can be: its length is that of physical
-//! memory, holes included.
+//! How far apart two addresses of the kernel's linear map can be. The map is as long as physical memory,
+//! including its holes.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use nix::unistd::SysconfVar;
 use nix::unistd::sysconf;
 
-/// Upper bound of the linear map's length, from `/proc/zoneinfo`.
+/// An upper bound of the linear map's length, from `/proc/zoneinfo`.
 ///
 /// # Errors
 /// If the file cannot be read or names no zone.

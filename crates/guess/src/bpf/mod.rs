@@ -38,7 +38,7 @@ use hook::hooks;
 use skel::GuessSkel;
 use skel::GuessSkelBuilder;
 
-/// The programs of one mechanism, loaded.
+/// The loaded programs of one mechanism.
 struct Probe<'obj> {
     mechanism: Mechanism,
     // Dropped before the programs that they keep attached.

@@ -75,7 +75,7 @@ fn a_stale_pointer_is_told_by_its_tag() {
 }
 
 #[test]
-fn ways_that_contradict_each_other_prove_nothing() {
+fn paths_that_contradict_each_other_prove_nothing() {
     let mut world = World::usual(15);
     // Namespaces reached from sockets hold their number elsewhere than those of connections.
     world.split_net = Some(400);
@@ -85,7 +85,7 @@ fn ways_that_contradict_each_other_prove_nothing() {
     assert_eq!(inum.status, Status::Ambiguous, "{:?}", inum.reason);
     assert_eq!(
         inum.reason.as_deref(),
-        Some("the ways that lead to it contradict each other")
+        Some("the paths that lead to it contradict each other")
     );
     assert!(inum.candidates.is_empty());
 }
