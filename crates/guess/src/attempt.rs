@@ -56,15 +56,13 @@ impl Attempt {
     }
 
     /// Takes a sample, whether it is recorded or new.
-    pub fn take(&mut self, sample: Sample) {
+    pub fn take(&mut self, mut sample: Sample) {
         self.solver.observe(&sample);
         self.solver.advance();
-        let views = if self.keeps_views {
-            sample.views
-        } else {
-            Vec::new()
-        };
-        self.samples.push(Sample { views, ..sample });
+        if !self.keeps_views {
+            sample.views = Vec::new();
+        }
+        self.samples.push(sample);
     }
 
     /// Ends a round of samples.

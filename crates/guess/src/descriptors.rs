@@ -10,11 +10,8 @@ const DESCRIPTORS: i32 = 1024;
 
 /// Makes the room. If that fails, a run only takes longer.
 pub fn reserve() {
-    let highest = File::open("/dev/null").and_then(|file| {
-        let highest = fcntl_dupfd_cloexec(&file, DESCRIPTORS - 1)?;
-        drop(highest);
-        Ok(())
-    });
+    let highest =
+        File::open("/dev/null").and_then(|file| Ok(fcntl_dupfd_cloexec(&file, DESCRIPTORS - 1)?));
     if let Err(error) = highest {
         log::debug!("no room for {DESCRIPTORS} descriptors: {error}");
     }

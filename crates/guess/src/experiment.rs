@@ -101,7 +101,7 @@ pub fn run(fields: &[Field], options: Options, mut timing: Timing) -> anyhow::Re
     let mut slots: ObjectSlots = [MaybeUninit::uninit(), MaybeUninit::uninit()];
     let measured = thread::scope(|scope| {
         let pending = PendingSites::prepare(scope, &access, tracks, kinds);
-        let mut hooks = Hooks::new(&mut slots, linear_map::span_bytes()?);
+        let mut hooks = Hooks::new(&events, &mut slots, linear_map::span_bytes()?);
         let mut ladder = Ladder::new(&options.mechanisms, &events);
         ladder.attach(&mut hooks)?;
         timing.lap("load and attach");
@@ -160,7 +160,7 @@ fn try_hooks(rig: &mut Rig<'_>, ladder: &mut Ladder, events: &[Event]) -> anyhow
             let is_seen = fire::cause(&mut sampler, &mut sites.plain[0], *event);
             let is_seen = is_seen.with_context(|| format!("try {hook}"))?;
             rig.go_on()?;
-            rig.marks.extend(observer.mark_at().map(|at| (*event, at)));
+            rig.marks.extend(observer.mark_at.map(|at| (*event, at)));
             if is_seen {
                 log::info!("{event:?}: {hook}");
                 break;

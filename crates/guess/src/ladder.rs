@@ -16,10 +16,7 @@ use crate::fields::Event;
 
 /// The hooks of all events.
 #[derive(Debug)]
-pub struct Ladder {
-    events: Vec<Event>,
-    rungs: BTreeMap<Event, Rungs>,
-}
+pub struct Ladder(BTreeMap<Event, Rungs>);
 
 /// The hooks of one event, best first.
 #[derive(Debug, Default)]
@@ -34,6 +31,31 @@ impl Rungs {
         log::debug!("{why}");
         self.failures.push(why);
     }
+
+    /// Attaches the next hook, if there is one left.
+    fn attach_next(&mut self, programs: &mut Hooks<'_>) -> anyhow::Result<()> {
+        while let Some(hook) = self.untried.pop_front() {
+            match programs.load(hook.mechanism) {
+                Err(error) if !programs.is_loaded() => return Err(error),
+                Err(error) => {
+                    self.fail(format!("{hook}: {error:#}"));
+                    continue;
+                }
+                Ok(()) => {}
+            }
+            match programs.attach(hook) {
+                Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+                    return Err(refused(&format!("attach to {hook}"), error));
+                }
+                Err(error) => self.fail(format!("{hook}: {error}")),
+                Ok(()) => {
+                    self.attached = Some(hook);
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Ladder {
@@ -46,20 +68,17 @@ impl Ladder {
                 .collect(),
             ..Rungs::default()
         };
-        Self {
-            events: events.to_vec(),
-            rungs: events.iter().map(|event| (*event, rungs(*event))).collect(),
-        }
+        Self(events.iter().map(|event| (*event, rungs(*event))).collect())
     }
 
     /// The attached hook of an event.
     pub fn hook(&self, event: Event) -> Option<&'static Hook> {
-        self.rungs.get(&event)?.attached
+        self.0.get(&event)?.attached
     }
 
     /// Why an event has no hook.
     pub fn why_not(&self, event: Event) -> String {
-        let rungs = self.rungs.get(&event);
+        let rungs = self.0.get(&event);
         rungs.map_or_else(
             || "nothing was tried".into(),
             |rungs| rungs.failures.join("; "),
@@ -71,8 +90,8 @@ impl Ladder {
     /// # Errors
     /// If no program can be loaded.
     pub fn attach(&mut self, programs: &mut Hooks<'_>) -> anyhow::Result<()> {
-        let mut rungs = self.rungs.iter_mut();
-        rungs.try_for_each(|(_, rungs)| attach_next(rungs, programs, &self.events))
+        let mut rungs = self.0.values_mut();
+        rungs.try_for_each(|rungs| rungs.attach_next(programs))
     }
 
     /// Replaces the hook of an event, which stayed silent, by the next one, if there is one.
@@ -80,14 +99,14 @@ impl Ladder {
     /// # Errors
     /// If no program can be loaded.
     pub fn reject(&mut self, programs: &mut Hooks<'_>, event: Event) -> anyhow::Result<()> {
-        let Some(rungs) = self.rungs.get_mut(&event) else {
+        let Some(rungs) = self.0.get_mut(&event) else {
             return Ok(());
         };
         programs.detach(event);
         if let Some(hook) = rungs.attached.take() {
             rungs.fail(format!("{hook}: attached, but silent"));
         }
-        attach_next(rungs, programs, &self.events)
+        rungs.attach_next(programs)
     }
 
     /// Refuses if an event without which nothing can be measured has no hook.
@@ -101,32 +120,4 @@ impl Ladder {
         let why = self.why_not(event);
         Err(Failure::Kernel(format!("nothing shows our packets ({why})")).into())
     }
-}
-
-/// Attaches the next hook, if there is one left. Programs are loaded for these events.
-fn attach_next(
-    rungs: &mut Rungs,
-    programs: &mut Hooks<'_>,
-    events: &[Event],
-) -> anyhow::Result<()> {
-    while let Some(hook) = rungs.untried.pop_front() {
-        if let Err(error) = programs.load(hook.mechanism, events) {
-            if !programs.is_loaded() {
-                return Err(error);
-            }
-            rungs.fail(format!("{hook}: {error:#}"));
-            continue;
-        }
-        match programs.attach(hook) {
-            Ok(()) => {
-                rungs.attached = Some(hook);
-                break;
-            }
-            Err(error) if error.kind() == ErrorKind::PermissionDenied => {
-                return Err(refused(&format!("attach to {hook}"), error));
-            }
-            Err(error) => rungs.fail(format!("{hook}: {error}")),
-        }
-    }
-    Ok(())
 }

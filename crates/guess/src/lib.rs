@@ -17,7 +17,7 @@
 //! # Ok::<(), guess::Error>(())
 //! ```
 //!
-//! [`measure`] takes 5 to 20 ms and needs `CAP_NET_ADMIN`, `CAP_SYS_ADMIN` (for namespaces), and
+//! [`measure()`] takes 5 to 20 ms and needs `CAP_NET_ADMIN`, `CAP_SYS_ADMIN` (for namespaces), and
 //! `CAP_BPF` with `CAP_PERFMON` or again `CAP_SYS_ADMIN`. It changes nothing on the system, loads no
 //! module unless [`Options::allow_system_changes`] says so, prints nothing (it logs through [`log`]) and
 //! installs no signal handler. It enters namespaces and drops capabilities on a thread of its own, so the

@@ -24,10 +24,9 @@ fn last_page(zoneinfo: &str) -> Option<u64> {
     let mut last = None;
     for line in zoneinfo.lines() {
         let mut words = line.split_whitespace();
-        match (
-            words.next(),
-            words.next().and_then(|word| word.parse::<u64>().ok()),
-        ) {
+        let name = words.next();
+        let number = words.next().and_then(|word| word.parse::<u64>().ok());
+        match (name, number) {
             (Some("spanned"), Some(pages)) => spanned = pages,
             (Some("start_pfn:"), Some(start)) if spanned > 0 => {
                 last = last.max(Some(start + spanned))

@@ -197,18 +197,17 @@ impl ReadPlan {
         if let Some(index) = self.paths.iter().position(|known| known == path) {
             return index as u32;
         }
-        let (parent, offset, tag_mask) = match (path.parent(), path.steps.last()) {
-            (Some(parent), Some(step)) => {
-                let tag_mask = step.pointer.spec().tag_mask();
-                (self.base(&parent), step.offset, tag_mask)
-            }
-            _ => (0, 0, 0),
+        let mut base = Base {
+            parent: 0,
+            offset: 0,
+            tag_mask: 0,
         };
-        self.bases.push(Base {
-            parent,
-            offset,
-            tag_mask,
-        });
+        if let (Some(parent), Some(step)) = (path.parent(), path.steps.last()) {
+            base.parent = self.base(&parent);
+            base.offset = step.offset;
+            base.tag_mask = step.pointer.spec().tag_mask();
+        }
+        self.bases.push(base);
         self.paths.push(path.clone());
         self.bases.len() as u32 - 1
     }

@@ -54,7 +54,8 @@ pub struct Exchange {
 }
 
 impl Exchange {
-    /// Maps the map. Two addresses further apart than `span_bytes` are not both in the linear map.
+    /// Maps the map, in which a test run has noted the thread to follow. Two addresses further apart than
+    /// `span_bytes` are not both in the linear map.
     ///
     /// # Errors
     /// If the kernel refuses; kernels before 5.5 do.
@@ -63,20 +64,14 @@ impl Exchange {
             .len(MAP_BYTES)
             .map_raw(fd.as_fd().as_raw_fd())
             .context("map the capture program's map")?;
-        let template = guess_request {
-            span_bytes,
-            ..guess_request::default()
-        };
-        Ok(Self {
+        let mut exchange = Self {
             map,
-            template,
+            template: guess_request::default(),
             hit: Box::default(),
-        })
-    }
-
-    /// Adopts the thread that a test run of the program has noted.
-    pub fn learn_thread(&mut self) {
-        self.template.pid_tgid = self.request().pid_tgid;
+        };
+        exchange.template.pid_tgid = exchange.request().pid_tgid;
+        exchange.template.span_bytes = span_bytes;
+        Ok(exchange)
     }
 
     /// Lets the program read what the plan says, at events of our thread, until [`disarm`].

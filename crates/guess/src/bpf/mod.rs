@@ -62,9 +62,8 @@ impl<'obj> Probe<'obj> {
             log::log!(level, "{}", text.trim_end());
         })));
         let what = format!("load the capture programs for {mechanism}s");
-        let mut open = GuessSkelBuilder::default()
-            .open(object)
-            .map_err(|error| refused(&what, error))?;
+        let failed = |error| refused(&what, error);
+        let mut open = GuessSkelBuilder::default().open(object).map_err(failed)?;
         // Hooks of one mechanism can only tail-call a program of the same type.
         let reader = match mechanism {
             Mechanism::Tracepoint => "capture_traced",
@@ -76,48 +75,27 @@ impl<'obj> Probe<'obj> {
             let is_hook = hooks.any(|hook| name == hook.program);
             program.set_autoload(is_hook || name == reader || name == "learn_thread");
         }
-        let skel = open.load().map_err(|error| refused(&what, error))?;
-        let reader = program(&skel, reader).map_err(|error| refused(&what, error))?;
-        let reader = reader.as_fd().as_raw_fd().to_ne_bytes();
-        skel.maps
+        let skel = open.load().map_err(failed)?;
+        let reader = program(&skel, reader).map_err(failed)?.as_fd().as_raw_fd();
+        let entry = skel
+            .maps
             .reader
-            .update(&[0; 4], &reader, MapFlags::ANY)
-            .map_err(|error| refused(&what, error))?;
+            .update(&[0; 4], &reader.to_ne_bytes(), MapFlags::ANY);
+        entry.map_err(failed)?;
+        // A test run of this program notes the thread whose events are read: the calling one.
+        let input = ProgramInput {
+            context_in: Some(&mut [0; 8]),
+            ..ProgramInput::default()
+        };
+        let run = skel.progs.learn_thread.test_run(input);
+        run.map_err(|error| refused("run a raw tracepoint program", error))?;
         let exchange = Exchange::map(&skel.maps.guess_exchange, span_bytes)?;
-        let mut probe = Self {
+        Ok(Self {
             mechanism,
             links: Vec::new(),
             skel,
             exchange,
-        };
-        probe.follow_this_thread()?;
-        Ok(probe)
-    }
-
-    /// Restricts the programs to events of the calling thread.
-    fn follow_this_thread(&mut self) -> anyhow::Result<()> {
-        let mut args = [0; 8];
-        let input = ProgramInput {
-            context_in: Some(&mut args),
-            ..ProgramInput::default()
-        };
-        self.skel
-            .progs
-            .learn_thread
-            .test_run(input)
-            .map_err(|error| refused("run a raw tracepoint program", error))?;
-        self.exchange.learn_thread();
-        Ok(())
-    }
-
-    fn attach(&mut self, hook: &Hook) -> Result<(), Error> {
-        let program = program(&self.skel, hook.program)?;
-        let link = match hook.mechanism {
-            Mechanism::Tracepoint => program.attach_raw_tracepoint(hook.name),
-            Mechanism::Kprobe => program.attach_kprobe(false, hook.name),
-        }?;
-        self.links.push((hook.event, link));
-        Ok(())
+        })
     }
 }
 
@@ -133,6 +111,7 @@ fn not_found() -> Error {
 
 /// The capture programs, by mechanism.
 pub struct Hooks<'obj> {
+    events: &'obj [Event],
     slots: slice::IterMut<'obj, MaybeUninit<OpenObject>>,
     span_bytes: u64,
     probes: Vec<Probe<'obj>>,
@@ -142,26 +121,27 @@ pub struct Hooks<'obj> {
 pub type ObjectSlots = [MaybeUninit<OpenObject>; 2];
 
 impl<'obj> Hooks<'obj> {
-    /// Nothing is loaded yet. Two addresses further apart than `span_bytes` are not both in the
-    /// linear map.
-    pub fn new(slots: &'obj mut ObjectSlots, span_bytes: u64) -> Self {
+    /// The programs for some events, none of them loaded yet. Two addresses further apart than `span_bytes`
+    /// are not both in the linear map.
+    pub fn new(events: &'obj [Event], slots: &'obj mut ObjectSlots, span_bytes: u64) -> Self {
         Self {
+            events,
             slots: slots.iter_mut(),
             span_bytes,
             probes: Vec::new(),
         }
     }
 
-    /// Loads the programs of a mechanism for some events.
+    /// Loads the programs of a mechanism.
     ///
     /// # Errors
     /// If the kernel refuses.
-    pub fn load(&mut self, mechanism: Mechanism, events: &[Event]) -> anyhow::Result<()> {
+    pub fn load(&mut self, mechanism: Mechanism) -> anyhow::Result<()> {
         if self.probes.iter().any(|probe| probe.mechanism == mechanism) {
             return Ok(());
         }
         let slot = self.slots.next().context("both mechanisms are loaded")?;
-        let probe = Probe::load(slot, mechanism, events, self.span_bytes)?;
+        let probe = Probe::load(slot, mechanism, self.events, self.span_bytes)?;
         self.probes.push(probe);
         Ok(())
     }
@@ -173,7 +153,14 @@ impl<'obj> Hooks<'obj> {
     pub fn attach(&mut self, hook: &Hook) -> Result<(), Error> {
         let mut probes = self.probes.iter_mut();
         let probe = probes.find(|probe| probe.mechanism == hook.mechanism);
-        probe.ok_or_else(not_found)?.attach(hook)
+        let probe = probe.ok_or_else(not_found)?;
+        let program = program(&probe.skel, hook.program)?;
+        let link = match hook.mechanism {
+            Mechanism::Tracepoint => program.attach_raw_tracepoint(hook.name),
+            Mechanism::Kprobe => program.attach_kprobe(false, hook.name),
+        }?;
+        probe.links.push((hook.event, link));
+        Ok(())
     }
 
     /// Detaches the program that serves an event.

@@ -94,16 +94,12 @@ pub fn expected(socket: &Facts, is_drawn: bool) -> Expectations {
         bytes: number.to_ne_bytes().to_vec(),
         worth: Worth::Drawn(if is_drawn { FAMILY_BITS } else { 0 }),
     };
-    let ino = Expected::Bytes {
-        bytes: socket.ino.to_ne_bytes().to_vec(),
-        worth: Worth::Given(INO_BITS),
-    };
     let unconnected = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);
     let peer = socket.peer.unwrap_or(unconnected);
     let mut all = vec![
         (Field::SkBuffSk.into(), object(socket.id)),
         (Place::SockSocket, object(socket.id)),
-        (Place::SocketIno, ino),
+        given(Place::SocketIno, &socket.ino.to_ne_bytes(), INO_BITS),
         (Field::SocketSk.into(), Expected::Back),
         (Field::SockFamily.into(), family),
         address(Field::SockRcvSaddr, socket.receives),

@@ -40,12 +40,12 @@ impl Ends {
 }
 
 /// A value that the place may have held before.
-pub fn given(field: Field, bytes: &[u8], bits: u32) -> (Place, Expected) {
+pub fn given(place: impl Into<Place>, bytes: &[u8], bits: u32) -> (Place, Expected) {
     let expected = Expected::Bytes {
         bytes: bytes.to_vec(),
         worth: Worth::Given(bits),
     };
-    (field.into(), expected)
+    (place.into(), expected)
 }
 
 /// An IPv4 address in network order.

@@ -46,20 +46,16 @@ impl Spec {
 pub fn needed(fields: &[Field]) -> BTreeSet<Place> {
     let mut needed: BTreeSet<Place> = fields.iter().copied().map(Place::Field).collect();
     loop {
-        let mut more: BTreeSet<Place> = needed
-            .iter()
-            .flat_map(|place| place.spec().proof())
-            .copied()
-            .collect();
+        let mut more = BTreeSet::new();
         for spec in needed.iter().map(|place| place.spec()) {
+            more.extend(spec.proof());
             if let Content::Index { of } = spec.content {
                 more.insert(of);
             }
-            let mut pointers = spec.inside.reached_by().map(|pointer| pointer.place);
             // The hook that shows a socket sees only listeners, which prove too little.
-            let is_reached = spec.inside.is_shown() && spec.inside != Struct::Sock
-                || pointers.any(|place| needed.contains(&place));
-            if !is_reached {
+            let is_shown = spec.inside.is_shown() && spec.inside != Struct::Sock;
+            let mut pointers = spec.inside.reached_by().map(|pointer| pointer.place);
+            if !is_shown && !pointers.any(|place| needed.contains(&place)) {
                 let first = spec.inside.reached_by().next();
                 more.extend(first.map(|pointer| pointer.place));
             }

@@ -94,10 +94,12 @@ impl Flow {
         let [caller, callee, dialled, shown] = [(); 4].map(|()| random_loopback(random));
         let zone = random.u32(1..1 << 16) as u16;
         // The rules of the legacy interface name in advance the ends to which they rewrite.
-        let (is_legacy, ends) = match &mut tracking.switch {
-            Switch::Legacy(legacy) => (true, legacy.next_ends()),
-            _ => (false, None),
+        let mut legacy = match &mut tracking.switch {
+            Switch::Legacy(legacy) => Some(legacy),
+            _ => None,
         };
+        let is_legacy = legacy.is_some();
+        let ends = legacy.as_mut().and_then(|legacy| legacy.next_ends());
         let has_nat = can.nat == Some(true) && is_legacy == ends.is_some();
         let nat = Nat {
             dnat: nat.dnat && has_nat,
@@ -107,18 +109,13 @@ impl Flow {
         let shown = ends.map_or(shown, |(_, _, from)| from);
         let dialled = if nat.dnat { dialled } else { callee };
         let shown = if nat.snat { shown } else { caller };
-        let marks = match &tracking.switch {
-            Switch::Legacy(legacy) => {
-                let index = ends.map(|(index, _, _)| index);
-                let choice = Choice {
-                    zone,
-                    dnat: index.filter(|_| nat.dnat),
-                    snat: index.filter(|_| nat.snat),
-                };
-                Some((choice.so_mark(), legacy.rules.connmark(&choice)))
-            }
-            _ => None,
+        let index = ends.map(|(index, _, _)| index);
+        let choice = Choice {
+            zone,
+            dnat: index.filter(|_| nat.dnat),
+            snat: index.filter(|_| nat.snat),
         };
+        let marks = legacy.map(|legacy| (choice.so_mark(), legacy.rules.connmark(&choice)));
         let wish = Wish::<Ipv4Addr> {
             dnat: nat.dnat.then_some((*callee.ip(), callee.port())),
             snat: nat.snat.then_some((*shown.ip(), shown.port())),
@@ -178,8 +175,8 @@ impl Flow {
             let before = started.elapsed();
             let sent = sender.send(&self.payload, Some(to));
             let between = (before, started.elapsed());
-            sent.with_context(|| format!("send a packet ({facts})"))?;
-            Ok(between)
+            sent.with_context(|| format!("send a packet ({facts})"))
+                .map(|()| between)
         };
         sampler.take(trigger, transmit, |mark, between| {
             let mark = self.marks.map_or(mark, |(_, connection)| connection);

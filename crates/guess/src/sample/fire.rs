@@ -26,7 +26,9 @@ const TIMES: usize = 3;
 #[derive(Debug)]
 pub struct Anything {
     event: Event,
-    mark_at: Option<usize>,
+    /// The word at which the marks were. The object that the hook shows may be followed in memory by
+    /// another object of ours, which is then seen at events of others: so the lowest word is the right one.
+    pub mark_at: Option<usize>,
 }
 
 impl Anything {
@@ -36,12 +38,6 @@ impl Anything {
             event,
             mark_at: None,
         }
-    }
-
-    /// The word at which the marks were. The object that the hook shows may be followed in memory by
-    /// another object of ours, which is then seen at events of others: so the lowest word is the right one.
-    pub const fn mark_at(&self) -> Option<usize> {
-        self.mark_at
     }
 }
 

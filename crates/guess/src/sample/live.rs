@@ -13,6 +13,7 @@ use super::sampler::Sampler;
 use super::sites::Sites;
 use super::stream;
 use super::stream::Pair;
+use super::stream::Side;
 use crate::expected::connection::Nat;
 use crate::fields::Event;
 use crate::fields::Place;
@@ -67,17 +68,16 @@ impl Bench for LiveKernel<'_, '_> {
         round: u32,
         meanwhile: &mut dyn FnMut(&mut Self) -> anyhow::Result<bool>,
     ) -> anyhow::Result<()> {
-        stream::answer(streams, round, self.sampler.random.fork(), || {
-            meanwhile(self)
-        })?;
+        let random = self.sampler.random.fork();
+        stream::answer(streams, round, random, || meanwhile(self))?;
         for pair in streams {
-            stream::sample_client(&mut self.sampler, pair)?;
+            stream::sample(&mut self.sampler, pair, Side::Client)?;
         }
         Ok(())
     }
 
     fn accepted(&mut self, stream: &mut Pair) -> anyhow::Result<()> {
-        stream::sample_server(&mut self.sampler, stream)
+        stream::sample(&mut self.sampler, stream, Side::Server)
     }
 
     fn keep(&mut self, index: usize, stream: Pair) {

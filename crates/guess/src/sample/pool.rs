@@ -45,31 +45,22 @@ pub struct SocketKind {
 }
 
 impl SocketKind {
-    /// How many are opened together, because another thread has to do it. The first lot, opened while the
-    /// programs load, usually suffices for the whole experiment.
-    const fn lot(self) -> usize {
-        match self.socket_type {
-            SocketType::Datagram => 16,
-            SocketType::Stream => 8,
-        }
-    }
-
-    fn open(self) -> nix::Result<OwnedFd> {
+    /// Opens several at once, because another thread has to do it. The first lot, opened while the programs
+    /// load, usually suffices for the whole experiment.
+    fn open_lot(self) -> nix::Result<Vec<OwnedFd>> {
         let family = match self.family {
             Family::Inet => AddressFamily::Inet,
             Family::Inet6 => AddressFamily::Inet6,
         };
         // A datagram socket may wait for room in its buffer, but connecting a stream must not take longer
         // than its caller is willing to wait.
-        let (socket_type, flags) = match self.socket_type {
-            SocketType::Datagram => (SockType::Datagram, SockFlag::empty()),
-            SocketType::Stream => (SockType::Stream, SockFlag::SOCK_NONBLOCK),
+        let (lot, socket_type, flags) = match self.socket_type {
+            SocketType::Datagram => (16, SockType::Datagram, SockFlag::empty()),
+            SocketType::Stream => (8, SockType::Stream, SockFlag::SOCK_NONBLOCK),
         };
-        socket(family, socket_type, flags | SockFlag::SOCK_CLOEXEC, None)
-    }
-
-    fn open_lot(self) -> nix::Result<Vec<OwnedFd>> {
-        (0..self.lot()).map(|_| self.open()).collect()
+        let flags = flags | SockFlag::SOCK_CLOEXEC;
+        let sockets = (0..lot).map(|_| socket(family, socket_type, flags, None));
+        sockets.collect()
     }
 }
 

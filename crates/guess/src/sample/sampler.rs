@@ -63,11 +63,8 @@ pub struct Tally {
 
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (samples, others, void) = (self.samples, self.others, self.void);
-        write!(
-            f,
-            "{samples} samples; {others} other events; {void} attempts without a sample"
-        )
+        write!(f, "{} samples; {} ", self.samples, self.others)?;
+        write!(f, "other events; {} attempts without a sample", self.void)
     }
 }
 

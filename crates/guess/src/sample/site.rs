@@ -247,9 +247,8 @@ fn may_be_initial(namespace: &Namespace) -> bool {
 }
 
 fn no_namespace(error: netns::Error) -> anyhow::Error {
-    let errno = error.errno();
     let why = format!("make a network namespace: {error}");
-    match errno {
+    match error.errno() {
         Some(Errno::EPERM | Errno::EACCES) => Failure::Privilege(why).into(),
         // ENOENT: there is no /proc/thread-self/ns/net.
         Some(Errno::EINVAL | Errno::ENOSYS | Errno::EAFNOSUPPORT | Errno::ENOENT) => {

@@ -55,13 +55,10 @@ impl PendingSites {
         };
         let tracking = (0..tracking).map(|_| SiteKind::Tracking(access.clone()));
         let plain = (0..plain).map(|_| SiteKind::Plain);
+        let prepare = |kind| Site::prepare(scope, kind, sockets);
         Self {
-            tracked: tracking
-                .map(|kind| Site::prepare(scope, kind, sockets))
-                .collect(),
-            plain: plain
-                .map(|kind| Site::prepare(scope, kind, sockets))
-                .collect(),
+            tracked: tracking.map(prepare).collect(),
+            plain: plain.map(prepare).collect(),
         }
     }
 
@@ -91,9 +88,7 @@ impl PendingSites {
                     untracked_because = Some(error);
                 } else {
                     let count = existing.len();
-                    log::warn!(
-                        "{error:#}; using {count} existing namespaces that track connections"
-                    );
+                    log::warn!("{error:#}; using {count} existing namespaces with tracking");
                 }
                 all_ready(existing.into_iter().map(prepare).collect())?
             }

@@ -212,68 +212,59 @@ pub fn answer(
     Ok(())
 }
 
-/// Takes a sample of the end that connected; its byte is the next question.
+/// An end of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// The end that connected. Its sample shows round-trip times, and its byte is the next question.
+    Client,
+    /// The end that was accepted.
+    Server,
+}
+
+/// Takes a sample of one end, which sends a byte.
 ///
 /// # Errors
 /// If it cannot send.
-pub fn sample_client(sampler: &mut Sampler<'_, '_>, pair: &mut Pair) -> anyhow::Result<()> {
-    let peer = pair.server.socket.facts.address();
-    pair.client.sample(sampler, peer, "connected", true)
-}
-
-/// Takes a sample of the end that was accepted.
-///
-/// # Errors
-/// If it cannot send.
-pub fn sample_server(sampler: &mut Sampler<'_, '_>, pair: &mut Pair) -> anyhow::Result<()> {
-    let peer = pair.client.socket.facts.address();
-    pair.server.sample(sampler, peer, "accepted", false)
-}
-
-impl End {
-    /// Sends a byte; `is_timed` if the sample shows round-trip times.
-    fn sample(
-        &mut self,
-        sampler: &mut Sampler<'_, '_>,
-        peer: SocketAddrV4,
-        state: &str,
-        is_timed: bool,
-    ) -> anyhow::Result<()> {
-        self.socket.draw_options(sampler.random);
-        let is_drawn = mem::take(&mut self.is_drawn);
-        let sender = &self.socket;
-        let wire = Ends {
-            src: sender.facts.address(),
-            dst: peer,
+pub fn sample(sampler: &mut Sampler<'_, '_>, pair: &mut Pair, side: Side) -> anyhow::Result<()> {
+    let Pair { client, server } = pair;
+    let (end, peer) = match side {
+        Side::Client => (client, server.socket.facts.address()),
+        Side::Server => (server, client.socket.facts.address()),
+    };
+    end.socket.draw_options(sampler.random);
+    let is_drawn = mem::take(&mut end.is_drawn);
+    let sender = &end.socket;
+    let wire = Ends {
+        src: sender.facts.address(),
+        dst: peer,
+    };
+    let name = format!("{:?} stream, {side:?}", sender.facts.family);
+    let trigger = Trigger {
+        unknown: packet::MAY_BE_TRACKED,
+        ..Trigger::packet(name, &sender.fd)
+    };
+    let times = || {
+        let info = (side == Side::Client).then(|| getsockopt(&sender.fd, TcpInfo));
+        info.transpose().context("get TCP_INFO")
+    };
+    let transmit = || {
+        let before = times()?;
+        sender.send(b"?", None).context("send a byte")?;
+        Ok((before, times()?))
+    };
+    sampler.take(trigger, transmit, |_, (before, after)| {
+        let mut all = socket::expected(&sender.facts, is_drawn);
+        all.extend(packet::expected(wire, sender.option_words));
+        let Some((before, after)) = before.zip(after) else {
+            return Some(all);
         };
-        let name = format!("{:?} stream, {state}", sender.facts.family);
-        let trigger = Trigger {
-            unknown: packet::MAY_BE_TRACKED,
-            ..Trigger::packet(name, &sender.fd)
-        };
-        let times = || {
-            let info = is_timed.then(|| getsockopt(&sender.fd, TcpInfo));
-            info.transpose().context("get TCP_INFO")
-        };
-        let transmit = || {
-            let before = times()?;
-            sender.send(b"?", None).context("send a byte")?;
-            Ok((before, times()?))
-        };
-        sampler.take(trigger, transmit, |_, (before, after)| {
-            let mut all = socket::expected(&sender.facts, is_drawn);
-            all.extend(packet::expected(wire, sender.option_words));
-            let Some((before, after)) = before.zip(after) else {
-                return Some(all);
-            };
-            // Times change on their own: they count if they were the same before and after.
-            let words = [RTT_WORD, RTTVAR_WORD];
-            let [rtt_us, rttvar_us] = words.map(|word| before[word]);
-            all.extend(socket::round_trip(rtt_us, rttvar_us));
-            (words.map(|word| after[word]) == [rtt_us, rttvar_us]).then_some(all)
-        })?;
-        Ok(())
-    }
+        // Times change on their own: they count if they were the same before and after.
+        let words = [RTT_WORD, RTTVAR_WORD];
+        let [rtt_us, rttvar_us] = words.map(|word| before[word]);
+        all.extend(socket::round_trip(rtt_us, rttvar_us));
+        (words.map(|word| after[word]) == [rtt_us, rttvar_us]).then_some(all)
+    })?;
+    Ok(())
 }
 
 /// Keeps a connection open as long as its site.

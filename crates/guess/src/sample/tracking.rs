@@ -147,9 +147,8 @@ impl Tracking {
             Err(Failure::Kernel(format!("not loaded: {names}")).into())
         };
         let error = match by_nft {
-            Ok(tracking) => return Ok(tracking),
-            Err(error) if !is_inability(&error) => return Err(error),
-            Err(error) => error,
+            Err(error) if is_inability(&error) => error,
+            settled => return settled,
         };
         log::info!("no nf_tables: {error:#}");
         Self::by_xtables(&access.lacks(xtables::MODULES)).map_err(|legacy| {

@@ -245,9 +245,9 @@ fn window<'a>(search: &Search, sample: &'a Sample, own: &'a View) -> Option<Wind
     let (bytes, buffer) = match search.spec.content {
         Content::Index { .. } => {
             let parent = sample.view(&search.path.parent()?)?;
-            (&parent.bytes[..], &own.bytes[..])
+            (&parent.bytes, &own.bytes[..])
         }
-        _ => (&own.bytes[..], &[][..]),
+        _ => (&own.bytes, &[][..]),
     };
     Some(Window {
         bytes,

@@ -168,35 +168,35 @@ impl Solver {
             };
         };
         let bits = self.bits(spec, &searches);
-        let (status, reason) = match candidates.len() {
+        let window = spec.inside.window_bytes();
+        let (status, why) = match candidates.len() {
             0 if searches
                 .first()
                 .is_some_and(|first| !first.candidates.is_empty()) =>
             {
                 let why = "the paths that lead to it contradict each other";
-                (Status::Ambiguous, Some(why.to_owned()))
+                (Status::Ambiguous, why.to_owned())
             }
             0 => {
-                let window = spec.inside.window_bytes();
                 let why = format!("no offset below {window} agrees with every sample");
-                (Status::Missing, Some(why))
+                (Status::Missing, why)
             }
-            1 if bits >= ENOUGH_BITS => (Status::Proven, None),
-            1 => {
-                let why = format!("{bits} bits of evidence are less than {ENOUGH_BITS}");
-                (Status::Ambiguous, Some(why))
-            }
-            several => {
-                let why = format!("{several} offsets agree with every sample");
-                (Status::Ambiguous, Some(why))
-            }
+            1 if bits >= ENOUGH_BITS => (Status::Proven, String::new()),
+            1 => (
+                Status::Ambiguous,
+                format!("{bits} bits of evidence are less than {ENOUGH_BITS}"),
+            ),
+            several => (
+                Status::Ambiguous,
+                format!("{several} offsets agree with every sample"),
+            ),
         };
         Finding {
             field,
             status,
             candidates,
             evidence_bits: Some(bits),
-            reason,
+            reason: (status != Status::Proven).then_some(why),
         }
     }
 
