@@ -177,9 +177,13 @@ impl World {
                 let between = world.meanwhile();
                 let mut scene = world.packet(sender, is_drawn, wire);
                 scene.name = format!("{facts}, {turn:?}");
-                scene.told.extend(connection::expected(&facts, turn, mark));
+                scene
+                    .expected
+                    .extend(connection::expected(&facts, turn, mark));
                 if world.can_time {
-                    scene.told.extend(connection::deadline(ahead_s, between));
+                    scene
+                        .expected
+                        .extend(connection::deadline(ahead_s, between));
                 }
                 scene
             });
@@ -227,7 +231,7 @@ impl World {
                     let connection = Expected::Object { id, tag: 2 };
                     scene.hidden.push((Field::SkBuffNfct.into(), connection));
                 } else {
-                    scene.told.push(packet::untracked());
+                    scene.expected.push(packet::untracked());
                 }
                 scene
             },
@@ -242,7 +246,7 @@ impl World {
             name: format!("{family:?} stream, listening"),
             event: Event::SockState,
             shown: listener.facts.id,
-            told: socket::expected(&listener.facts, false),
+            expected: socket::expected(&listener.facts, false),
             hidden: listener.hidden(),
             extras: listener.extras(),
             frame: None,
@@ -281,7 +285,7 @@ impl World {
                 let mut scene = world.packet(sender, is_drawn, wire);
                 scene.name = format!("{:?} stream", sender.facts.family);
                 if let Some((rtt_us, rttvar_us)) = round_trip {
-                    scene.told.extend(socket::round_trip(rtt_us, rttvar_us));
+                    scene.expected.extend(socket::round_trip(rtt_us, rttvar_us));
                 }
                 scene
             },

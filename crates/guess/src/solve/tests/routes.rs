@@ -21,7 +21,7 @@ impl World {
         let src6 = random_ula(self, src.port());
         let dst6 = random_ula(self, dst.port());
         self.show(observer, event, &[], |world, _| {
-            let told = match event {
+            let expected = match event {
                 Event::Route4 => route::expected(src.into(), dst.into()),
                 _ => route::expected(src6.into(), dst6.into()),
             };
@@ -38,7 +38,7 @@ impl World {
                 name: format!("{event:?}, {cause:?}"),
                 event,
                 shown: world.random.u32(0..3).into(),
-                told: told.unwrap(),
+                expected: expected.unwrap(),
                 hidden: Vec::new(),
                 extras,
                 frame: None,

@@ -1,5 +1,5 @@
-//! Sockets of a world: their facts, the copies and mirrors that the kernel keeps of them, and the
-//! packets that they send.
+//! Sockets of a world: their facts, the copies and mirrors that the kernel keeps, and the packets that they
+//! send.
 
 use std::net::Ipv4Addr;
 use std::net::SocketAddrV4;
@@ -24,7 +24,7 @@ use crate::solve::sample::Worth;
 const DATAGRAM_ROOM: u16 = 48;
 const SEGMENT_ROOM: u16 = 320;
 
-/// A socket as the kernel has it.
+/// A socket as the kernel holds it.
 #[derive(Debug, Clone, Copy)]
 pub struct Sock {
     pub facts: socket::Facts,
@@ -39,7 +39,7 @@ pub struct Sock {
 }
 
 impl Sock {
-    /// Its copies.
+    /// The copies that the kernel keeps.
     pub fn extras(&self) -> Vec<(Extra, Vec<u8>)> {
         let mut all = Vec::new();
         if let Some(cork) = self.cork {
@@ -114,8 +114,8 @@ impl World {
 
     /// A packet that a socket sends.
     pub fn packet(&mut self, sender: &Sock, is_drawn: bool, wire: Ends) -> Scene {
-        let mut told = socket::expected(&sender.facts, is_drawn);
-        told.extend(packet::expected(wire, sender.option_words));
+        let mut expected = socket::expected(&sender.facts, is_drawn);
+        expected.extend(packet::expected(wire, sender.option_words));
         let options = packet::options(sender.option_words);
         let header = 20 + options.len() as u16;
         let network = match sender.socket_type {
@@ -156,7 +156,7 @@ impl World {
             name: String::new(),
             event: Event::Packet,
             shown: 0,
-            told,
+            expected,
             hidden: sender.hidden(),
             extras,
             frame: Some(frame),
