@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 /*
- * Copies what user space asks for from the object that a hook shows. It knows no struct, no offset and
- * no value: user space solves, and chooses which programs to load.
+ * Copies what user space asks for from the object that a hook shows. It knows no struct, no offset
+ * and no value: user space solves, and chooses which programs to load.
  */
 #include <linux/bpf.h>
 #include <linux/ptrace.h>
@@ -24,9 +24,9 @@ struct {
 } guess_exchange SEC(".maps");
 
 /*
- * Key: 0. Value: the program that reads, which has the type of the loaded hooks. User space writes it
- * before anything is attached, and the hooks tail-call it, so that the verifier checks the loops once
- * and not once per hook. When full: never, it has one entry.
+ * Key: 0. Value: the program that reads, which has the type of the loaded hooks. User space writes
+ * it before anything is attached, and the hooks tail-call it, so that the verifier checks the loops
+ * once and not once per hook. When full: never, it has one entry.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
@@ -43,9 +43,9 @@ static __always_inline struct guess_exchange *exchange(void)
 }
 
 /*
- * Finds the objects that the request describes. Only addresses in the linear map pass: the object that
- * the hook shows was allocated there, and nothing else is as near to it. Reads elsewhere, where devices
- * are mapped, could have side effects.
+ * Finds the objects that the request describes. Only addresses in the linear map pass: the object
+ * that the hook shows was allocated there, and nothing else is as near to it. Reads elsewhere,
+ * where devices are mapped, could have side effects.
  */
 static __always_inline void follow(const struct guess_request *request, struct guess_hit *hit)
 {
@@ -112,9 +112,9 @@ int capture_called(void *ctx)
 }
 
 /*
- * Begins a hit if this event of this thread is requested. An interrupt may bring another event of the
- * thread before the first is read. Then the second is read twice, and the first keeps no token, by
- * which user space recognises this.
+ * Begins a hit if this event of this thread is requested. An interrupt may bring another event of
+ * the thread before the first is read. Then the second is read twice, and the first keeps no token,
+ * by which user space recognises this.
  */
 static __always_inline int is_asked_for(enum guess_event event, __u64 root)
 {
@@ -144,8 +144,8 @@ static __always_inline int show(void *ctx, enum guess_event event, __u64 object)
 }
 
 /*
- * Only for a test run: notes the calling thread's id as the kernel knows it, independently of the pid
- * namespace.
+ * Only for a test run: notes the calling thread's id as the kernel knows it, independently of the
+ * pid namespace.
  */
 SEC("raw_tracepoint")
 int learn_thread(void *ctx)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 /*
- * How other programs find offsets, for comparison: each event of the watched program reads one value at
- * one offset that user space has chosen. Only the benchmark loads this.
+ * How other programs find offsets, for comparison: each event of the watched program reads one
+ * value at one offset that user space has chosen. Only the benchmark loads this.
  *
  * The other programs attach kprobes; these are raw tracepoints, which cost less.
  */
@@ -22,8 +22,8 @@ enum tcp_state {
 const volatile __u32 off_nfct = 0;
 
 /*
- * Key: 0. Value: a candidate and the value at its offset. User space writes it before each event and
- * reads it afterwards; a program answers once. When full: never, it has one entry.
+ * Key: 0. Value: a candidate and the value at its offset. User space writes it before each event
+ * and reads it afterwards; a program answers once. When full: never, it has one entry.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

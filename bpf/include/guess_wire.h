@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR MIT */
 /*
- * The requests to the capture programs, and their answers. These bytes are defined only here: the Rust
- * side takes its types from the skeleton.
+ * The requests to the capture programs, and their answers. These bytes are defined only here: the
+ * Rust side takes its types from the skeleton.
  */
 #ifndef GUESS_WIRE_H
 #define GUESS_WIRE_H
@@ -28,8 +28,8 @@ enum guess_event {
 };
 
 /*
- * An object: the pointer at `offset` of the earlier object `parent`, without its bits in `tag_mask`. The
- * first entry is ignored, because the first object is the one that the hook shows.
+ * An object: the pointer at `offset` of the earlier object `parent`, without its bits in
+ * `tag_mask`. The first entry is ignored, because the first object is the one that the hook shows.
  */
 struct guess_base {
 	__u64 tag_mask;
