@@ -29,7 +29,7 @@ const DATAGRAMS: [(State, usize); 4] = [
     (State::Multicast, 3),
 ];
 /// How many sockets of a random family are made if the family is the only undecided field of a socket.
-const FAMILIES: usize = 40;
+const FAMILIES: [(State, usize); 1] = [(State::Bound, 40)];
 /// How many packets are sent that must show no connection, if no others are sent at sites without tracking.
 const UNTRACKED: usize = 2;
 /// How many TCP connections are made.
@@ -105,11 +105,10 @@ pub fn round<B: Bench>(bench: &mut B, number: u32) -> anyhow::Result<()> {
     if bench.tracking_sites() > 0 && is_open(bench, Experiment::Connections) {
         connections(bench, ends_early)?;
     }
-    const FAMILIES_ONLY: &[(State, usize)] = &[(State::Bound, FAMILIES)];
     let mut datagrams = if is_open(bench, Experiment::Sockets) {
         Datagrams::new(bench, &DATAGRAMS, Experiment::Sockets)
     } else if is_open(bench, Experiment::Families) {
-        Datagrams::new(bench, FAMILIES_ONLY, Experiment::Families)
+        Datagrams::new(bench, &FAMILIES, Experiment::Families)
     } else {
         Datagrams::default()
     };

@@ -13,8 +13,8 @@ use super::tracking::Access;
 use super::tracking::Switch;
 use super::tracking::is_inability;
 
-/// Namespaces with tracking. Three, so that a value that follows the namespace differs from one that
-/// changed twice by chance, and so that their inode numbers are evidence enough.
+/// Namespaces with tracking. Three, because a value may differ between two namespaces for another reason,
+/// and because the inode numbers of two are not evidence enough.
 const TRACKING: usize = 3;
 /// Namespaces without tracking; together with the others there are at least three.
 const PLAIN: usize = 1;

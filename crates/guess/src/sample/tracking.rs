@@ -36,7 +36,7 @@ const TIMEOUTS: [&str; 2] = [
 #[derive(Debug, Clone)]
 pub struct Access {
     allow_system_changes: bool,
-    /// Modules that nf_tables lacks.
+    /// The missing modules of nf_tables.
     nft: Vec<&'static str>,
 }
 
