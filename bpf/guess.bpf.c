@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 /*
- * Copies what user space asks for from the object that a hook shows, and knows nothing of what it
- * copies: no struct, no offset, no value. User space solves, and says which programs to load.
+ * Copies what user space asks for from the object that a hook shows. It knows no struct, no offset
+ * and no value: user space solves, and chooses which programs to load.
  */
 #include <linux/bpf.h>
 #include <linux/ptrace.h>
@@ -11,9 +11,9 @@
 #include "guess_wire.h"
 
 /*
- * Key: 0. Value: a request and the answers to it. Mapped by guesser, which writes the request and
- * reads the answers, both while the programs are idle: events of one thread are answered in its own
- * system calls. When full: further events are counted in `seen`, not read.
+ * Key: 0. Value: a request and its answers. User space maps it, writes the request and reads the
+ * answers while the programs are idle, because events of one thread are answered in its own system
+ * calls. When full: further events are counted in `seen`, but not read.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -24,9 +24,9 @@ struct {
 } guess_exchange SEC(".maps");
 
 /*
- * Key: 0. Value: the program that reads, of the type of the hooks that are loaded. Written by
- * guesser before anything is attached, read by the tail calls of the hooks: so the loops are
- * verified once, not once per hook.
+ * Key: 0. Value: the program that reads, which has the type of the loaded hooks. User space writes
+ * it before anything is attached, and the hooks tail-call it, so that the verifier checks the loops
+ * once and not once per hook. When full: never, it has one entry.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
@@ -43,9 +43,9 @@ static __always_inline struct guess_exchange *exchange(void)
 }
 
 /*
- * Finds the objects that the request describes. Only addresses in the linear map pass: what the
- * hook shows was allocated there, and nothing else is as near to it. Reading elsewhere, where
- * devices are mapped, could do more than read.
+ * Finds the objects that the request describes. Only addresses in the linear map pass: the object
+ * that the hook shows was allocated there, and nothing else is as near to it. Reads elsewhere,
+ * where devices are mapped, could have side effects.
  */
 static __always_inline void follow(const struct guess_request *request, struct guess_hit *hit)
 {
@@ -57,7 +57,7 @@ static __always_inline void follow(const struct guess_request *request, struct g
 		__u64 parent = hit->address[base->parent % GUESS_BASES];
 		__u64 pointer;
 
-		/* Leaves 0 if it fails, as it does for a parent that was not reached. */
+		/* Stores 0 if it fails, as it does for a parent that was not reached. */
 		bpf_probe_read_kernel(&pointer, sizeof(pointer),
 				      (const void *)(parent + base->offset));
 		pointer &= ~base->tag_mask;
@@ -65,7 +65,7 @@ static __always_inline void follow(const struct guess_request *request, struct g
 	}
 }
 
-/* Without a branch per piece, so that the verifier walks through once. */
+/* Without a branch per piece, so that the verifier follows one path only. */
 static __always_inline void read_pieces(const struct guess_request *request, struct guess_hit *hit)
 {
 	for (__u32 i = 0; i < GUESS_PIECES; i++) {
@@ -80,7 +80,7 @@ static __always_inline void read_pieces(const struct guess_request *request, str
 	}
 }
 
-/* Reads what was asked for, into the hit that a hook began. */
+/* Reads what the request describes into the hit that a hook began. */
 static __always_inline int capture(void)
 {
 	struct guess_exchange *shared = exchange();
@@ -112,9 +112,9 @@ int capture_called(void *ctx)
 }
 
 /*
- * Begins a hit, if this event of this thread is asked for. An interrupt may bring another event of
- * the thread before the first is read: that one is then read twice, and the first stays without
- * token, which is how user space tells.
+ * Begins a hit if this event of this thread is requested. An interrupt may bring another event of
+ * the thread before the first is read. Then the second is read twice, and the first keeps no token,
+ * by which user space recognises this.
  */
 static __always_inline int is_asked_for(enum guess_event event, __u64 root)
 {
@@ -143,8 +143,10 @@ static __always_inline int show(void *ctx, enum guess_event event, __u64 object)
 	return 0;
 }
 
-/* Only for a test run, which tells the calling thread's id as the kernel has it, in any pid
- * namespace. */
+/*
+ * Only for a test run: notes the calling thread's id as the kernel knows it, independently of the
+ * pid namespace.
+ */
 SEC("raw_tracepoint")
 int learn_thread(void *ctx)
 {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 /*
- * How others find offsets, to measure against: each event of the watched program reads one value at
- * one offset that user space named before. Only the benchmark loads this.
+ * How other programs find offsets, for comparison: each event of the watched program reads one
+ * value at one offset that user space has chosen. Only the benchmark loads this.
  *
- * They attach kprobes; these are raw tracepoints, which cost less.
+ * The other programs attach kprobes; these are raw tracepoints, which cost less.
  */
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
@@ -18,12 +18,12 @@ enum tcp_state {
 /* The lowest three bits of sk_buff._nfct are the packet's state. */
 #define NFCT_POINTER (~7ULL)
 
-/* The peers' hook is handed the nf_conn; a packet only leads to it from here. */
+/* The hooks of other programs get the nf_conn itself; here a packet leads to it. */
 const volatile __u32 off_nfct = 0;
 
 /*
- * Key: 0. Value: a candidate and what is there. Written by user space before each event, read by it
- * after; a program answers once. When full: never, it has one entry.
+ * Key: 0. Value: a candidate and the value at its offset. User space writes it before each event
+ * and reads it afterwards; a program answers once. When full: never, it has one entry.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -50,7 +50,7 @@ static __always_inline __u64 aligned(__u64 address, __u64 align)
 	return (address + align - 1) & ~(align - 1);
 }
 
-/* As the peers do, it follows whatever may be a pointer: what cannot be read, faults. */
+/* Like the other programs, it follows every possible pointer; an unreadable address faults. */
 static __always_inline void read_value(struct one_status *status, __u64 object)
 {
 	__u64 place = aligned(object + status->offset, status->align);
@@ -87,7 +87,7 @@ static __always_inline int check(enum one_object what, __u64 object)
 	return 0;
 }
 
-/* inet_sock_set_state(sk, oldstate, newstate): a connection of ours stands. */
+/* inet_sock_set_state(sk, oldstate, newstate): a connection of ours is established. */
 SEC("raw_tracepoint")
 int on_sock_state(struct bpf_raw_tracepoint_args *ctx)
 {
@@ -96,7 +96,7 @@ int on_sock_state(struct bpf_raw_tracepoint_args *ctx)
 	return check(ONE_SOCK, ctx->args[0]);
 }
 
-/* sock_recv_length(sk, ret, flags): somebody has asked a socket for data, and got some or none. */
+/* sock_recv_length(sk, ret, flags): a read from a socket has returned, with data or without. */
 SEC("raw_tracepoint")
 int on_receive(struct bpf_raw_tracepoint_args *ctx)
 {

@@ -1,35 +1,35 @@
 /* SPDX-License-Identifier: GPL-2.0 OR MIT */
 /*
- * What guesser asks its programs to read, and what it gets back. The only truth about these bytes:
- * the Rust side takes its types from the skeleton.
+ * The requests to the capture programs, and their answers. These bytes are defined only here: the
+ * Rust side takes its types from the skeleton.
  */
-#ifndef GUESSER_WIRE_H
-#define GUESSER_WIRE_H
+#ifndef GUESS_WIRE_H
+#define GUESS_WIRE_H
 
 #include <linux/types.h>
 
-/* Limits of one request; array lengths, so that they reach the skeleton. */
+/* Limits of one request. They are lengths of arrays, so that they reach the skeleton. */
 #define GUESS_BASES	  16
 #define GUESS_PIECES	  64
 #define GUESS_PIECE_BYTES 256
 #define GUESS_HITS	  4
 
-/* What a hook shows. A request names one of them. */
+/* What a hook shows. A request names one of these. */
 enum guess_event {
 	GUESS_NOTHING = 0,
 	/* A sk_buff that is about to be transmitted. */
 	GUESS_PACKET = 1,
 	/* A TCP socket whose state changes. */
 	GUESS_SOCK_STATE = 2,
-	/* A flowi4 that a route is looked up for. */
+	/* The flowi4 of a route lookup. */
 	GUESS_ROUTE4 = 3,
-	/* A flowi6 that a route is looked up for. */
+	/* The flowi6 of a route lookup. */
 	GUESS_ROUTE6 = 4,
 };
 
 /*
- * An object: the pointer at `offset` of an earlier one, without its bits in `tag_mask`. The first
- * is what the hook shows, whatever its entry says.
+ * An object: the pointer at `offset` of the earlier object `parent`, without its bits in
+ * `tag_mask`. The first entry is ignored, because the first object is the one that the hook shows.
  */
 struct guess_base {
 	__u64 tag_mask;
@@ -37,26 +37,26 @@ struct guess_base {
 	__u32 offset;
 };
 
-/* Bytes of an object; the first entry of 0 bytes ends the list. */
+/* Bytes of an object. The first entry with 0 bytes ends the list. */
 struct guess_piece {
 	__u32 base;
 	__u32 offset;
 	__u32 bytes;
 };
 
-/* Written by user space, but for `pid_tgid` (by a test run), `seen` and `current`. */
+/* User space writes all of it except `pid_tgid` (a test run writes that), `seen` and `current`. */
 struct guess_request {
-	/* Nothing is read while it is 0. */
+	/* While it is 0, nothing is read. */
 	__u64 token;
 	/* The thread whose events are read. */
 	__u64 pid_tgid;
-	/* Two addresses that lie further apart are not both in the kernel's linear map. */
+	/* Two addresses that are further apart are not both in the kernel's linear map. */
 	__u64 span_bytes;
-	/* Events that passed the filter, also those beyond GUESS_HITS. */
+	/* Events that passed the filter, including those beyond GUESS_HITS. */
 	__u32 seen;
-	/* How many of `base` are set, the first included. */
+	/* How many entries of `base` are set, including the first. */
 	__u32 bases;
-	/* The others are not answered. */
+	/* Only events of this kind are answered. */
 	enum guess_event event;
 	/* The hit that a hook began. */
 	__u32 current;
@@ -69,7 +69,7 @@ struct guess_hit {
 	__u64 token;
 	/* 0: not reached. */
 	__u64 address[GUESS_BASES];
-	/* 0: the piece was read; else its bytes mean nothing. */
+	/* 0: the piece was read; else its bytes are undefined. */
 	__u8 failed[GUESS_PIECES];
 	__u8 arena[GUESS_PIECES][GUESS_PIECE_BYTES];
 };

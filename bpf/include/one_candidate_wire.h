@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 OR MIT */
 /*
- * The mailbox between one_candidate and its programs. The only truth about these bytes: the Rust
+ * The mailbox between one_candidate and its programs. These bytes are defined only here: the Rust
  * side takes its types from the skeleton.
  */
 #ifndef ONE_CANDIDATE_WIRE_H
@@ -18,7 +18,7 @@ enum one_state {
 	ONE_CHECKED = 2,
 };
 
-/* The struct that a candidate is an offset in. */
+/* The struct in which a candidate is an offset. */
 enum one_object {
 	ONE_SOCK = 0,
 	ONE_NF_CONN = 1,
@@ -27,23 +27,23 @@ enum one_object {
 struct one_status {
 	enum one_state state;
 	enum one_object object;
-	/* The candidate: moved up by the program to the next multiple of `align`. */
+	/* The candidate; the program rounds it up to the next multiple of `align`. */
 	__u64 offset;
-	/* Whether a pointer is at the candidate, and the value `inner` bytes behind it. */
+	/* Whether the candidate is a pointer, with the value `inner` bytes behind its target. */
 	__u64 follows;
-	/* Moved up in the same way. */
+	/* Rounded up in the same way. */
 	__u64 inner;
-	/* Bytes of the value: 2 or 4. */
+	/* The size of the value: 2 or 4. */
 	__u64 bytes;
 	/* 1: every byte is a candidate. */
 	__u64 align;
-	/* Of the value, if it is read through a pointer. */
+	/* The alignment of the value, if it is read through a pointer. */
 	__u64 inner_align;
-	/* What was there; 0 if it could not be read. */
+	/* The value; 0 if it could not be read. */
 	__u64 value;
 	/* 1: the pointer is null, or nothing can be read there. */
 	__u64 failed;
-	/* Whose events are looked at. */
+	/* The name of the process whose events are examined. */
 	__u8 comm[ONE_COMM_BYTES];
 };
 

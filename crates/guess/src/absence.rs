@@ -1,5 +1,5 @@
-//! Fields that no experiment can determine on this kernel, or only in part, and why: what a reason
-//! says that is not in the samples.
+//! Why no experiment can determine a field on this kernel, or only a part of it: the reasons that are not
+//! in the samples.
 
 use std::collections::BTreeMap;
 
@@ -13,36 +13,32 @@ use crate::ladder::Ladder;
 use crate::sample::site::Site;
 use crate::sample::sites::Sites;
 
-/// So many namespaces have to be seen behind a pointer before their numbers are evidence enough.
+/// Fewer namespaces behind a pointer are not evidence enough.
 const NAMESPACES: usize = 3;
-/// Fields that only a kernel with network namespaces has, or has a use for.
+/// Fields that exist or matter only on a kernel with network namespaces.
 const OF_NAMESPACES: [Field; 3] = [Field::NfConnCtNet, Field::SockNet, Field::NetNsInum];
 
-/// Per field the reason why no sample will prove it.
-#[must_use]
+/// For each field that no sample will prove, the reason.
 pub fn hopeless(fields: &[Field], sites: &Sites, ladder: &Ladder) -> BTreeMap<Field, String> {
-    fields
-        .iter()
-        .filter_map(|field| Some((*field, why(*field, sites, ladder)?)))
-        .collect()
+    let reason = |field: &Field| Some((*field, why(*field, sites, ladder)?));
+    fields.iter().filter_map(reason).collect()
 }
 
 fn why(field: Field, sites: &Sites, ladder: &Ladder) -> Option<String> {
     if OF_NAMESPACES.contains(&field) && !sites.are_namespaces() {
         return Some("this kernel has no network namespaces".into());
     }
-    let tell = |site: &&Site| site.inum().is_some();
-    let telling = sites.tracked.iter().filter(tell).count();
-    let are_some = sites.are_namespaces() && !sites.tracked.is_empty();
-    if field == Field::NfConnCtNet && are_some && telling < NAMESPACES {
+    let is_numbered = |site: &&Site| site.inum.is_some();
+    let numbered = sites.tracked.iter().filter(is_numbered).count();
+    let are_tracked = sites.are_namespaces() && !sites.tracked.is_empty();
+    if field == Field::NfConnCtNet && are_tracked && numbered < NAMESPACES {
         return Some(format!(
-            "connections are tracked in {telling} namespaces, {NAMESPACES} are needed"
+            "connections are tracked in {numbered} namespaces, {NAMESPACES} are needed"
         ));
     }
     let inside = Place::Field(field).spec().inside;
     if let Some(error) = &sites.untracked_because {
-        let of_connections = inside == Struct::NfConn || field == Field::SkBuffNfct;
-        if of_connections {
+        if inside == Struct::NfConn || field == Field::SkBuffNfct {
             return Some(format!("{error:#}"));
         }
     }
@@ -56,20 +52,21 @@ fn why(field: Field, sites: &Sites, ladder: &Ladder) -> Option<String> {
     }
     if !sites.have_inet6() {
         if inside == Struct::Flowi6 {
-            return Some("IPv6 is not in force: no socket of it can be had".into());
+            return Some("IPv6 is not in force: there are no IPv6 sockets".into());
         }
         if field == Field::SockFamily {
-            return Some("IPv6 is not in force: sockets of one family alone do not tell it".into());
+            return Some(
+                "IPv6 is not in force: sockets of one family alone do not prove it".into(),
+            );
         }
     }
     let mut events = Event::ALL.into_iter();
     let event = events.find(|event| event.shows() == inside && inside != Struct::Sock)?;
-    let silent = ladder.hook(event).is_none();
-    silent.then(|| format!("no hook shows it ({})", ladder.why_not(event)))
+    let has_no_hook = ladder.hook(event).is_none();
+    has_no_hook.then(|| format!("no hook shows it ({})", ladder.why_not(event)))
 }
 
-/// Why a status takes fewer values than it could.
-#[must_use]
+/// Why the status of connections takes fewer values than on other kernels.
 pub fn limits(field: Field, sites: &Sites) -> Option<String> {
     let parts = [Part::Dnat, Part::Snat];
     let mut refusals = parts.iter().filter_map(|part| refusal(*part, sites));
@@ -77,7 +74,10 @@ pub fn limits(field: Field, sites: &Sites) -> Option<String> {
 }
 
 fn refusal(part: Part, sites: &Sites) -> Option<String> {
-    let tracking = sites.tracked.iter().filter_map(Site::tracking);
+    let tracking = sites
+        .tracked
+        .iter()
+        .filter_map(|site| site.tracking.as_ref());
     let mut refused = tracking.flat_map(|tracking| &tracking.refused);
     let (_, refusal) = refused.find(|(refused, _)| *refused == part)?;
     Some(format!("this kernel refuses {part:?} rules: {refusal}"))

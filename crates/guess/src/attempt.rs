@@ -1,5 +1,5 @@
-//! One attempt: rounds of experiments, each captured as far as the solver has come, until it is
-//! settled.
+//! One attempt: rounds of experiments until the solver is settled. Each sample captures what the solver can
+//! use at that time.
 
 use std::rc::Rc;
 
@@ -20,7 +20,7 @@ use crate::solve::Solver;
 use crate::solve::sample::Sample;
 use crate::solve::sample::View;
 
-/// A field that still has several candidates after so many rounds will keep them.
+/// After this many rounds, a field with several candidates will keep them.
 const MAX_ROUNDS: u32 = 8;
 
 /// A solver, and the samples that it was given.
@@ -28,22 +28,23 @@ const MAX_ROUNDS: u32 = 8;
 pub struct Attempt {
     /// The searches.
     pub solver: Solver,
-    /// The samples so far; without what was read, unless that is kept.
+    /// The samples so far, without the bytes that were read, unless these are kept.
     pub samples: Vec<Sample>,
-    /// How many samples there were at the end of each round.
+    /// The number of samples at the end of each round.
     pub rounds: Vec<usize>,
     keeps_views: bool,
     marks: Marks,
 }
 
 impl Attempt {
-    /// An attempt that observes no kernel: it is given samples. It keeps what was read if asked to.
+    /// An attempt that observes no kernel and is given samples. `keeps_views` says whether it keeps their
+    /// bytes.
     #[must_use]
     pub fn offline(fields: &[Field], keeps_views: bool) -> Self {
         Self::new(fields, keeps_views, Marks::new())
     }
 
-    /// An attempt that has not begun; `keeps_views` if its samples keep what was read.
+    /// An attempt that has not begun; `keeps_views` says whether its samples keep the bytes that were read.
     pub(crate) fn new(fields: &[Field], keeps_views: bool, marks: Marks) -> Self {
         Self {
             solver: Solver::new(fields),
@@ -54,16 +55,14 @@ impl Attempt {
         }
     }
 
-    /// Takes a sample as recorded, as if it had just been made.
-    pub fn take(&mut self, sample: Sample) {
+    /// Takes a sample, whether it is recorded or new.
+    pub fn take(&mut self, mut sample: Sample) {
         self.solver.observe(&sample);
         self.solver.advance();
-        let views = if self.keeps_views {
-            sample.views
-        } else {
-            Vec::new()
-        };
-        self.samples.push(Sample { views, ..sample });
+        if !self.keeps_views {
+            sample.views = Vec::new();
+        }
+        self.samples.push(sample);
     }
 
     /// Ends a round of samples.
@@ -74,7 +73,7 @@ impl Attempt {
 
 impl Observer for Attempt {
     fn plan(&self, event: Event, unknown: &[Place]) -> Option<Rc<ReadPlan>> {
-        // Without a hook that works there is no mark, and nothing can be seen.
+        // Without a working hook the place of the mark is unknown, and nothing can be seen.
         self.marks.get(&event)?;
         self.solver.plan(event, unknown).map(Rc::new)
     }
@@ -109,10 +108,10 @@ impl Observer for Attempt {
     }
 }
 
-/// Runs rounds, numbered from 0, until every field is proven or hopeless.
+/// Runs rounds, numbered from 0, until every field is proven or can no longer be found.
 ///
 /// # Errors
-/// If an experiment cannot be made, or shows nothing.
+/// If an experiment fails, or no event is seen.
 pub fn run_rounds(
     attempt: &mut Attempt,
     mut round: impl FnMut(&mut Attempt, u32) -> anyhow::Result<()>,

@@ -1,13 +1,13 @@
 //! The whole experiment: makes the sites while the capture programs load, finds hooks, runs rounds until
-//! the fields are settled, verifies on fresh connections, and starts over once if they contradict.
+//! the fields are settled, and verifies on fresh connections. If these contradict, it starts over once.
 
 use std::collections::BTreeSet;
 use std::mem::MaybeUninit;
-use std::rc::Rc;
 use std::thread;
 use std::time::Instant;
 
-use anyhow::bail;
+use anyhow::Context as _;
+use anyhow::ensure;
 use shared::capability::keep_only;
 use shared::offsets::Field;
 
@@ -21,11 +21,10 @@ use crate::fields::Place;
 use crate::fields::Struct;
 use crate::ladder::Ladder;
 use crate::linear_map;
-use crate::measure::Known;
-use crate::measure::Measurement;
-use crate::measure::Options;
-use crate::measure::Stopped;
-use crate::path::ReadPlan;
+use crate::measurement::Measurement;
+use crate::options::Known;
+use crate::options::Options;
+use crate::options::Stopped;
 use crate::privilege;
 use crate::proven::Proven;
 use crate::sample::fire;
@@ -33,7 +32,6 @@ use crate::sample::live::LiveKernel;
 use crate::sample::mark::Marks;
 use crate::sample::round::round;
 use crate::sample::round::socket_kinds;
-use crate::sample::sampler::Observation;
 use crate::sample::sampler::Observer;
 use crate::sample::sampler::Sampler;
 use crate::sample::sampler::Tally;
@@ -47,7 +45,7 @@ use crate::verify::CONFIRMATIONS;
 use crate::verify::Verification;
 use crate::verify::consequences;
 
-/// What every round is run with.
+/// What every round needs.
 struct Rig<'obj> {
     marks: Marks,
     hooks: Hooks<'obj>,
@@ -59,30 +57,36 @@ struct Rig<'obj> {
     timing: Timing,
 }
 
-impl Rig<'_> {
-    /// Runs a round of experiments that an observer looks at.
-    fn round(&mut self, observer: &mut dyn Observer, number: u32) -> anyhow::Result<()> {
-        let mut observer = Interruptible {
-            stopped: &self.stopped,
-            observer,
-        };
-        let sampler = Sampler {
-            hooks: &mut self.hooks,
-            random: &mut self.random,
-            started: self.started,
-            tally: &mut self.tally,
-            observer: &mut observer,
-        };
-        let sites = &mut self.sites;
-        round(&mut LiveKernel { sampler, sites }, number)?;
-        if (self.stopped)() {
-            bail!("stopped before the end");
+impl<'obj> Rig<'obj> {
+    /// The running kernel under an observer.
+    fn kernel<'a>(&'a mut self, observer: &'a mut dyn Observer) -> LiveKernel<'a, 'obj> {
+        LiveKernel {
+            sampler: Sampler {
+                hooks: &mut self.hooks,
+                random: &mut self.random,
+                started: self.started,
+                stopped: &self.stopped,
+                tally: &mut self.tally,
+                observer,
+            },
+            sites: &mut self.sites,
         }
+    }
+
+    /// Runs a round of experiments under an observer.
+    fn round(&mut self, observer: &mut dyn Observer, number: u32) -> anyhow::Result<()> {
+        round(&mut self.kernel(observer), number)?;
+        self.go_on()
+    }
+
+    /// Fails if a stop is asked for.
+    fn go_on(&self) -> anyhow::Result<()> {
+        ensure!(!(self.stopped)(), "stopped before the end");
         Ok(())
     }
 }
 
-/// Measures the fields, or confirms what is known of them, on the calling thread, which loses
+/// Measures the fields, or confirms what is known of them, on the calling thread, which drops its
 /// capabilities.
 ///
 /// # Errors
@@ -97,7 +101,7 @@ pub fn run(fields: &[Field], options: Options, mut timing: Timing) -> anyhow::Re
     let mut slots: ObjectSlots = [MaybeUninit::uninit(), MaybeUninit::uninit()];
     let measured = thread::scope(|scope| {
         let pending = PendingSites::prepare(scope, &access, tracks, kinds);
-        let mut hooks = Hooks::new(&mut slots, linear_map::span_bytes()?);
+        let mut hooks = Hooks::new(&events, &mut slots, linear_map::span_bytes()?);
         let mut ladder = Ladder::new(&options.mechanisms, &events);
         ladder.attach(&mut hooks)?;
         timing.lap("load and attach");
@@ -117,7 +121,7 @@ pub fn run(fields: &[Field], options: Options, mut timing: Timing) -> anyhow::Re
             stopped: options.stopped,
             timing,
         };
-        try_hooks(&mut rig, &mut ladder)?;
+        try_hooks(&mut rig, &mut ladder, &events)?;
         keep_only(privilege::SAMPLING)?;
         rig.timing.lap("hooks");
         if let Some(known) = options.known {
@@ -147,29 +151,23 @@ pub fn run(fields: &[Field], options: Options, mut timing: Timing) -> anyhow::Re
     })
 }
 
-fn try_hooks(rig: &mut Rig<'_>, ladder: &mut Ladder) -> anyhow::Result<()> {
-    let Rig {
-        hooks,
-        sites,
-        random,
-        tally,
-        started,
-        marks,
-        ..
-    } = rig;
-    ladder.test(hooks, |hooks, event| {
-        let mut observer = fire::Anything::of(event);
-        let mut sampler = Sampler {
-            hooks,
-            random,
-            started: *started,
-            tally,
-            observer: &mut observer,
-        };
-        let shown = fire::cause(&mut sampler, sites, event)?;
-        marks.extend(observer.mark_at().map(|at| (event, at)));
-        Ok(shown)
-    })?;
+/// Causes each event, and replaces its hook by the next one as long as the event is not seen.
+fn try_hooks(rig: &mut Rig<'_>, ladder: &mut Ladder, events: &[Event]) -> anyhow::Result<()> {
+    for event in events {
+        while let Some(hook) = ladder.hook(*event) {
+            let mut observer = fire::Anything::of(*event);
+            let LiveKernel { mut sampler, sites } = rig.kernel(&mut observer);
+            let is_seen = fire::cause(&mut sampler, &mut sites.plain[0], *event);
+            let is_seen = is_seen.with_context(|| format!("try {hook}"))?;
+            rig.go_on()?;
+            rig.marks.extend(observer.mark_at.map(|at| (*event, at)));
+            if is_seen {
+                log::info!("{event:?}: {hook}");
+                break;
+            }
+            ladder.reject(&mut rig.hooks, *event)?;
+        }
+    }
     ladder.require(Event::Packet)
 }
 
@@ -178,15 +176,14 @@ fn confirm(known: Known, rig: &mut Rig<'_>) -> anyhow::Result<Option<Vec<Finding
     let mut verification = Verification::new(&known.proven, &rig.marks)?;
     rig.round(&mut verification, 0)?;
     rig.timing.lap("verify");
-    let doubtful: Vec<&str> = doubtful(&known.proven, &verification)
-        .map(Place::path)
-        .collect();
+    let doubtful = doubtful(&known.proven, &verification).map(Place::path);
+    let doubtful: Vec<&str> = doubtful.collect();
     if doubtful.is_empty() {
         log::info!("served from the cache, confirmed on fresh connections");
         return Ok(Some(known.findings));
     }
     let doubtful = doubtful.join(", ");
-    log::warn!("fresh connections do not confirm the cached {doubtful}; measuring anew");
+    log::warn!("fresh connections do not confirm the cached {doubtful}; measuring again");
     rig.sites.release();
     Ok(None)
 }
@@ -221,13 +218,13 @@ fn attempt(
     }
 }
 
-/// What fresh connections contradict, or did not confirm often enough.
+/// The places that fresh connections contradict, or did not confirm often enough.
 fn doubtful(proven: &Proven, verification: &Verification) -> impl Iterator<Item = Place> {
     let places = proven.iter().map(|(place, _)| place);
     places.filter(|place| verification.confirmations(*place) < CONFIRMATIONS)
 }
 
-/// Takes back what is not confirmed, and what depends on it.
+/// Withdraws what is not confirmed, and what depends on it.
 fn withdraw(findings: &mut [Finding], proven: &Proven, verification: &Verification) {
     let is_lost = |finding: &&Finding| finding.offset().is_none();
     let lost = findings.iter().filter(is_lost);
@@ -246,31 +243,7 @@ fn withdraw(findings: &mut [Finding], proven: &Proven, verification: &Verificati
         } else if times < CONFIRMATIONS {
             format!("fresh connections confirmed it {times} times, {CONFIRMATIONS} are needed")
         } else {
-            "what proves it, or leads to it, is not confirmed".into()
+            "what proves it or leads to it is not confirmed".into()
         });
-    }
-}
-
-/// An observer that wants nothing more once a stop is asked for, so that the round ends soon.
-struct Interruptible<'a> {
-    stopped: &'a Stopped,
-    observer: &'a mut dyn Observer,
-}
-
-impl Observer for Interruptible<'_> {
-    fn plan(&self, event: Event, unknown: &[Place]) -> Option<Rc<ReadPlan>> {
-        if (self.stopped)() {
-            None
-        } else {
-            self.observer.plan(event, unknown)
-        }
-    }
-
-    fn observe(&mut self, observation: Observation) -> bool {
-        self.observer.observe(observation)
-    }
-
-    fn is_open(&self, place: Place) -> bool {
-        !(self.stopped)() && self.observer.is_open(place)
     }
 }

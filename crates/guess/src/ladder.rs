@@ -1,10 +1,9 @@
-//! Finds a hook for each kind of event: the first that can be attached to **and** shows an event that
-//! we cause. A hook that is silent, because its function was inlined or nobody calls it, is left.
+//! Finds a hook for each kind of event: the first that can be attached **and** shows an event that we
+//! cause. A hook that stays silent, because its function was inlined or is never called, is rejected.
 
 use std::collections::BTreeMap;
 use std::collections::VecDeque;
 
-use anyhow::Context as _;
 use libbpf_rs::ErrorKind;
 use shared::exit::Failure;
 
@@ -15,114 +14,105 @@ use crate::bpf::hook::hooks;
 use crate::bpf::refused;
 use crate::fields::Event;
 
-/// The hook that was found for each kind of event, and why others were not taken.
+/// The hooks of all events.
 #[derive(Debug)]
-pub struct Ladder {
-    events: Vec<Event>,
-    serving: BTreeMap<Event, &'static Hook>,
-    untried: BTreeMap<Event, VecDeque<&'static Hook>>,
-    failures: BTreeMap<Event, Vec<String>>,
+pub struct Ladder(BTreeMap<Event, Rungs>);
+
+/// The hooks of one event, best first.
+#[derive(Debug, Default)]
+struct Rungs {
+    attached: Option<&'static Hook>,
+    untried: VecDeque<&'static Hook>,
+    failures: Vec<String>,
 }
 
-impl Ladder {
-    /// Nothing was tried yet.
-    #[must_use]
-    pub fn new(mechanisms: &[Mechanism], events: &[Event]) -> Self {
-        let all = |event| mechanisms.iter().flat_map(move |one| hooks(event, *one));
-        Self {
-            events: events.to_vec(),
-            serving: BTreeMap::new(),
-            untried: events
-                .iter()
-                .map(|one| (*one, all(*one).collect()))
-                .collect(),
-            failures: BTreeMap::new(),
-        }
+impl Rungs {
+    fn fail(&mut self, why: String) {
+        log::debug!("{why}");
+        self.failures.push(why);
     }
 
-    /// The hook of an event.
-    #[must_use]
-    pub fn hook(&self, event: Event) -> Option<&'static Hook> {
-        self.serving.get(&event).copied()
-    }
-
-    /// What did not work for an event.
-    #[must_use]
-    pub fn why_not(&self, event: Event) -> String {
-        let failures = self.failures.get(&event);
-        failures.map_or_else(|| "nothing was tried".into(), |all| all.join("; "))
-    }
-
-    /// Attaches the first hook that is there, for each event.
-    ///
-    /// # Errors
-    /// Exit 4 or 5 if nothing can be loaded.
-    pub fn attach(&mut self, hooks_of: &mut Hooks<'_>) -> anyhow::Result<()> {
-        for event in self.events.clone() {
-            self.attach_next(hooks_of, event)?;
-        }
-        Ok(())
-    }
-
-    /// Makes each event happen and goes on to the next hook where it was not seen. `fire` causes an
-    /// event of a kind and says whether it was seen.
-    ///
-    /// # Errors
-    /// Exit 4 or 5 if nothing can be loaded, or `fire`'s.
-    pub fn test(
-        &mut self,
-        hooks_of: &mut Hooks<'_>,
-        mut fire: impl FnMut(&mut Hooks<'_>, Event) -> anyhow::Result<bool>,
-    ) -> anyhow::Result<()> {
-        for event in self.events.clone() {
-            while let Some(hook) = self.hook(event) {
-                if fire(hooks_of, event).with_context(|| format!("try {hook}"))? {
-                    log::info!("{event:?}: {hook}");
-                    break;
+    /// Attaches the next hook, if there is one left.
+    fn attach_next(&mut self, programs: &mut Hooks<'_>) -> anyhow::Result<()> {
+        while let Some(hook) = self.untried.pop_front() {
+            match programs.load(hook.mechanism) {
+                Err(error) if !programs.is_loaded() => return Err(error),
+                Err(error) => {
+                    self.fail(format!("{hook}: {error:#}"));
+                    continue;
                 }
-                hooks_of.detach(event);
-                self.failed(event, format!("{hook}: attached, but silent"));
-                self.attach_next(hooks_of, event)?;
+                Ok(()) => {}
             }
-        }
-        Ok(())
-    }
-
-    /// Attaches the next hook of an event, if there is one left.
-    fn attach_next(&mut self, hooks_of: &mut Hooks<'_>, event: Event) -> anyhow::Result<()> {
-        self.serving.remove(&event);
-        let next = |untried: &mut BTreeMap<_, VecDeque<_>>| untried.get_mut(&event)?.pop_front();
-        while let Some(hook) = next(&mut self.untried) {
-            if let Err(error) = hooks_of.load(hook.mechanism, &self.events) {
-                if !hooks_of.is_loaded() {
-                    return Err(error);
-                }
-                self.failed(event, format!("{hook}: {error:#}"));
-                continue;
-            }
-            match hooks_of.attach(hook) {
-                Ok(()) => {
-                    self.serving.insert(event, hook);
-                    break;
-                }
+            match programs.attach(hook) {
                 Err(error) if error.kind() == ErrorKind::PermissionDenied => {
                     return Err(refused(&format!("attach to {hook}"), error));
                 }
-                Err(error) => self.failed(event, format!("{hook}: {error}")),
+                Err(error) => self.fail(format!("{hook}: {error}")),
+                Ok(()) => {
+                    self.attached = Some(hook);
+                    break;
+                }
             }
         }
         Ok(())
     }
+}
 
-    fn failed(&mut self, event: Event, why: String) {
-        log::debug!("{event:?}: {why}");
-        self.failures.entry(event).or_default().push(why);
+impl Ladder {
+    /// All hooks of these events, with none of them attached yet.
+    pub fn new(mechanisms: &[Mechanism], events: &[Event]) -> Self {
+        let rungs = |event| Rungs {
+            untried: mechanisms
+                .iter()
+                .flat_map(|one| hooks(event, *one))
+                .collect(),
+            ..Rungs::default()
+        };
+        Self(events.iter().map(|event| (*event, rungs(*event))).collect())
+    }
+
+    /// The attached hook of an event.
+    pub fn hook(&self, event: Event) -> Option<&'static Hook> {
+        self.0.get(&event)?.attached
+    }
+
+    /// Why an event has no hook.
+    pub fn why_not(&self, event: Event) -> String {
+        let rungs = self.0.get(&event);
+        rungs.map_or_else(
+            || "nothing was tried".into(),
+            |rungs| rungs.failures.join("; "),
+        )
+    }
+
+    /// Attaches the first hook that exists, for each event.
+    ///
+    /// # Errors
+    /// If no program can be loaded.
+    pub fn attach(&mut self, programs: &mut Hooks<'_>) -> anyhow::Result<()> {
+        let mut rungs = self.0.values_mut();
+        rungs.try_for_each(|rungs| rungs.attach_next(programs))
+    }
+
+    /// Replaces the hook of an event, which stayed silent, by the next one, if there is one.
+    ///
+    /// # Errors
+    /// If no program can be loaded.
+    pub fn reject(&mut self, programs: &mut Hooks<'_>, event: Event) -> anyhow::Result<()> {
+        let Some(rungs) = self.0.get_mut(&event) else {
+            return Ok(());
+        };
+        programs.detach(event);
+        if let Some(hook) = rungs.attached.take() {
+            rungs.fail(format!("{hook}: attached, but silent"));
+        }
+        rungs.attach_next(programs)
     }
 
     /// Refuses if an event without which nothing can be measured has no hook.
     ///
     /// # Errors
-    /// Exit 5, with all that was tried.
+    /// [`Failure::Kernel`], with everything that was tried.
     pub fn require(&self, event: Event) -> anyhow::Result<()> {
         if self.hook(event).is_some() {
             return Ok(());

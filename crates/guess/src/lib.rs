@@ -1,9 +1,9 @@
 //! Measures where the running Linux kernel keeps the fields of its structs, by experiment.
 //!
 //! It needs no kernel headers, no BTF and no kprobes. It makes connections, sockets and route lookups in
-//! network namespaces of its own, reads the kernel memory that they leave behind through BPF, and drops
-//! every offset that disagrees. A field is *proven* if one offset is left, with enough evidence, and fresh
-//! connections confirm it. It never picks one of several.
+//! network namespaces of its own, reads the kernel's structs for them through BPF, and drops every offset
+//! that disagrees with what it did. A field is *proven* if exactly one offset is left, the evidence
+//! suffices, and fresh connections confirm it. The library never picks one of several offsets.
 //!
 //! ```no_run
 //! use guess::Options;
@@ -17,25 +17,25 @@
 //! # Ok::<(), guess::Error>(())
 //! ```
 //!
-//! [`measure`] takes 5 to 20 ms and wants `CAP_NET_ADMIN`, `CAP_SYS_ADMIN` (for namespaces), and
+//! [`measure()`] takes 5 to 20 ms and needs `CAP_NET_ADMIN`, `CAP_SYS_ADMIN` (for namespaces), and
 //! `CAP_BPF` with `CAP_PERFMON` or again `CAP_SYS_ADMIN`. It changes nothing on the system, loads no
 //! module unless [`Options::allow_system_changes`] says so, prints nothing (it logs through [`log`]) and
-//! installs no signal handler. Namespaces and capabilities are those of a thread of its own: the caller's
-//! stay as they are. [`start`] does not wait for that thread. [`Measurement::document`] makes the document
-//! that `conntrack` and others read.
+//! installs no signal handler. It enters namespaces and drops capabilities on a thread of its own, so the
+//! caller keeps its own. [`start`] does not wait for that thread. [`Measurement::document`] makes the document
+//! that `conntrack` reads.
 //!
 //! | module | holds |
 //! |---|---|
 //! | [`fields`] | every place that can be measured, as a table |
 //! | [`path`] | which pointers lead to a struct, and which bytes to read |
-//! | [`solve`] | the solver and its evidence: pure, of use without any kernel |
+//! | [`solve`] | the solver and its evidence: pure, usable without a kernel |
 //! | [`attempt`] | a solver and the samples that it was given |
-//! | [`proven`] | offsets that are proven, wherever they come from |
+//! | [`proven`] | proven offsets, whatever their source |
 //! | [`timing`] | where the time went |
 //!
-//! Private are the experiments (`sample`), what they must show (`expected`), the BPF programs and their
-//! hooks (`bpf`, `ladder`), the check on fresh connections (`verify`), what a kernel cannot show
-//! (`absence`), and what it takes (`privilege`).
+//! The private modules are the experiments (`sample`) and what they must show (`expected`), the BPF
+//! programs and their hooks (`bpf`, `ladder`), the check on fresh connections (`verify`), the reasons why a
+//! kernel cannot show a field (`absence`), and the capabilities needed (`privilege`).
 
 mod absence;
 pub mod attempt;
@@ -47,6 +47,8 @@ pub mod fields;
 mod ladder;
 mod linear_map;
 mod measure;
+mod measurement;
+mod options;
 pub mod path;
 mod privilege;
 pub mod proven;
@@ -58,10 +60,10 @@ mod verify;
 pub use bpf::hook::Mechanism;
 pub use measure::Error;
 pub use measure::ErrorKind;
-pub use measure::Known;
-pub use measure::Measurement;
-pub use measure::Options;
 pub use measure::Running;
-pub use measure::Stopped;
 pub use measure::measure;
 pub use measure::start;
+pub use measurement::Measurement;
+pub use options::Known;
+pub use options::Options;
+pub use options::Stopped;

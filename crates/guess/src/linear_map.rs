@@ -1,5 +1,5 @@
-//! How far apart two addresses of the kernel's linear map can be: its length is that of physical
-//! memory, holes included.
+//! How far apart two addresses of the kernel's linear map can be. The map is as long as physical memory,
+//! including its holes.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use nix::unistd::SysconfVar;
 use nix::unistd::sysconf;
 
-/// Upper bound of the linear map's length, from `/proc/zoneinfo`.
+/// An upper bound of the linear map's length, from `/proc/zoneinfo`.
 ///
 /// # Errors
 /// If the file cannot be read or names no zone.
@@ -24,10 +24,9 @@ fn last_page(zoneinfo: &str) -> Option<u64> {
     let mut last = None;
     for line in zoneinfo.lines() {
         let mut words = line.split_whitespace();
-        match (
-            words.next(),
-            words.next().and_then(|word| word.parse::<u64>().ok()),
-        ) {
+        let name = words.next();
+        let number = words.next().and_then(|word| word.parse::<u64>().ok());
+        match (name, number) {
             (Some("spanned"), Some(pages)) => spanned = pages,
             (Some("start_pfn:"), Some(start)) if spanned > 0 => {
                 last = last.max(Some(start + spanned))

@@ -1,5 +1,5 @@
 //! How to reach an object from what a hook shows, and which of its bytes to read. Pure:
-//! [`ReadPlan`] is what the capture program is asked for, before it becomes bytes of the wire.
+//! [`ReadPlan`] is a request to the capture program before it is encoded.
 
 use std::ops::Range;
 
@@ -10,33 +10,34 @@ use crate::fields::Event;
 use crate::fields::Place;
 use crate::fields::Struct;
 
-/// Limits of the capture program; `bpf` asserts that they are those of `guesser_wire.h`.
+/// How many objects one request can reach. `bpf` asserts that these limits equal those of
+/// `guess_wire.h`.
 pub const MAX_BASES: usize = 16;
-/// As above.
+/// How many pieces one request can read.
 pub const MAX_PIECES: usize = 64;
-/// As above.
+/// The length of the longest piece.
 pub const PIECE_BYTES: u32 = 256;
 
-/// A pointer, and an offset at which it may lie.
+/// A pointer and one of its candidate offsets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Encode, Decode)]
 pub struct Step {
     /// The pointer.
     pub pointer: Place,
-    /// Where it may lie in its struct.
+    /// Its offset in its struct, proven or assumed.
     pub offset: u32,
 }
 
-/// Pointers to follow from what a hook shows; none of them leads to the object itself.
+/// The pointers to follow from what a hook shows; without steps, the path ends at that object.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Encode, Decode)]
 pub struct AccessPath {
-    /// Where it begins.
+    /// The hook that shows its first object.
     pub event: Event,
     /// The pointers.
     pub steps: Vec<Step>,
 }
 
 impl AccessPath {
-    /// To the object that the hook shows.
+    /// The path to the object that the hook shows.
     #[must_use]
     pub const fn to_shown(event: Event) -> Self {
         Self {
@@ -45,7 +46,7 @@ impl AccessPath {
         }
     }
 
-    /// This way and one step more.
+    /// This path with one more step.
     #[must_use]
     pub fn then(&self, pointer: Place, offset: u32) -> Self {
         let mut path = self.clone();
@@ -53,7 +54,7 @@ impl AccessPath {
         path
     }
 
-    /// This way without its last step; none if it has none.
+    /// This path without its last step; none if it has no steps.
     #[must_use]
     pub fn parent(&self) -> Option<Self> {
         let (_, before) = self.steps.split_last()?;
@@ -64,7 +65,7 @@ impl AccessPath {
     }
 }
 
-/// The ways to a struct that lead over pointers of known offset only.
+/// The paths to a struct over pointers whose offset is known.
 #[must_use]
 pub fn paths_to(end: Struct, offset: &dyn Fn(Place) -> Option<u32>) -> Vec<AccessPath> {
     let shown = Event::ALL.into_iter().filter(|event| event.shows() == end);
@@ -78,36 +79,48 @@ pub fn paths_to(end: Struct, offset: &dyn Fn(Place) -> Option<u32>) -> Vec<Acces
     paths
 }
 
-/// Bytes of an object that are wanted.
+/// A range of an object's bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Read {
     /// How to reach the object.
     pub path: AccessPath,
-    /// Where in it to begin.
+    /// Where the range begins.
     pub offset: u32,
-    /// How much to read.
+    /// How long it is.
     pub bytes: u32,
 }
 
-/// An object: `offset` and `tag_mask` of the pointer in an earlier one.
+impl Read {
+    /// All bytes in which fields of this struct are searched.
+    #[must_use]
+    pub const fn window(path: AccessPath, end: Struct) -> Self {
+        Self {
+            path,
+            offset: 0,
+            bytes: end.window_bytes(),
+        }
+    }
+}
+
+/// An object that is reached through a pointer in an earlier one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Base {
     /// Index of the earlier object.
     pub parent: u32,
-    /// Where in it the pointer lies.
+    /// The offset of the pointer in it.
     pub offset: u32,
-    /// Bits of the pointer that are no address.
+    /// Bits of the pointer that are not part of the address.
     pub tag_mask: u64,
 }
 
-/// At most [`PIECE_BYTES`] of an object; they fault together or not at all.
+/// At most [`PIECE_BYTES`] of an object. Either all of them are read, or none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Piece {
     /// Index of the object.
     pub base: u32,
-    /// Where in it to begin.
+    /// Where in the object it begins.
     pub offset: u32,
-    /// How much to read.
+    /// How long it is.
     pub bytes: u32,
 }
 
@@ -118,23 +131,23 @@ pub struct ReadPlan {
     bases: Vec<Base>,
     paths: Vec<AccessPath>,
     pieces: Vec<Piece>,
-    /// Per read its object, and its pieces as a range of indices.
+    /// For each read, its object and the indices of its pieces.
     reads: Vec<(Read, u32, Range<usize>)>,
 }
 
 /// What was read of an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reading {
-    /// Where the object is; 0 if the way led nowhere.
+    /// The object's address; 0 if the path led nowhere.
     pub address: u64,
-    /// Where the object is that led to it; of one that was shown, its own address.
+    /// The address of the object that led to it; for the object that the hook shows, its own.
     pub parent_address: u64,
-    /// As many bytes as could be read without a gap.
+    /// The bytes up to the first that could not be read.
     pub bytes: Vec<u8>,
 }
 
 impl ReadPlan {
-    /// Reads nothing at events of this kind.
+    /// A plan that reads nothing at this kind of event.
     #[must_use]
     pub fn new(event: Event) -> Self {
         let mut plan = Self {
@@ -148,13 +161,13 @@ impl ReadPlan {
         plan
     }
 
-    /// At which events it is carried out.
+    /// The kind of event at which it is carried out.
     #[must_use]
     pub const fn event(&self) -> Event {
         self.event
     }
 
-    /// Adds a read if it still fits; says whether it did.
+    /// Adds a read if it still fits, and returns whether it did.
     pub fn add(&mut self, read: Read) -> bool {
         let first = self.pieces.len();
         if first + read.bytes.div_ceil(PIECE_BYTES) as usize > MAX_PIECES {
@@ -179,28 +192,27 @@ impl ReadPlan {
         true
     }
 
-    /// Index of the object at the end of a way.
+    /// The index of the object at the end of a path.
     fn base(&mut self, path: &AccessPath) -> u32 {
         if let Some(index) = self.paths.iter().position(|known| known == path) {
             return index as u32;
         }
-        let (parent, offset, tag_mask) = match (path.parent(), path.steps.last()) {
-            (Some(parent), Some(step)) => {
-                let tag_mask = step.pointer.spec().tag_mask();
-                (self.base(&parent), step.offset, tag_mask)
-            }
-            _ => (0, 0, 0),
+        let mut base = Base {
+            parent: 0,
+            offset: 0,
+            tag_mask: 0,
         };
-        self.bases.push(Base {
-            parent,
-            offset,
-            tag_mask,
-        });
+        if let (Some(parent), Some(step)) = (path.parent(), path.steps.last()) {
+            base.parent = self.base(&parent);
+            base.offset = step.offset;
+            base.tag_mask = step.pointer.spec().tag_mask();
+        }
+        self.bases.push(base);
         self.paths.push(path.clone());
         self.bases.len() as u32 - 1
     }
 
-    /// The objects, each behind those it is reached from.
+    /// The objects, each after the one that leads to it.
     #[must_use]
     pub fn bases(&self) -> &[Base] {
         &self.bases
@@ -217,8 +229,8 @@ impl ReadPlan {
         self.reads.iter().map(|(read, _, _)| read)
     }
 
-    /// Per read, what was read; `piece` gives the bytes of one piece, or none if it could not be
-    /// read, `address` where an object is.
+    /// What was read, for each read. `address` returns where an object is, `piece` the bytes of a
+    /// piece, or none if it could not be read.
     #[must_use]
     pub fn unpack<'a>(
         &self,
@@ -259,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn objects_on_one_way_are_reached_once() {
+    fn objects_on_one_path_are_reached_once() {
         let ct = AccessPath::to_shown(Event::Packet).then(Field::SkBuffNfct.into(), 104);
         let net = ct.then(Field::NfConnCtNet.into(), 136);
         let mut plan = ReadPlan::new(Event::Packet);
@@ -283,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_left_out_whole() {
+    fn a_read_that_does_not_fit_is_left_out_completely() {
         let mut plan = ReadPlan::new(Event::Packet);
         let shown = AccessPath::to_shown(Event::Packet);
         let most = MAX_PIECES as u32 * PIECE_BYTES;

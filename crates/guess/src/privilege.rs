@@ -1,14 +1,14 @@
-//! The capabilities that a measurement needs, and those that its threads keep when a part is done.
+//! The capabilities that a measurement needs, and those that its threads keep after each phase.
 //!
-//! Tried one by one on Linux 6.18, as a user who is not root: a namespace is made and entered with
-//! `CAP_SYS_ADMIN`; its loopback, its rules, `nf_conntrack_udp_timeout` and marks take
-//! `CAP_NET_ADMIN`; the programs take `CAP_BPF` and `CAP_PERFMON`, or `CAP_SYS_ADMIN` alone.
+//! Tried one by one on Linux 6.18 as a user who is not root: making and entering a namespace needs
+//! `CAP_SYS_ADMIN`; its loopback, its rules, `nf_conntrack_udp_timeout` and marks need `CAP_NET_ADMIN`; the
+//! programs need `CAP_BPF` and `CAP_PERFMON`, or only `CAP_SYS_ADMIN`.
 
 use shared::capability::Capabilities;
 use shared::capability::Capability;
 use shared::exit::Failure;
 
-/// Each with its purpose.
+/// The needed capabilities with their purposes.
 const NEEDED: [(Capability, &str); 4] = [
     (Capability::CAP_BPF, "load the capture program"),
     (Capability::CAP_PERFMON, "read kernel memory"),
@@ -16,15 +16,15 @@ const NEEDED: [(Capability, &str); 4] = [
     (Capability::CAP_SYS_ADMIN, "make network namespaces"),
 ];
 
-/// For a thread that only opens sockets.
+/// Kept by a thread that only opens sockets.
 pub const NOTHING: &[Capability] = &[];
-/// To mark sockets and to set timeouts, once hooks are attached and namespaces are there.
+/// Kept to mark sockets and set timeouts, once hooks are attached and namespaces exist.
 pub const SAMPLING: &[Capability] = &[Capability::CAP_NET_ADMIN];
 
-/// Refuses if a capability is missing.
+/// Fails if a capability is missing.
 ///
 /// # Errors
-/// Exit 4, naming each that is missing.
+/// [`Failure::Privilege`] with the name of each missing one.
 pub fn check() -> Result<(), Failure> {
     let held = Capabilities::effective();
     let missing = NEEDED.iter().filter(|(one, _)| !held.allow(*one));

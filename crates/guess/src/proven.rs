@@ -1,4 +1,4 @@
-//! Offsets that are proven, wherever they come from, and the ways that lead over them. Pure.
+//! Proven offsets, whatever their source, and the paths over proven pointers. Pure.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use crate::fields::Struct;
 use crate::path::AccessPath;
 use crate::path::paths_to;
 
-/// Proven offsets of fields, and of what helps to reach them.
+/// Proven offsets of fields, and of the pointers that lead to them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Proven(BTreeMap<Place, u32>);
 
@@ -18,7 +18,7 @@ impl Proven {
         self.0.get(&place).copied()
     }
 
-    /// The ways to a struct that lead over proven pointers.
+    /// The paths to a struct over proven pointers.
     #[must_use]
     pub fn paths(&self, end: Struct) -> Vec<AccessPath> {
         paths_to(end, &|place| self.offset(place))
@@ -46,7 +46,7 @@ mod tests {
     use crate::fields::Event;
 
     #[test]
-    fn a_struct_is_reached_over_every_pointer_that_is_known() {
+    fn a_struct_is_reached_over_every_proven_pointer() {
         let nfct = Place::Field(Field::SkBuffNfct);
         let ct_net = Place::Field(Field::NfConnCtNet);
         let sk = Place::Field(Field::SkBuffSk);

@@ -1,4 +1,4 @@
-//! Where the time of a run went.
+//! How long each phase of a run takes.
 
 use std::fmt;
 use std::time::Duration;
@@ -13,7 +13,7 @@ pub struct Timing {
 }
 
 impl Timing {
-    /// Begins now.
+    /// Starts now.
     #[must_use]
     pub fn start() -> Self {
         let now = Instant::now();
@@ -24,7 +24,7 @@ impl Timing {
         }
     }
 
-    /// Ends a phase, which lasted since the last one ended.
+    /// Ends a phase, which began when the last one ended.
     pub fn lap(&mut self, phase: &'static str) {
         let now = Instant::now();
         let took = now - self.lap;
@@ -35,7 +35,7 @@ impl Timing {
         }
     }
 
-    /// Goes on where another timing ended, whose phases were part of this run.
+    /// Adds the phases of another timing, which was part of this run, and continues where it ended.
     pub fn continue_from(&mut self, other: &Self) {
         self.phases.extend(&other.phases);
         self.lap = other.lap;

@@ -1,5 +1,5 @@
-//! The library as a program of others uses it: the example, and what it does to the thread that calls it.
-//! Needs root; the oracle is the kernel's own type information, as bpftool reads it.
+//! The library as another program uses it: the example, its errors, and that the calling thread keeps its
+//! namespace and capabilities. Needs root. The oracle is the kernel's type information, read by bpftool.
 #![expect(clippy::unwrap_used, reason = "a test proves what it unwraps")]
 
 use std::path::Path;
@@ -16,7 +16,7 @@ use shared::capability::Capability;
 use shared::capability::keep_only;
 use shared::offsets::Field;
 
-/// Where bpftool sees a member, counted in bytes.
+/// The offset of a member in bytes according to bpftool.
 fn btf_offset(structure: &str, member: &str) -> u32 {
     let json = Command::new("bpftool")
         .args(["--json", "btf", "dump", "file", "/sys/kernel/btf/vmlinux"])
@@ -86,7 +86,7 @@ fn the_caller_keeps_its_namespace_and_capabilities() {
 }
 
 #[test]
-fn a_stop_and_a_missing_privilege_are_told_apart() {
+fn a_stop_and_a_missing_privilege_are_different_errors() {
     assert!(
         geteuid().is_root(),
         "this test gives privileges away: run it as root"
@@ -99,7 +99,7 @@ fn a_stop_and_a_missing_privilege_are_told_apart() {
     };
     let error = guess::measure(Field::ALL, options).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Stopped, "{error}");
-    // Tests have a thread each: this one's capabilities are its own.
+    // Each test has a thread of its own, and so its own capabilities.
     keep_only(&[Capability::CAP_BPF]).unwrap();
     let error = guess::measure(Field::ALL, Options::default()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Privilege);

@@ -1,5 +1,5 @@
-//! The map that is shared with the capture program: writes requests, reads answers. The only place
-//! in this tool that touches memory which the kernel writes.
+//! The map that is shared with the capture program: writes requests and reads answers. Only this file
+//! touches memory that the kernel writes.
 #![expect(unsafe_code, reason = "memory shared with the kernel")]
 
 use std::mem::offset_of;
@@ -29,77 +29,52 @@ use crate::path::Reading;
 const MAP_BYTES: usize = size_of::<guess_exchange>();
 const HITS: usize = (MAP_BYTES - size_of::<guess_request>()) / size_of::<guess_hit>();
 
-/// No request; does not compile unless the limits of [`ReadPlan`] are those of `guess_wire.h`.
-const IDLE: guess_request = guess_request {
-    token: 0,
-    pid_tgid: 0,
-    span_bytes: 0,
-    seen: 0,
-    bases: 0,
-    event: guess_event::GUESS_NOTHING,
-    current: 0,
-    base: [guess_base {
-        tag_mask: 0,
-        parent: 0,
-        offset: 0,
-    }; MAX_BASES],
-    piece: [guess_piece {
-        base: 0,
-        offset: 0,
-        bytes: 0,
-    }; MAX_PIECES],
-};
-const EMPTY: guess_hit = guess_hit {
-    token: 0,
-    address: [0; MAX_BASES],
-    failed: [0; MAX_PIECES],
-    arena: [[0; PIECE_BYTES as usize]; MAX_PIECES],
-};
-const _: () = assert!(size_of_val(&EMPTY) == size_of::<guess_hit>());
+// The limits of a [`ReadPlan`] are those of `guess_wire.h`: else this does not compile.
+const _: fn(guess_request) -> [guess_base; MAX_BASES] = |request| request.base;
+const _: fn(guess_request) -> [guess_piece; MAX_PIECES] = |request| request.piece;
+const _: fn(guess_hit) -> [[u8; PIECE_BYTES as usize]; MAX_PIECES] = |hit| hit.arena;
 
 /// What was read while the program was armed.
 #[derive(Debug, Default)]
 pub struct Answers {
-    /// Of each of the first events what [`ReadPlan::unpack`] makes of it.
+    /// The readings of each of the first events, from [`ReadPlan::unpack`].
     pub hits: Vec<Vec<Reading>>,
     /// Events for which there was no room.
     pub unread: u32,
 }
 
-/// The map, mapped.
+/// The map, mapped into memory.
 #[derive(Debug)]
 pub struct Exchange {
     map: MmapRaw,
-    /// What every request says.
+    /// The constant part of every request, which reads nothing.
     template: guess_request,
-    /// Where an answer is copied to.
+    /// The buffer to which answers are copied.
     hit: Box<guess_hit>,
 }
 
 impl Exchange {
-    /// Maps the map. Two addresses further apart than `span_bytes` are not both in the linear map.
+    /// Maps the map, in which a test run has noted the thread to follow. Two addresses further apart than
+    /// `span_bytes` are not both in the linear map.
     ///
     /// # Errors
-    /// If the kernel refuses; it can do it since 5.5.
+    /// If the kernel refuses; kernels before 5.5 do.
     pub fn map(fd: &impl AsFd, span_bytes: u64) -> anyhow::Result<Self> {
         let map = MmapOptions::new()
             .len(MAP_BYTES)
             .map_raw(fd.as_fd().as_raw_fd())
             .context("map the capture program's map")?;
-        let template = guess_request { span_bytes, ..IDLE };
-        Ok(Self {
+        let mut exchange = Self {
             map,
-            template,
-            hit: Box::new(EMPTY),
-        })
+            template: guess_request::default(),
+            hit: Box::default(),
+        };
+        exchange.template.pid_tgid = exchange.request().pid_tgid;
+        exchange.template.span_bytes = span_bytes;
+        Ok(exchange)
     }
 
-    /// Takes over the thread that a test run of the program wrote down.
-    pub fn learn_thread(&mut self) {
-        self.template.pid_tgid = self.request().pid_tgid;
-    }
-
-    /// Lets the program read what the order says, at events of our thread, until [`disarm`].
+    /// Lets the program read what the plan says, at events of our thread, until [`disarm`].
     ///
     /// [`disarm`]: Self::disarm
     pub fn arm(&mut self, plan: &ReadPlan, token: u64) {
@@ -123,12 +98,12 @@ impl Exchange {
             };
         }
         self.write(&request);
-        // An interrupt may run the program in this thread at any time: it must find either no
-        // token or the whole request.
+        // An interrupt may run the program in this thread at any time. It must then find no token or the
+        // complete request.
         self.write(&guess_request { token, ..request });
     }
 
-    /// Stops the program and returns what it read of the order.
+    /// Stops the program and returns what it read.
     pub fn disarm(&mut self, plan: &ReadPlan) -> Answers {
         let answered = self.request();
         let idle = self.template;
@@ -149,9 +124,9 @@ impl Exchange {
     }
 
     fn request(&self) -> guess_request {
-        let mut request = IDLE;
+        let mut request = guess_request::default();
         let from = self.map.as_ptr().cast::<guess_request>();
-        // Nothing runs the program meanwhile: it writes in system calls of this thread only.
+        // The program does not run meanwhile: it writes only in system calls of this thread.
         // SAFETY: the mapping is aligned and long enough; any bytes are a valid guess_request.
         unsafe { ptr::copy_nonoverlapping(from, &raw mut request, 1) };
         request
@@ -161,14 +136,14 @@ impl Exchange {
         let to = self.map.as_mut_ptr().cast::<guess_request>();
         // SAFETY: as in `request`; the mapping is writable, and nothing refers into it.
         unsafe { ptr::copy_nonoverlapping(&raw const *request, to, 1) };
-        // What was written must be there before the next system call, and in this order.
+        // The writes must be complete before the next system call, and in this order.
         compiler_fence(Ordering::SeqCst);
     }
 
-    /// An answer with so many pieces; beyond them there is what earlier answers left.
+    /// An answer with this many pieces; the rest of the buffer is left from earlier answers.
     fn hit(&mut self, index: usize, pieces: usize) -> &guess_hit {
         assert!(index < HITS, "the program numbers its hits below HITS");
-        assert!(pieces <= MAX_PIECES, "an order has no more pieces");
+        assert!(pieces <= MAX_PIECES, "a plan has no more pieces");
         let bytes = offset_of!(guess_hit, arena) + pieces * PIECE_BYTES as usize;
         let first = self.map.as_ptr().wrapping_add(size_of::<guess_request>());
         let from = first.cast::<guess_hit>().wrapping_add(index);
@@ -190,7 +165,7 @@ const fn number(event: Event) -> guess_event {
 }
 
 impl Drop for Exchange {
-    /// What the kernel wrote does not lie in the map longer than anybody needs it.
+    /// Erases kernel memory from the map, so that nobody can read it later.
     fn drop(&mut self) {
         let start = self.map.as_mut_ptr();
         // SAFETY: the mapping is MAP_BYTES long and writable, and nothing refers into it.

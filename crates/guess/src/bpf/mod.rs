@@ -1,11 +1,10 @@
-//! The capture programs: loads and attaches them, follows one thread, and carries requests out.
-//! [`exchange`] is the memory shared with them, [`hook`] names what they can be attached to.
+//! The capture programs: loads and attaches them, restricts them to one thread, and sends them requests.
+//! [`exchange`] is the memory shared with them, [`hook`] lists what they can be attached to.
 
 pub mod exchange;
 pub mod hook;
 mod skel;
 
-use std::collections::HashMap;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::AsFd as _;
@@ -24,6 +23,7 @@ use libbpf_rs::ProgramInput;
 use libbpf_rs::ProgramMut;
 use libbpf_rs::set_print;
 use libbpf_rs::skel::OpenSkel as _;
+use libbpf_rs::skel::Skel as _;
 use libbpf_rs::skel::SkelBuilder as _;
 use shared::exit::Failure;
 use shared::lockdown;
@@ -34,10 +34,11 @@ use exchange::Answers;
 use exchange::Exchange;
 use hook::Hook;
 use hook::Mechanism;
+use hook::hooks;
 use skel::GuessSkel;
 use skel::GuessSkelBuilder;
 
-/// The programs of one mechanism, loaded.
+/// The loaded programs of one mechanism.
 struct Probe<'obj> {
     mechanism: Mechanism,
     // Dropped before the programs that they keep attached.
@@ -61,188 +62,148 @@ impl<'obj> Probe<'obj> {
             log::log!(level, "{}", text.trim_end());
         })));
         let what = format!("load the capture programs for {mechanism}s");
-        let mut open = GuessSkelBuilder::default()
-            .open(object)
-            .map_err(|error| refused(&what, error))?;
-        let traced = mechanism == Mechanism::Tracepoint;
-        let wanted = |event| events.contains(&event);
-        let programs = &mut open.progs;
-        for (program, wanted) in [
-            (&mut programs.capture_traced, true),
-            (&mut programs.on_trace_packet, wanted(Event::Packet)),
-            (&mut programs.on_trace_sock_state, wanted(Event::SockState)),
-            (&mut programs.on_trace_route4, wanted(Event::Route4)),
-            (&mut programs.on_trace_route6, wanted(Event::Route6)),
-        ] {
-            program.set_autoload(traced && wanted);
-        }
-        for (program, wanted) in [
-            (&mut programs.capture_called, true),
-            (&mut programs.on_call_packet_first, wanted(Event::Packet)),
-            (
-                &mut programs.on_call_sock_state_first,
-                wanted(Event::SockState),
-            ),
-            (&mut programs.on_call_route4_second, wanted(Event::Route4)),
-            (&mut programs.on_call_route6_second, wanted(Event::Route6)),
-            (&mut programs.on_call_route6_third, wanted(Event::Route6)),
-        ] {
-            program.set_autoload(!traced && wanted);
-        }
-        let skel = open.load().map_err(|error| refused(&what, error))?;
-        let capture = if traced {
-            skel.progs.capture_traced.as_fd()
-        } else {
-            skel.progs.capture_called.as_fd()
+        let failed = |error| refused(&what, error);
+        let mut open = GuessSkelBuilder::default().open(object).map_err(failed)?;
+        // Hooks of one mechanism can only tail-call a program of the same type.
+        let reader = match mechanism {
+            Mechanism::Tracepoint => "capture_traced",
+            Mechanism::Kprobe => "capture_called",
         };
-        let capture = capture.as_raw_fd().to_ne_bytes();
-        skel.maps
+        for mut program in open.open_object_mut().progs_mut() {
+            let name = program.name().to_owned();
+            let mut hooks = events.iter().flat_map(|event| hooks(*event, mechanism));
+            let is_hook = hooks.any(|hook| name == hook.program);
+            program.set_autoload(is_hook || name == reader || name == "learn_thread");
+        }
+        let skel = open.load().map_err(failed)?;
+        let reader = program(&skel, reader).map_err(failed)?.as_fd().as_raw_fd();
+        let entry = skel
+            .maps
             .reader
-            .update(&[0; 4], &capture, MapFlags::ANY)
-            .map_err(|error| refused(&what, error))?;
+            .update(&[0; 4], &reader.to_ne_bytes(), MapFlags::ANY);
+        entry.map_err(failed)?;
+        // A test run of this program notes the thread whose events are read: the calling one.
+        let input = ProgramInput {
+            context_in: Some(&mut [0; 8]),
+            ..ProgramInput::default()
+        };
+        let run = skel.progs.learn_thread.test_run(input);
+        run.map_err(|error| refused("run a raw tracepoint program", error))?;
         let exchange = Exchange::map(&skel.maps.guess_exchange, span_bytes)?;
-        let mut probe = Self {
+        Ok(Self {
             mechanism,
             links: Vec::new(),
             skel,
             exchange,
-        };
-        probe.follow_this_thread()?;
-        Ok(probe)
+        })
     }
+}
 
-    /// Makes the calling thread the one whose events are read.
-    fn follow_this_thread(&mut self) -> anyhow::Result<()> {
-        let mut args = [0; 8];
-        let input = ProgramInput {
-            context_in: Some(&mut args),
-            ..ProgramInput::default()
-        };
-        self.skel
-            .progs
-            .learn_thread
-            .test_run(input)
-            .map_err(|error| refused("run a raw tracepoint program", error))?;
-        self.exchange.learn_thread();
-        Ok(())
-    }
+fn program<'a>(skel: &'a GuessSkel<'_>, name: &str) -> Result<ProgramMut<'a>, Error> {
+    let mut programs = skel.object().progs_mut();
+    let program = programs.find(|program| program.name() == name);
+    program.ok_or_else(not_found)
+}
 
-    fn program(&mut self, hook: &Hook) -> &mut ProgramMut<'obj> {
-        let programs = &mut self.skel.progs;
-        match (hook.mechanism, hook.event, hook.argument) {
-            (Mechanism::Tracepoint, Event::Packet, _) => &mut programs.on_trace_packet,
-            (Mechanism::Tracepoint, Event::SockState, _) => &mut programs.on_trace_sock_state,
-            (Mechanism::Tracepoint, Event::Route4, _) => &mut programs.on_trace_route4,
-            (Mechanism::Tracepoint, Event::Route6, _) => &mut programs.on_trace_route6,
-            (Mechanism::Kprobe, Event::Packet, _) => &mut programs.on_call_packet_first,
-            (Mechanism::Kprobe, Event::SockState, _) => &mut programs.on_call_sock_state_first,
-            (Mechanism::Kprobe, Event::Route4, _) => &mut programs.on_call_route4_second,
-            (Mechanism::Kprobe, Event::Route6, 1) => &mut programs.on_call_route6_second,
-            (Mechanism::Kprobe, Event::Route6, _) => &mut programs.on_call_route6_third,
-        }
-    }
-    fn attach(&mut self, hook: &Hook) -> Result<(), Error> {
-        let program = self.program(hook);
-        let link = match hook.mechanism {
-            Mechanism::Tracepoint => program.attach_raw_tracepoint(hook.name),
-            Mechanism::Kprobe => program.attach_kprobe(false, hook.name),
-        }?;
-        self.links.push((hook.event, link));
-        Ok(())
-    }
+fn not_found() -> Error {
+    io::Error::from(io::ErrorKind::NotFound).into()
 }
 
 /// The capture programs, by mechanism.
 pub struct Hooks<'obj> {
+    events: &'obj [Event],
     slots: slice::IterMut<'obj, MaybeUninit<OpenObject>>,
     span_bytes: u64,
     probes: Vec<Probe<'obj>>,
-    /// Which of the probes serves an event.
-    serving: HashMap<Event, usize>,
 }
 
-/// Objects that can be loaded: one per mechanism.
+/// Memory for the loaded objects, one per mechanism.
 pub type ObjectSlots = [MaybeUninit<OpenObject>; 2];
 
 impl<'obj> Hooks<'obj> {
-    /// Nothing is loaded yet. Two addresses further apart than `span_bytes` are not both in the
-    /// linear map.
-    #[must_use]
-    pub fn new(slots: &'obj mut ObjectSlots, span_bytes: u64) -> Self {
+    /// The programs for some events, none of them loaded yet. Two addresses further apart than `span_bytes`
+    /// are not both in the linear map.
+    pub fn new(events: &'obj [Event], slots: &'obj mut ObjectSlots, span_bytes: u64) -> Self {
         Self {
+            events,
             slots: slots.iter_mut(),
             span_bytes,
             probes: Vec::new(),
-            serving: HashMap::new(),
         }
     }
 
-    /// Loads the programs of a mechanism for some events.
+    /// Loads the programs of a mechanism.
     ///
     /// # Errors
-    /// Exit 4 or 5 if the kernel refuses.
-    pub fn load(&mut self, mechanism: Mechanism, events: &[Event]) -> anyhow::Result<()> {
+    /// If the kernel refuses.
+    pub fn load(&mut self, mechanism: Mechanism) -> anyhow::Result<()> {
         if self.probes.iter().any(|probe| probe.mechanism == mechanism) {
             return Ok(());
         }
-        let slot = self.slots.next().context("both mechanism are loaded")?;
-        let probe = Probe::load(slot, mechanism, events, self.span_bytes)?;
+        let slot = self.slots.next().context("both mechanisms are loaded")?;
+        let probe = Probe::load(slot, mechanism, self.events, self.span_bytes)?;
         self.probes.push(probe);
         Ok(())
     }
 
-    /// Attaches a program, whose mechanism is loaded, and has it serve the hook's event from now on.
+    /// Attaches a program, whose mechanism must be loaded, to a hook that now serves its event.
     ///
     /// # Errors
-    /// If the kernel has no such hook, or does not let us.
+    /// If the kernel has no such hook, or refuses.
     pub fn attach(&mut self, hook: &Hook) -> Result<(), Error> {
-        let mut probes = self.probes.iter_mut().enumerate();
-        let (index, probe) = probes
-            .find(|(_, probe)| probe.mechanism == hook.mechanism)
-            .ok_or_else(|| Error::from(io::Error::from(io::ErrorKind::NotFound)))?;
-        probe.attach(hook)?;
-        self.serving.insert(hook.event, index);
+        let mut probes = self.probes.iter_mut();
+        let probe = probes.find(|probe| probe.mechanism == hook.mechanism);
+        let probe = probe.ok_or_else(not_found)?;
+        let program = program(&probe.skel, hook.program)?;
+        let link = match hook.mechanism {
+            Mechanism::Tracepoint => program.attach_raw_tracepoint(hook.name),
+            Mechanism::Kprobe => program.attach_kprobe(false, hook.name),
+        }?;
+        probe.links.push((hook.event, link));
         Ok(())
     }
 
-    /// Takes the program away again that serves an event.
+    /// Detaches the program that serves an event.
     pub fn detach(&mut self, event: Event) {
-        if let Some(index) = self.serving.remove(&event) {
-            self.probes[index].links.retain(|(of, _)| *of != event);
+        for probe in &mut self.probes {
+            probe.links.retain(|(served, _)| *served != event);
         }
     }
 
     /// Whether any program is loaded.
-    #[must_use]
     pub fn is_loaded(&self) -> bool {
         !self.probes.is_empty()
     }
 
-    /// Lets the program read what the order says until [`disarm`](Self::disarm).
+    /// Lets the program read what the plan says until [`disarm`](Self::disarm).
     pub fn arm(&mut self, plan: &ReadPlan, token: u64) {
-        if let Some(index) = self.serving.get(&plan.event()) {
-            self.probes[*index].exchange.arm(plan, token);
+        if let Some(exchange) = self.serving(plan.event()) {
+            exchange.arm(plan, token);
         }
     }
 
-    /// Stops the program and returns what it read of the order.
+    /// Stops the program and returns what it read.
     pub fn disarm(&mut self, plan: &ReadPlan) -> Answers {
-        match self.serving.get(&plan.event()) {
-            Some(index) => self.probes[*index].exchange.disarm(plan),
-            None => Answers::default(),
-        }
+        let exchange = self.serving(plan.event());
+        exchange.map_or_else(Answers::default, |exchange| exchange.disarm(plan))
+    }
+
+    fn serving(&mut self, event: Event) -> Option<&mut Exchange> {
+        let serves = |probe: &&mut Probe<'_>| probe.links.iter().any(|(of, _)| *of == event);
+        let probe = self.probes.iter_mut().find(serves)?;
+        Some(&mut probe.exchange)
     }
 }
 
-/// Tells missing privilege from what the kernel cannot do.
+/// Classifies an error of libbpf: a missing privilege, or something that this kernel cannot do.
 pub fn refused(what: &str, error: Error) -> anyhow::Error {
     let failure = match error.kind() {
         ErrorKind::PermissionDenied => Failure::Privilege(format!(
-            "{what}: the kernel refuses bpf() although the capabilities are there \
+            "{what}: the kernel refuses bpf() despite the capabilities \
              (a user namespace, a security module or lockdown)"
         )),
         ErrorKind::OutOfMemory | ErrorKind::Interrupted => Failure::Failed(what.to_owned()),
-        // The kernel says that there is no such helper.
+        // Under lockdown the kernel claims that there is no such helper.
         ErrorKind::InvalidInput if may_be_locked_down() => Failure::Kernel(format!(
             "{what}: BPF may not read the kernel's memory, as under lockdown=confidentiality; \
              --method btf needs no program"
@@ -252,7 +213,24 @@ pub fn refused(what: &str, error: Error) -> anyhow::Error {
     anyhow::Error::new(error).context(failure)
 }
 
-/// What is not shown may well be so.
+/// An unknown mode may be this one.
 fn may_be_locked_down() -> bool {
     lockdown::mode().is_none_or(|mode| mode == lockdown::CONFIDENTIALITY)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hook::HOOKS;
+
+    #[test]
+    fn every_hook_names_a_program() {
+        let mut object = MaybeUninit::uninit();
+        let mut open = GuessSkelBuilder::default().open(&mut object).unwrap();
+        let programs = open.open_object_mut().progs_mut();
+        let names: Vec<_> = programs.map(|program| program.name().to_owned()).collect();
+        for hook in HOOKS {
+            assert!(names.iter().any(|name| name == hook.program), "{hook}");
+        }
+    }
 }

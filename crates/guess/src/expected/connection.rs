@@ -1,14 +1,14 @@
-//! A tracked UDP connection: what its `nf_conn` must hold while a packet of it is queued. Pure.
+//! What the `nf_conn` of a tracked UDP connection must hold while one of its packets is queued. Pure.
 
 use std::fmt;
 use std::time::Duration;
 
 use shared::offsets::Field;
+use shared::record::status;
 
-use super::Ends;
-use super::given;
-use super::inum;
-use super::object;
+use super::value::Ends;
+use super::value::given;
+use super::value::namespace;
 use crate::solve::sample::Expectations;
 use crate::solve::sample::Expected;
 
@@ -35,69 +35,45 @@ impl Nat {
     }
 }
 
-/// What the namespace of a flow can do.
+/// What connections can be given in the namespace of a flow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Abilities {
     /// Connections get the zone that their packets name.
     pub zone: bool,
     /// Connections get the mark of their last packet.
     pub mark: bool,
-    /// Connections are rewritten as they ask; none if the kernel can do only one of both halves.
+    /// Connections get the NAT that they ask for; none if the kernel supports only one of DNAT and SNAT.
     pub nat: Option<bool>,
 }
 
-/// All that we did to one connection.
+/// Everything that we know about a connection of ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Facts {
     /// A number that no other flow of this run has.
     pub id: u64,
     /// Inode number of its namespace; none if the kernel has no namespaces.
     pub netns: Option<u32>,
-    /// What that namespace can do.
+    /// What connections can be given there.
     pub can: Abilities,
-    /// The rewriting that it got.
+    /// The NAT that it got.
     pub nat: Nat,
     /// The zone that its packets name.
     pub zone: u16,
-    /// Its packets as they are sent.
+    /// Its packets in the original direction as they are sent.
     pub orig: Ends,
-    /// The answers as they are sent.
+    /// Its replies as they are sent.
     pub reply: Ends,
 }
 
-/// A packet's place in its flow.
+/// The position of a packet in its flow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Turn {
     /// Before any reply.
     First,
-    /// An answer.
+    /// The reply.
     Reply,
-    /// In the first direction, after a reply.
+    /// In the original direction, after the reply.
     Later,
-}
-
-/// One packet of a flow.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Packet {
-    /// Its place.
-    pub turn: Turn,
-    /// The mark that its connection gets from it.
-    pub mark: u32,
-}
-
-/// A connection as the kernel itself tells it: for namespaces whose rules are not ours.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Reported {
-    /// A number that no other flow of this run has.
-    pub id: u64,
-    /// Inode number of its namespace; none if the kernel has no namespaces.
-    pub netns: Option<u32>,
-    /// Its packets; the answers are theirs turned round.
-    pub orig: Ends,
-    /// Its status, the same before and after the packet.
-    pub status: u32,
-    /// Its mark, if it is one that we gave it.
-    pub mark: Option<u32>,
 }
 
 impl fmt::Display for Facts {
@@ -112,13 +88,6 @@ impl fmt::Display for Facts {
     }
 }
 
-// `enum ip_conntrack_status` (linux/netfilter/nf_conntrack_common.h).
-const IPS_SEEN_REPLY: u64 = 1 << 1;
-const IPS_CONFIRMED: u64 = 1 << 3;
-const IPS_SRC_NAT: u64 = 1 << 4;
-const IPS_DST_NAT: u64 = 1 << 5;
-const IPS_SRC_NAT_DONE: u64 = 1 << 7;
-const IPS_DST_NAT_DONE: u64 = 1 << 8;
 // `enum ip_conntrack_info`.
 const IP_CT_ESTABLISHED: u64 = 0;
 const IP_CT_NEW: u64 = 2;
@@ -126,129 +95,126 @@ const IP_CT_ESTABLISHED_REPLY: u64 = 3;
 
 /// Two random addresses in 127.0.0.0/8 (24 bits each) and two random ports (15.9), rounded down.
 const TUPLE_BITS: u32 = 76;
-/// The number is random in all its bits, or in those of a zone at least.
+/// The mark is random in all its bits, or at least in those of a zone.
 const MARK_BITS: u32 = 15;
-/// Random, but never 0.
+/// The zone is random, but never 0.
 const ZONE_BITS: u32 = 15;
-/// Nothing in `status` is random. But an exact word of nine bits, which follows the kind of NAT and
-/// the replies of flows in random order, is at least as improbable as a random byte.
+/// Nothing in `status` is random. But an exact word of nine bits that follows the kind of NAT and the
+/// replies of flows in random order is at least as improbable as a random byte.
 const STATUS_BITS: u32 = 8;
-/// What the fields must hold while a packet of a flow is queued for transmission.
-#[must_use]
-pub fn expected(flow: &Facts, packet: Packet) -> Expectations {
-    let tracked = Expected::Object {
+
+/// What an `nf_conn` and the packet that points to it must hold.
+struct Held {
+    id: u64,
+    netns: Option<u32>,
+    ctinfo: u64,
+    orig: Ends,
+    reply: Ends,
+    status: Option<u32>,
+    mark: Option<u32>,
+    zone: Option<u16>,
+}
+
+impl Held {
+    fn expected(self) -> Expectations {
+        let Self {
+            id, ctinfo: tag, ..
+        } = self;
+        let mut all = vec![
+            (Field::SkBuffNfct.into(), Expected::Object { id, tag }),
+            given(Field::NfConnTupleOrig, &tuple(self.orig, 0), TUPLE_BITS),
+            given(Field::NfConnTupleReply, &tuple(self.reply, 1), TUPLE_BITS),
+        ];
+        let netns = self.netns.into_iter();
+        all.extend(netns.flat_map(|inum| namespace(Field::NfConnCtNet, inum)));
+        let status = self.status.map(|bits| u64::from(bits).to_ne_bytes());
+        all.extend(status.map(|bytes| given(Field::NfConnStatus, &bytes, STATUS_BITS)));
+        let mark = self.mark.map(u32::to_ne_bytes);
+        all.extend(mark.map(|bytes| given(Field::NfConnMark, &bytes, MARK_BITS)));
+        let zone = self.zone.map(u16::to_ne_bytes);
+        all.extend(zone.map(|bytes| given(Field::NfConnZone, &bytes, ZONE_BITS)));
+        all
+    }
+}
+
+/// What must be held while a packet of a flow is queued that gives its connection this mark.
+pub fn expected(flow: &Facts, turn: Turn, mark: u32) -> Expectations {
+    Held {
         id: flow.id,
-        tag: ctinfo(packet.turn),
-    };
-    let mut all = vec![
-        (Field::SkBuffNfct.into(), tracked),
-        given(Field::NfConnTupleOrig, &tuple(flow.orig, 0), TUPLE_BITS),
-        given(Field::NfConnTupleReply, &tuple(flow.reply, 1), TUPLE_BITS),
-    ];
-    if let Some(netns) = flow.netns {
-        all.push((Field::NfConnCtNet.into(), object(netns.into())));
-        all.push(inum(netns));
+        netns: flow.netns,
+        ctinfo: match turn {
+            Turn::First => IP_CT_NEW,
+            Turn::Reply => IP_CT_ESTABLISHED_REPLY,
+            Turn::Later => IP_CT_ESTABLISHED,
+        },
+        orig: flow.orig,
+        reply: flow.reply,
+        status: status_of(flow, turn),
+        mark: flow.can.mark.then_some(mark),
+        zone: flow.can.zone.then_some(flow.zone),
     }
-    if let Some(status) = status(flow, packet.turn) {
-        all.push(given(
-            Field::NfConnStatus,
-            &status.to_ne_bytes(),
-            STATUS_BITS,
-        ));
-    }
-    if flow.can.mark {
-        all.push(given(
-            Field::NfConnMark,
-            &packet.mark.to_ne_bytes(),
-            MARK_BITS,
-        ));
-    }
-    if flow.can.zone {
-        all.push(given(
-            Field::NfConnZone,
-            &flow.zone.to_ne_bytes(),
-            ZONE_BITS,
-        ));
-    }
-    all
+    .expected()
 }
 
-/// What the fields must hold while a packet of the original direction is queued.
-#[must_use]
-pub fn told(flow: &Reported) -> Expectations {
-    let status = u64::from(flow.status);
-    let tag = if status & IPS_SEEN_REPLY == 0 {
-        IP_CT_NEW
-    } else {
-        IP_CT_ESTABLISHED
-    };
-    let tracked = Expected::Object { id: flow.id, tag };
-    let (orig, reply) = (tuple(flow.orig, 0), tuple(flow.orig.back(), 1));
-    let mut all = vec![
-        (Field::SkBuffNfct.into(), tracked),
-        given(Field::NfConnTupleOrig, &orig, TUPLE_BITS),
-        given(Field::NfConnTupleReply, &reply, TUPLE_BITS),
-        given(Field::NfConnStatus, &status.to_ne_bytes(), STATUS_BITS),
-    ];
-    all.extend(
-        flow.mark
-            .map(|mark| given(Field::NfConnMark, &mark.to_ne_bytes(), MARK_BITS)),
-    );
-    if let Some(netns) = flow.netns {
-        all.push((Field::NfConnCtNet.into(), object(netns.into())));
-        all.push(inum(netns));
+/// What must be held while a packet in the original direction is queued, by a connection without NAT
+/// whose status and mark the kernel itself reports: for namespaces whose rules are not ours.
+pub fn reported(
+    id: u64,
+    netns: Option<u32>,
+    orig: Ends,
+    status: u32,
+    mark: Option<u32>,
+) -> Expectations {
+    let is_new = status & status::SEEN_REPLY == 0;
+    Held {
+        id,
+        netns,
+        ctinfo: if is_new { IP_CT_NEW } else { IP_CT_ESTABLISHED },
+        orig,
+        reply: orig.back(),
+        status: Some(status),
+        mark,
+        zone: None,
     }
-    all
+    .expected()
 }
 
-/// When the connection expires, if the timeout was set before the packet was sent between two
-/// moments.
-#[must_use]
+/// When the connection expires, if a timeout of `ahead_s` seconds was set and the packet was sent between
+/// these two moments.
 pub fn deadline(ahead_s: u32, between: (Duration, Duration)) -> Expectations {
     let expected = Expected::Deadline { ahead_s, between };
     vec![(Field::NfConnTimeout.into(), expected)]
 }
 
-fn ctinfo(turn: Turn) -> u64 {
-    match turn {
-        Turn::First => IP_CT_NEW,
-        Turn::Reply => IP_CT_ESTABLISHED_REPLY,
-        Turn::Later => IP_CT_ESTABLISHED,
-    }
-}
-
-/// The whole word: a bit that is not named here is not set. `IPS_ASSURED` is not among them: UDP
-/// gets it two seconds after its first packet at the earliest (since 4.20).
-fn status(flow: &Facts, turn: Turn) -> Option<u64> {
-    let mut status = IPS_CONFIRMED;
-    if turn != Turn::First {
-        status |= IPS_SEEN_REPLY;
-    }
-    // Where NAT is in force, connections that need none are marked as done, too.
-    if flow.can.nat? {
-        status |= IPS_SRC_NAT_DONE | IPS_DST_NAT_DONE;
-    }
-    if flow.nat.snat {
-        status |= IPS_SRC_NAT;
-    }
-    if flow.nat.dnat {
-        status |= IPS_DST_NAT;
-    }
-    Some(status)
+/// The whole word: a bit that is not named here is not set. `IPS_ASSURED` is not, because UDP gets it
+/// two seconds after its first packet at the earliest (since 4.20).
+fn status_of(flow: &Facts, turn: Turn) -> Option<u32> {
+    // Where NAT is in force, connections without NAT are marked as done, too.
+    let nat_done = flow.can.nat?;
+    let bits = [
+        (true, status::CONFIRMED),
+        (turn != Turn::First, status::SEEN_REPLY),
+        (nat_done, status::SRC_NAT_DONE | status::DST_NAT_DONE),
+        (flow.nat.snat, status::SRC_NAT),
+        (flow.nat.dnat, status::DST_NAT),
+    ];
+    Some(
+        bits.iter()
+            .map(|(is_set, bit)| u32::from(*is_set) * bit)
+            .sum(),
+    )
 }
 
 /// `struct nf_conntrack_tuple` of an IPv4 UDP packet: address (16 bytes), port, family, address,
 /// port, protocol, direction. Addresses and ports are in network order, the family is not.
 fn tuple(ends: Ends, direction: u8) -> [u8; 40] {
-    const AF_INET: u16 = 2;
-    const IPPROTO_UDP: u8 = 17;
     let mut bytes = [0; 40];
     for (at, end) in [(0, ends.src), (20, ends.dst)] {
         bytes[at..at + 4].copy_from_slice(&end.ip().octets());
         bytes[at + 16..at + 18].copy_from_slice(&end.port().to_be_bytes());
     }
-    bytes[18..20].copy_from_slice(&AF_INET.to_ne_bytes());
-    bytes[38] = IPPROTO_UDP;
+    bytes[18..20].copy_from_slice(&(libc::AF_INET as u16).to_ne_bytes());
+    bytes[38] = libc::IPPROTO_UDP as u8;
     bytes[39] = direction;
     bytes
 }
@@ -291,12 +257,12 @@ mod tests {
             (both, Some(true), Turn::Later, 0x1ba),
         ] {
             assert_eq!(
-                status(&flow(nat, can), turn),
+                status_of(&flow(nat, can), turn),
                 Some(bits),
                 "{nat:?} {turn:?}"
             );
         }
-        assert_eq!(status(&flow(plain, None), Turn::First), None);
+        assert_eq!(status_of(&flow(plain, None), Turn::First), None);
     }
 
     #[test]
@@ -313,14 +279,10 @@ mod tests {
 
     #[test]
     fn what_the_namespace_cannot_do_is_not_expected() {
-        let packet = Packet {
-            turn: Turn::First,
-            mark: 9,
-        };
         let mut facts = flow(Nat::KINDS[0], None);
         facts.can.zone = false;
         facts.can.mark = false;
-        let places: BTreeSet<Place> = expected(&facts, packet)
+        let places: BTreeSet<Place> = expected(&facts, Turn::First, 9)
             .into_iter()
             .map(|(place, _)| place)
             .collect();

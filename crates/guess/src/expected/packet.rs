@@ -1,32 +1,30 @@
-//! A packet as it lies in its buffer: where its headers begin. Pure.
+//! Where the headers of a packet must begin in its buffer. Pure.
 
 use shared::offsets::Field;
 
-use super::Ends;
+use super::value::Ends;
 use crate::fields::Place;
 use crate::solve::sample::Expectations;
 use crate::solve::sample::Expected;
 
-/// Numbers of option words that a packet is given at random: none to all that fit.
+/// A packet gets a random number of option words below this: from none to as many as fit.
 pub const OPTION_WORDS: u32 = 11;
-/// One of eleven lengths moves the headers.
+/// The headers move by one of eleven lengths.
 const HEADER_BITS: u32 = 3;
-/// IPv4 and Ethernet, which loopback devices have as well.
+// The layout of an IPv4 header behind an Ethernet header, which loopback devices have as well.
 const SADDR_AT: i32 = 12;
 const OPTIONS_AT: i32 = 20;
 const ETHERNET_BYTES: i32 = 14;
 /// IPOPT_NOP.
 const NOP: u8 = 1;
 
-/// IP options that say nothing, so many words of them.
-#[must_use]
+/// IP options without effect, this many words of them.
 pub fn options(words: u32) -> Vec<u8> {
     vec![NOP; 4 * words as usize]
 }
 
-/// Where its headers are, if its addresses and ports are these on the wire, with so many words of
-/// options.
-#[must_use]
+/// Where the headers are, given the addresses and ports of the packet on the wire and its number of
+/// option words.
 pub fn expected(wire: Ends, option_words: u32) -> Expectations {
     let options = options(option_words);
     let landmark = [
@@ -54,11 +52,11 @@ pub fn expected(wire: Ends, option_words: u32) -> Expectations {
     ]
 }
 
-/// What leads nowhere in a packet of which it is not known whether it is tracked, and how.
+/// The pointers behind which nothing is known if the packet may be tracked in a way that we do not
+/// control.
 pub const MAY_BE_TRACKED: &[Place] = &[Place::Field(Field::SkBuffNfct)];
 
-/// That it belongs to no connection.
-#[must_use]
+/// The packet belongs to no connection.
 pub const fn untracked() -> (Place, Expected) {
     (Place::Field(Field::SkBuffNfct), Expected::Null)
 }

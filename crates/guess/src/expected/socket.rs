@@ -1,31 +1,32 @@
-//! A socket: what it must hold in the state that we brought it to, whoever sends. Pure.
+//! What a socket must hold in the state that we brought it to. Pure.
 //!
-//! A state sets some of the copies that the kernel keeps of an address and leaves others as they
-//! were: that tells them apart.
+//! The kernel keeps several copies of an address. Each state sets some of them and leaves the others
+//! unchanged, which distinguishes the copies.
 
 use std::net::Ipv4Addr;
 use std::net::SocketAddrV4;
 
 use shared::offsets::Field;
 
-use super::ADDRESS_BITS;
-use super::PORT_BITS;
-use super::address;
-use super::given;
-use super::inum;
-use super::object;
-use super::port;
+use super::value::ADDRESS_BITS;
+use super::value::PORT_BITS;
+use super::value::address;
+use super::value::given;
+use super::value::namespace;
+use super::value::object;
+use super::value::port;
 use crate::fields::Place;
 use crate::solve::sample::Expectations;
 use crate::solve::sample::Expected;
 use crate::solve::sample::Worth;
 
-/// Inode numbers of sockets are counted up: few bits are a surprise, but each object has its own.
+/// Inode numbers of sockets are counted up, so few of their bits are a surprise, but each object has
+/// its own number.
 const INO_BITS: u32 = 16;
-/// One of two families, drawn for each socket.
+/// The family is drawn from two for each socket.
 const FAMILY_BITS: u32 = 1;
-/// The time between a segment and its acknowledgement is drawn from several hundred microseconds;
-/// its share in the smoothed values is an eighth and a quarter.
+/// The time from a segment to its acknowledgement is drawn from several hundred microseconds; it
+/// changes the smoothed values by an eighth and a quarter of its difference to them.
 const RTT_BITS: u32 = 4;
 
 /// An address family that can carry IPv4.
@@ -33,22 +34,11 @@ const RTT_BITS: u32 = 4;
 pub enum Family {
     /// `AF_INET`.
     Inet,
-    /// `AF_INET6`, with addresses mapped from IPv4: no IPv6 address or route is needed.
+    /// `AF_INET6` with IPv4-mapped addresses, which need no IPv6 address or route.
     Inet6,
 }
 
-impl Family {
-    /// The number of the address family.
-    #[must_use]
-    pub const fn number(self) -> u16 {
-        match self {
-            Self::Inet => 2,
-            Self::Inet6 => 10,
-        }
-    }
-}
-
-/// All that is known of a socket.
+/// Everything that we know about a socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Facts {
     /// A number that no other socket of this run has.
@@ -59,77 +49,83 @@ pub struct Facts {
     pub netns: Option<u32>,
     /// Its family.
     pub family: Family,
-    /// Whether its IPv6 addresses mirror the IPv4 ones; none if that cannot be foreseen.
-    pub mirrors: Option<bool>,
-    /// What it receives for.
+    /// Whether its IPv6 fields must hold the IPv4 addresses as mapped ones.
+    pub mirrors: bool,
+    /// The address at which it receives.
     pub receives: Ipv4Addr,
-    /// What it sends from.
+    /// The address from which it sends.
     pub sends: Ipv4Addr,
     /// Its port.
     pub port: u16,
-    /// What it is connected to.
+    /// The peer that it is connected to.
     pub peer: Option<SocketAddrV4>,
 }
 
 impl Facts {
-    /// Says that it is at another address.
-    pub const fn move_to(&mut self, at: SocketAddrV4) {
-        (self.receives, self.sends) = (*at.ip(), *at.ip());
-        self.port = at.port();
+    /// A socket that is bound to `at` and not connected.
+    pub fn new(id: u64, ino: u64, netns: Option<u32>, family: Family, at: SocketAddrV4) -> Self {
+        Self {
+            id,
+            ino,
+            netns,
+            family,
+            mirrors: family == Family::Inet6,
+            receives: *at.ip(),
+            sends: *at.ip(),
+            port: at.port(),
+            peer: None,
+        }
+    }
+
+    /// The address and port from which it sends.
+    pub const fn address(&self) -> SocketAddrV4 {
+        SocketAddrV4::new(self.sends, self.port)
     }
 }
 
-/// What must be in it and in what it points to. `is_drawn` if its family was drawn and no sample of
-/// it was taken before.
-#[must_use]
+/// What the socket and the objects behind its pointers must hold. `is_drawn` says that its family was
+/// drawn and that no earlier sample has counted it.
 pub fn expected(socket: &Facts, is_drawn: bool) -> Expectations {
+    let number = match socket.family {
+        Family::Inet => libc::AF_INET,
+        Family::Inet6 => libc::AF_INET6,
+    } as u16;
     let family = Expected::Bytes {
-        bytes: socket.family.number().to_ne_bytes().to_vec(),
+        bytes: number.to_ne_bytes().to_vec(),
         worth: Worth::Drawn(if is_drawn { FAMILY_BITS } else { 0 }),
     };
-    let ino = Expected::Bytes {
-        bytes: socket.ino.to_ne_bytes().to_vec(),
-        worth: Worth::Given(INO_BITS),
-    };
-    let (daddr, dport) = socket
-        .peer
-        .map_or((Ipv4Addr::UNSPECIFIED, 0), |peer| (*peer.ip(), peer.port()));
+    let unconnected = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);
+    let peer = socket.peer.unwrap_or(unconnected);
     let mut all = vec![
         (Field::SkBuffSk.into(), object(socket.id)),
         (Place::SockSocket, object(socket.id)),
-        (Place::SocketIno, ino),
+        given(Place::SocketIno, &socket.ino.to_ne_bytes(), INO_BITS),
         (Field::SocketSk.into(), Expected::Back),
         (Field::SockFamily.into(), family),
         address(Field::SockRcvSaddr, socket.receives),
         address(Field::InetSockSaddr, socket.sends),
         given(Field::SockNum, &socket.port.to_ne_bytes(), PORT_BITS),
         port(Field::InetSockSport, socket.port),
-        address(Field::SockDaddr, daddr),
-        port(Field::SockDport, dport),
+        address(Field::SockDaddr, *peer.ip()),
+        port(Field::SockDport, peer.port()),
     ];
-    if let Some(netns) = socket.netns {
-        all.push((Field::SockNet.into(), object(netns.into())));
-        all.push(inum(netns));
-    }
-    if socket.mirrors == Some(true) {
+    let netns = socket.netns.into_iter();
+    all.extend(netns.flat_map(|inum| namespace(Field::SockNet, inum)));
+    if socket.mirrors {
         all.push(mapped(Field::SockV6RcvSaddr, socket.receives));
-        all.extend(
-            socket
-                .peer
-                .map(|peer| mapped(Field::SockV6Daddr, *peer.ip())),
-        );
+        let daddr = |peer: SocketAddrV4| mapped(Field::SockV6Daddr, *peer.ip());
+        all.extend(socket.peer.map(daddr));
     }
     all
 }
 
-/// `::ffff:a.b.c.d`.
+/// An IPv4 address as `::ffff:a.b.c.d`.
 fn mapped(field: Field, address: Ipv4Addr) -> (Place, Expected) {
     given(field, &address.to_ipv6_mapped().octets(), ADDRESS_BITS)
 }
 
-/// Its round-trip times, as `TCP_INFO` shows them before and after the packet: smoothed, and their
-/// mean deviation.
-#[must_use]
+/// The smoothed round-trip time and its mean deviation, as `TCP_INFO` reports them both before and after
+/// the packet.
 pub fn round_trip(rtt_us: u32, rttvar_us: u32) -> Expectations {
     let shifted = |value, shift| Expected::Shifted {
         value,

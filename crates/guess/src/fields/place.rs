@@ -1,4 +1,4 @@
-//! The names of what is looked for.
+//! The names of the places that can be measured. What is known of each is in the table.
 
 use std::fmt;
 
@@ -10,15 +10,12 @@ use bincode::error::DecodeError;
 use bincode::error::EncodeError;
 use shared::offsets::Field;
 
-use super::SPECS;
-use super::Spec;
-
 /// A place in a struct: a field that can be asked for, or one that only helps to find another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Place {
     /// A field with a name in the document.
     Field(Field),
-    /// `struct socket *` of a sock; the only way from one to the other.
+    /// `struct socket *` of a sock; the only pointer from one to the other.
     SockSocket,
     /// The inode number of a socket, in the inode that is allocated together with it.
     SocketIno,
@@ -47,17 +44,9 @@ impl Place {
     /// The place of this path.
     #[must_use]
     pub fn of_path(path: &str) -> Option<Self> {
-        let mut places = SPECS.iter().map(|spec| spec.place);
-        places.find(|place| place.path() == path)
-    }
-
-    /// Its entry in the table.
-    #[must_use]
-    pub fn spec(self) -> &'static Spec {
-        SPECS
-            .iter()
-            .find(|spec| spec.place == self)
-            .expect("a test walks through every place")
+        let helpers = [Self::SockSocket, Self::SocketIno];
+        let helper = helpers.into_iter().find(|place| place.path() == path);
+        helper.or_else(|| path.parse().ok().map(Self::Field))
     }
 }
 
@@ -67,7 +56,7 @@ impl From<Field> for Place {
     }
 }
 
-/// By its path, which is a contract, and not by its place in a list.
+/// Encoded as its path, which is a contract; its position in a list is not.
 impl Encode for Place {
     fn encode<E: Encoder>(&self, encoder: &mut E) -> Result<(), EncodeError> {
         self.path().encode(encoder)
@@ -77,7 +66,7 @@ impl Encode for Place {
 impl<C> Decode<C> for Place {
     fn decode<D: Decoder<Context = C>>(decoder: &mut D) -> Result<Self, DecodeError> {
         let path = String::decode(decoder)?;
-        Self::of_path(&path).ok_or(DecodeError::Other("a place that is not known"))
+        Self::of_path(&path).ok_or(DecodeError::Other("unknown place"))
     }
 }
 bincode::impl_borrow_decode!(Place);

@@ -2,15 +2,15 @@
 
 use shared::offsets::Field;
 
-use super::Content;
-use super::Content::Back;
-use super::Content::Value;
-use super::Experiment;
-use super::Place;
-use super::Spec;
-use super::Struct;
+use super::place::Place;
+use super::spec::Content;
+use super::spec::Content::Back;
+use super::spec::Content::Value;
+use super::spec::Experiment;
+use super::spec::Spec;
+use super::structs::Struct;
 
-/// A row: place, struct that it lies in, alignment in bytes, experiment that shows it, content.
+/// A row: place, struct that contains it, alignment in bytes, experiment that shows it, content.
 macro_rules! specs {
     ($($place:expr, $inside:ident, $align:literal, $experiment:ident, $content:expr;)*) => {
         &[$(Spec {
@@ -31,7 +31,7 @@ const fn pointer(to: Struct, tag_mask: u64, proof: &'static [Place]) -> Content 
     }
 }
 
-/// `enum ip_conntrack_info` of the packet, in the low bits of `_nfct`.
+/// The low bits of `_nfct` hold the packet's `enum ip_conntrack_info`.
 const NFCT_INFOMASK: u64 = 7;
 const HEADER: Content = Content::Index {
     of: Place::Field(Field::SkBuffHead),
@@ -42,7 +42,7 @@ pub const SPECS: &[Spec] = {
     use Field as F;
     use Place::Field as P;
     use Struct as S;
-    // What proves a pointer: all of it must be found behind it.
+    // What proves a pointer: all of these must be found behind it.
     const TUPLES: &[Place] = &[P(F::NfConnTupleOrig), P(F::NfConnTupleReply)];
     const NUMBER: &[Place] = &[P(F::NetNsInum)];
     const PORTS: &[Place] = &[P(F::SockNum), P(F::InetSockSport)];

@@ -1,4 +1,4 @@
-//! Random addresses and ports for our sockets, and what to do where a port is taken.
+//! Random addresses and ports for our sockets, and retries where a port is in use.
 
 use std::net::Ipv4Addr;
 use std::net::Ipv6Addr;
@@ -7,7 +7,8 @@ use std::net::SocketAddrV6;
 
 use anyhow::Context as _;
 use fastrand::Rng;
-use nix::errno::Errno;
+use rustix::io;
+use rustix::io::Errno;
 
 /// How many random ports are tried at most.
 const TRIES: usize = 16;
@@ -34,17 +35,17 @@ fn random_port(random: &mut Rng) -> u16 {
     random.u16(1024..)
 }
 
-/// Calls `bind`, which draws an address each time, until one is free.
+/// Calls `bind`, which draws another address each time, until the address is free.
 ///
 /// # Errors
-/// If it is refused, or every address is taken.
-pub fn bind_until_free(mut bind: impl FnMut() -> nix::Result<()>) -> anyhow::Result<()> {
-    let mut bound = Err(Errno::EADDRINUSE);
-    for _ in 0..TRIES {
-        bound = bind();
-        if bound != Err(Errno::EADDRINUSE) {
+/// If the kernel refuses, or every address is in use.
+pub fn bind_until_free<A>(mut bind: impl FnMut() -> io::Result<A>) -> anyhow::Result<A> {
+    let mut bound = bind();
+    for _ in 1..TRIES {
+        if !matches!(bound, Err(Errno::ADDRINUSE)) {
             break;
         }
+        bound = bind();
     }
     bound.context("bind to loopback")
 }
@@ -54,12 +55,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_port_that_is_taken_is_drawn_anew() {
+    fn a_port_in_use_is_drawn_again() {
         for (taken, refusal, tries, is_bound) in [
-            (0, Errno::EADDRINUSE, 1, true),
-            (3, Errno::EADDRINUSE, 4, true),
-            (TRIES, Errno::EADDRINUSE, TRIES, false),
-            (3, Errno::EACCES, 1, false),
+            (0, Errno::ADDRINUSE, 1, true),
+            (3, Errno::ADDRINUSE, 4, true),
+            (TRIES, Errno::ADDRINUSE, TRIES, false),
+            (3, Errno::ACCESS, 1, false),
         ] {
             let mut tried = 0;
             let bound = bind_until_free(|| {

@@ -1,4 +1,4 @@
-//! The fire test of a hook: causes one event of a kind and looks whether it was shown at all.
+//! The fire test of a hook: causes events of a kind and checks whether the hook shows them at all.
 
 use std::rc::Rc;
 
@@ -11,7 +11,6 @@ use super::sampler::Observation;
 use super::sampler::Observer;
 use super::sampler::Sampler;
 use super::site::Site;
-use super::sites::Sites;
 use super::stream;
 use crate::expected::socket::Family;
 use crate::fields::Event;
@@ -20,42 +19,32 @@ use crate::path::AccessPath;
 use crate::path::Read;
 use crate::path::ReadPlan;
 
-/// So often an event is caused, so that one of others is not taken for all of ours.
+/// The event is caused this often, so that a single event of others cannot mislead the test.
 const TIMES: usize = 3;
 
-/// Content with any event of ours.
+/// An observer that accepts any event of ours.
 #[derive(Debug)]
 pub struct Anything {
     event: Event,
-    mark_at: Option<usize>,
+    /// The word at which the marks were. The object that the hook shows may be followed in memory by
+    /// another object of ours, which is then seen at events of others: so the lowest word is the right one.
+    pub mark_at: Option<usize>,
 }
 
 impl Anything {
-    /// Of this kind.
-    #[must_use]
+    /// Accepts this kind of event.
     pub const fn of(event: Event) -> Self {
         Self {
             event,
             mark_at: None,
         }
     }
-
-    /// Where the marks were. What the hook shows may be followed in memory by something else of
-    /// ours, seen at events of others: so the first place is the right one.
-    #[must_use]
-    pub const fn mark_at(&self) -> Option<usize> {
-        self.mark_at
-    }
 }
 
 impl Observer for Anything {
     fn plan(&self, event: Event, _unknown: &[Place]) -> Option<Rc<ReadPlan>> {
         let mut plan = ReadPlan::new(event);
-        let all = Read {
-            path: AccessPath::to_shown(event),
-            offset: 0,
-            bytes: event.shows().window_bytes(),
-        };
+        let all = Read::window(AccessPath::to_shown(event), event.shows());
         (event == self.event && plan.add(all)).then(|| Rc::new(plan))
     }
 
@@ -73,32 +62,19 @@ impl Observer for Anything {
     }
 }
 
-/// Causes an event; says whether it was seen. An event that cannot be caused here is not missed.
+/// Causes an event of a kind, and returns whether it was seen. An event that cannot be caused here counts
+/// as seen.
 ///
 /// # Errors
 /// If no socket can be had.
-pub fn cause(
-    sampler: &mut Sampler<'_, '_>,
-    sites: &mut Sites,
-    event: Event,
-) -> anyhow::Result<bool> {
-    let mut seen = false;
+pub fn cause(sampler: &mut Sampler<'_, '_>, site: &mut Site, event: Event) -> anyhow::Result<bool> {
+    let mut is_seen = false;
     for _ in 0..TIMES {
-        seen |= cause_once(sampler, &mut sites.plain[0], event)?;
+        is_seen |= match event {
+            Event::Packet => datagram::send(sampler, site, Family::Inet, State::Bound),
+            Event::SockState => stream::listening(sampler, site),
+            Event::Route4 | Event::Route6 => route::lookup(sampler, site, event, Cause::Datagram),
+        }?;
     }
-    Ok(seen)
-}
-
-fn cause_once(
-    sampler: &mut Sampler<'_, '_>,
-    site: &mut Site,
-    event: Event,
-) -> anyhow::Result<bool> {
-    match event {
-        Event::Packet => datagram::send(sampler, site, Family::Inet, State::Bound),
-        Event::SockState => stream::listening(sampler, site),
-        Event::Route4 => route::lookup4(sampler, site, Cause::Datagram),
-        Event::Route6 if !site.has_inet6() => Ok(true),
-        Event::Route6 => route::lookup6(sampler, site, Cause::Datagram),
-    }
+    Ok(is_seen)
 }

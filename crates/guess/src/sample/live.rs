@@ -1,4 +1,4 @@
-//! The experiments of a round, carried out on the running kernel: each at a site, watched by the sampler.
+//! The experiments of a round on the running kernel.
 
 use fastrand::Rng;
 
@@ -13,15 +13,16 @@ use super::sampler::Sampler;
 use super::sites::Sites;
 use super::stream;
 use super::stream::Pair;
+use super::stream::Side;
 use crate::expected::connection::Nat;
 use crate::fields::Event;
 use crate::fields::Place;
 
 /// The running kernel.
 pub struct LiveKernel<'a, 'obj> {
-    /// Watches what we do.
+    /// Takes the samples.
     pub sampler: Sampler<'a, 'obj>,
-    /// Where we do it.
+    /// Where the experiments run.
     pub sites: &'a mut Sites,
 }
 
@@ -33,7 +34,7 @@ impl Bench for LiveKernel<'_, '_> {
     }
 
     fn is_open(&self, place: Place) -> bool {
-        self.sampler.observer.is_open(place)
+        !(self.sampler.stopped)() && self.sampler.observer.is_open(place)
     }
 
     fn tracking_sites(&self) -> usize {
@@ -67,29 +68,24 @@ impl Bench for LiveKernel<'_, '_> {
         round: u32,
         meanwhile: &mut dyn FnMut(&mut Self) -> anyhow::Result<bool>,
     ) -> anyhow::Result<()> {
-        stream::answer(streams, round, self.sampler.random.fork(), || {
-            meanwhile(self)
-        })?;
+        let random = self.sampler.random.fork();
+        stream::answer(streams, round, random, || meanwhile(self))?;
         for pair in streams {
-            stream::sample_client(&mut self.sampler, pair)?;
+            stream::sample(&mut self.sampler, pair, Side::Client)?;
         }
         Ok(())
     }
 
     fn accepted(&mut self, stream: &mut Pair) -> anyhow::Result<()> {
-        stream::sample_server(&mut self.sampler, stream)
+        stream::sample(&mut self.sampler, stream, Side::Server)
     }
 
     fn keep(&mut self, index: usize, stream: Pair) {
-        stream::leave(self.sites.any(index), stream);
+        stream::keep(self.sites.any(index), stream);
     }
 
     fn lookup(&mut self, event: Event, index: usize, cause: Cause) -> anyhow::Result<()> {
         let site = self.sites.any(index);
-        match event {
-            Event::Route6 if !site.has_inet6() => Ok(()),
-            Event::Route6 => route::lookup6(&mut self.sampler, site, cause).map(|_seen| ()),
-            _ => route::lookup4(&mut self.sampler, site, cause).map(|_seen| ()),
-        }
+        route::lookup(&mut self.sampler, site, event, cause).map(|_seen| ())
     }
 }

@@ -1,4 +1,4 @@
-//! Marks: numbers that we give our packets and sockets, by which our events are told from those of others.
+//! Marks: numbers that we give our packets and sockets to distinguish our events from those of others.
 //! Pure.
 
 use std::collections::BTreeMap;
@@ -6,20 +6,19 @@ use std::collections::BTreeMap;
 use crate::fields::Event;
 use crate::path::Reading;
 
-/// For each kind of event with a working hook, which word of the object that the hook shows is the mark.
+/// For each kind of event with a working hook, which word of the shown object holds the mark.
 pub type Marks = BTreeMap<Event, usize>;
 
-/// Which word of the object that the hook shows is this mark, which no other event has. An event without
-/// it is not ours.
-#[must_use]
+/// Which word of the object that the hook shows is this mark. No other event has the mark, so an event
+/// without it is not ours.
 pub fn mark_at(mark: u32, readings: &[Reading]) -> Option<usize> {
     let mark = mark.to_ne_bytes();
     let shown = readings.first()?;
     shown.bytes.chunks_exact(4).position(|word| word == mark)
 }
 
-/// The event that is ours. None if there is none, or if a packet was queued more than once; but a route
-/// may be looked up in one table after the other.
+/// Our event; none if there is none, or if a packet was queued more than once. A route may be looked up
+/// in several tables, of which the first counts.
 pub fn ours(
     event: Event,
     mut events: Vec<Vec<Reading>>,
@@ -52,7 +51,7 @@ mod tests {
         assert_eq!(mark_at(mark, &[reading(&shown)]), None, "across two words");
         shown[40..44].copy_from_slice(&mark.to_ne_bytes());
         assert_eq!(mark_at(mark, &[reading(&shown)]), Some(10));
-        // In another object it says nothing of the event.
+        // In another object it proves nothing about the event.
         assert_eq!(mark_at(mark, &[reading(&[0; 64]), reading(&shown)]), None);
     }
 

@@ -1,15 +1,15 @@
-//! The experiments: the [`ground`]s they run on ([`grounds`]), [`socket`]s whose every property we know
-//! (`supply` opens them), what is done with them ([`tracked`], [`datagram`], [`stream`], [`route`]), in
-//! which order ([`plan`]), and the [`camera`] that takes what the kernel sees of it.
+//! The experiments. [`site`] is one place to run them and [`sites`] all of them; [`pool`] opens
+//! sockets there and [`socket`] records what we know about each. [`connection`], [`borrowed`],
+//! [`datagram`], [`stream`] and [`route`] are the experiments, [`round`] decides which are made, and
+//! [`sampler`] captures what the kernel holds meanwhile.
 
 pub mod address;
-mod borrowed;
+pub mod borrowed;
 pub mod connection;
 pub mod datagram;
 pub mod fire;
 pub mod live;
 pub mod mark;
-mod options;
 pub mod pool;
 pub mod round;
 pub mod route;

@@ -1,5 +1,5 @@
-//! Sockets for a site, opened by the thread that is in its namespace: a socket belongs to the namespace
-//! that it was opened in, whoever uses it.
+//! Sockets for a site. The thread that is in its namespace opens them, because a socket belongs to the
+//! namespace in which it was opened, whoever uses it.
 
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
@@ -16,7 +16,7 @@ use nix::sys::socket::socket;
 
 use crate::expected::socket::Family;
 
-/// What a socket speaks.
+/// The protocol of a socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SocketType {
     /// UDP.
@@ -25,64 +25,65 @@ pub enum SocketType {
     Stream,
 }
 
+impl SocketType {
+    /// The kind of socket with this type and family.
+    pub const fn of(self, family: Family) -> SocketKind {
+        SocketKind {
+            family,
+            socket_type: self,
+        }
+    }
+}
+
 /// A kind of socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SocketKind {
     /// Its family.
     pub family: Family,
-    /// What it speaks.
+    /// Its protocol.
     pub socket_type: SocketType,
 }
 
 impl SocketKind {
-    /// Opened at once, since another thread has to do it. The first lot, opened while the programs load,
-    /// mostly lasts for the whole experiment.
-    const fn lot(self) -> usize {
-        match self.socket_type {
-            SocketType::Datagram => 16,
-            SocketType::Stream => 8,
-        }
-    }
-
-    fn open(self) -> nix::Result<OwnedFd> {
+    /// Opens several at once, because another thread has to do it. The first lot, opened while the programs
+    /// load, usually suffices for the whole experiment.
+    fn open_lot(self) -> nix::Result<Vec<OwnedFd>> {
         let family = match self.family {
             Family::Inet => AddressFamily::Inet,
             Family::Inet6 => AddressFamily::Inet6,
         };
-        // A datagram socket waits for room in its buffer; a stream's call must not last longer than its
-        // caller waits.
-        let (socket_type, flags) = match self.socket_type {
-            SocketType::Datagram => (SockType::Datagram, SockFlag::empty()),
-            SocketType::Stream => (SockType::Stream, SockFlag::SOCK_NONBLOCK),
+        // A datagram socket may wait for room in its buffer, but connecting a stream must not take longer
+        // than its caller is willing to wait.
+        let (lot, socket_type, flags) = match self.socket_type {
+            SocketType::Datagram => (16, SockType::Datagram, SockFlag::empty()),
+            SocketType::Stream => (8, SockType::Stream, SockFlag::SOCK_NONBLOCK),
         };
-        socket(family, socket_type, flags | SockFlag::SOCK_CLOEXEC, None)
-    }
-
-    fn open_lot(self) -> nix::Result<Vec<OwnedFd>> {
-        (0..self.lot()).map(|_| self.open()).collect()
+        let flags = flags | SockFlag::SOCK_CLOEXEC;
+        let sockets = (0..lot).map(|_| socket(family, socket_type, flags, None));
+        sockets.collect()
     }
 }
 
-/// Open sockets by kind, and the way to more of them.
+/// Open sockets by kind, and a channel to ask for more.
 #[derive(Debug)]
 pub struct Pool {
     open: HashMap<SocketKind, Vec<OwnedFd>>,
-    wanted: Sender<SocketKind>,
+    ask: Sender<SocketKind>,
     opened: Receiver<nix::Result<Vec<OwnedFd>>>,
 }
 
-/// The end of a pool that stays in the namespace.
+/// The part of a pool that stays in the namespace.
 #[derive(Debug)]
 pub struct Opener {
-    wanted: Receiver<SocketKind>,
-    opened: Sender<nix::Result<Vec<OwnedFd>>>,
+    asked: Receiver<SocketKind>,
+    answer: Sender<nix::Result<Vec<OwnedFd>>>,
 }
 
 impl Pool {
     /// Opens a lot of each kind in the calling thread's namespace.
     ///
     /// # Errors
-    /// If one cannot be opened. That IPv6 is not in force is no error: nobody will want one then.
+    /// If one cannot be opened. Without IPv6 in force, the pool has no IPv6 sockets, which is no error.
     pub fn open(kinds: &[SocketKind]) -> anyhow::Result<(Self, Opener)> {
         let mut open = HashMap::new();
         for kind in kinds {
@@ -94,18 +95,10 @@ impl Pool {
                 Err(error) => return Err(error).context("open a socket"),
             }
         }
-        let (ask, wanted) = mpsc::channel();
+        let (ask, asked) = mpsc::channel();
         let (answer, opened) = mpsc::channel();
-        let pool = Self {
-            open,
-            wanted: ask,
-            opened,
-        };
-        let opener = Opener {
-            wanted,
-            opened: answer,
-        };
-        Ok((pool, opener))
+        let pool = Self { open, ask, opened };
+        Ok((pool, Opener { asked, answer }))
     }
 
     /// A fresh socket.
@@ -116,15 +109,14 @@ impl Pool {
         let lot = self.open.entry(kind).or_default();
         if lot.is_empty() {
             let ended = "the thread in the namespace has ended";
-            self.wanted.send(kind).context(ended)?;
+            self.ask.send(kind).context(ended)?;
             let opened = self.opened.recv().context(ended)?;
             *lot = opened.context("open a socket")?;
         }
-        lot.pop().context("no socket is left")
+        lot.pop().context("no socket was opened")
     }
 
     /// Whether there are IPv6 sockets.
-    #[must_use]
     pub fn has_inet6(&self) -> bool {
         let mut kinds = self.open.keys();
         kinds.any(|kind| kind.family == Family::Inet6)
@@ -134,8 +126,8 @@ impl Pool {
 impl Opener {
     /// Opens sockets in the calling thread's namespace until the pool is gone.
     pub fn serve(self) {
-        for kind in self.wanted {
-            if self.opened.send(kind.open_lot()).is_err() {
+        for kind in self.asked {
+            if self.answer.send(kind.open_lot()).is_err() {
                 break;
             }
         }

@@ -1,6 +1,6 @@
-//! One round of experiments: everything that tells fields from their copies, in random order where
-//! order could matter, and nothing for fields of which enough is known. Which experiment shows a field is
-//! a column of the table ([`SPECS`]); who carries it out is behind [`Bench`].
+//! One round of experiments: everything that distinguishes fields from their copies, in random order where
+//! order could matter, and nothing for fields that are decided. Which experiment shows a field is a column
+//! of the table ([`SPECS`]); a [`Bench`] carries it out.
 
 use fastrand::Rng;
 
@@ -18,8 +18,8 @@ use crate::fields::Struct;
 use crate::solve::Solver;
 use shared::offsets::Field;
 
-/// Tracked connections. The first few tell where a connection is, the others what is in it: every kind of
-/// NAT, in three namespaces.
+/// How many tracked connections are made. The first few decide where `nf_conn` is, the others what is in it,
+/// with every kind of NAT in three namespaces.
 const CONNECTIONS: usize = 6;
 /// How often a datagram is sent in each state.
 const DATAGRAMS: [(State, usize); 4] = [
@@ -28,32 +28,32 @@ const DATAGRAMS: [(State, usize); 4] = [
     (State::Disconnected, 4),
     (State::Multicast, 3),
 ];
-/// Sockets of one of two families each, if the family is all that is open of a socket.
-const FAMILIES: usize = 40;
-/// Packets that must show no connection, if no others are sent where nothing is tracked.
+/// How many sockets of a random family are made if the family is the only undecided field of a socket.
+const FAMILIES: [(State, usize); 1] = [(State::Bound, 40)];
+/// How many packets are sent that must show no connection, if no others are sent at sites without tracking.
 const UNTRACKED: usize = 2;
-/// TCP connections.
+/// How many TCP connections are made.
 const STREAMS: usize = 8;
 /// How often each of them is answered.
 const ANSWERS: usize = 2;
-/// Lookups per cause.
+/// How many lookups are made per cause.
 const LOOKUPS: usize = 2;
 
 /// Where a datagram is sent.
 #[derive(Debug, Clone, Copy)]
 pub enum Where {
-    /// At any site; each index is another one, until all have had their turn.
+    /// At any site; consecutive indices are different sites.
     Any(usize),
-    /// At a site where nothing is tracked.
+    /// At a site without tracking.
     Untracked(usize),
 }
 
-/// What a round is carried out on: the running kernel, or a kernel made of bytes.
+/// Carries out the experiments: on the running kernel, or on a test kernel made of bytes.
 pub trait Bench: Sized {
     /// A TCP connection.
     type Stream;
 
-    /// Source of random order.
+    /// The source of random order.
     fn random(&mut self) -> &mut Rng;
 
     /// Whether samples of a place are still of use.
@@ -65,20 +65,20 @@ pub trait Bench: Sized {
     /// Sends the packets of a tracked connection.
     ///
     /// # Errors
-    /// This and the others: if the experiment cannot be made.
+    /// This and the following: if the experiment cannot be made.
     fn connection(&mut self, site: usize, nat: Nat) -> anyhow::Result<()>;
 
     /// Sends a datagram from a socket in this state.
     fn datagram(&mut self, at: Where, state: State) -> anyhow::Result<()>;
 
-    /// Makes a TCP connection at one site after the other.
+    /// Makes a TCP connection at the site with this index.
     fn connect(&mut self, index: usize) -> anyhow::Result<Self::Stream>;
 
-    /// Has every client send a byte that is not answered yet.
+    /// Makes every client send a byte that is not answered yet.
     fn ask(&mut self, streams: &[Self::Stream]) -> anyhow::Result<()>;
 
-    /// Answers each client after a random time, longer in later rounds, and samples it then. Instead of
-    /// waiting it calls `meanwhile`, until that has nothing more to do.
+    /// Answers each client after a random time, longer in later rounds, and then samples it. While it waits,
+    /// it calls `meanwhile`, until that has nothing more to do.
     fn round_trips(
         &mut self,
         streams: &mut [Self::Stream],
@@ -92,11 +92,11 @@ pub trait Bench: Sized {
     /// Keeps a connection open until the next attempt.
     fn keep(&mut self, index: usize, stream: Self::Stream);
 
-    /// Has a route looked up for the event.
+    /// Makes the kernel look up a route.
     fn lookup(&mut self, event: Event, index: usize, cause: Cause) -> anyhow::Result<()>;
 }
 
-/// Runs one round; `number` counts them from 0. A later round ends each part as soon as enough is known.
+/// Runs one round; `number` counts from 0. A later round ends each part as soon as its fields are decided.
 ///
 /// # Errors
 /// If an experiment cannot be made.
@@ -105,16 +105,14 @@ pub fn round<B: Bench>(bench: &mut B, number: u32) -> anyhow::Result<()> {
     if bench.tracking_sites() > 0 && is_open(bench, Experiment::Connections) {
         connections(bench, ends_early)?;
     }
-    let sockets = is_open(bench, Experiment::Sockets);
-    let mut datagrams = if sockets {
-        let until = ends_early.then_some(Experiment::Sockets);
-        Datagrams::new(bench, &DATAGRAMS, until)
+    let mut datagrams = if is_open(bench, Experiment::Sockets) {
+        Datagrams::new(bench, &DATAGRAMS, Experiment::Sockets)
     } else if is_open(bench, Experiment::Families) {
-        let until = ends_early.then_some(Experiment::Families);
-        Datagrams::new(bench, &[(State::Bound, FAMILIES)], until)
+        Datagrams::new(bench, &FAMILIES, Experiment::Families)
     } else {
         Datagrams::default()
     };
+    datagrams.until = datagrams.until.filter(|_| ends_early);
     while ends_early && datagrams.send_next(bench)? {}
     if !is_open(bench, Experiment::Sockets) && bench.is_open(Field::SkBuffNfct.into()) {
         for index in 0..UNTRACKED {
@@ -152,24 +150,25 @@ fn connections<B: Bench>(bench: &mut B, ends_early: bool) -> anyhow::Result<()> 
     Ok(())
 }
 
-/// Datagrams to send, whenever there is time.
+/// The datagrams that are still to be sent.
 #[derive(Default)]
 struct Datagrams {
     states: Vec<State>,
-    /// Until what this experiment shows is known.
+    /// Ends early, once the fields of this experiment are decided.
     until: Option<Experiment>,
 }
 
 impl Datagrams {
-    fn new<B: Bench>(bench: &mut B, times: &[(State, usize)], until: Option<Experiment>) -> Self {
+    fn new<B: Bench>(bench: &mut B, times: &[(State, usize)], shows: Experiment) -> Self {
         let all = times.iter();
         let all = all.flat_map(|(state, times)| [*state].repeat(*times));
         let mut states: Vec<State> = all.collect();
         bench.random().shuffle(&mut states);
+        let until = Some(shows);
         Self { states, until }
     }
 
-    /// Sends the next one, each at another site; returns whether there was one.
+    /// Sends the next one, each at another site, and returns whether there was one.
     fn send_next<B: Bench>(&mut self, bench: &mut B) -> anyhow::Result<bool> {
         if self.until.is_some_and(|until| !is_open(bench, until)) {
             return Ok(false);
@@ -222,20 +221,13 @@ fn lookups<B: Bench>(
     Ok(())
 }
 
-/// The kinds of sockets that will be wanted.
-#[must_use]
+/// The kinds of sockets that the experiments will need.
 pub fn socket_kinds(solver: &Solver) -> &'static [SocketKind] {
-    const fn kind(family: Family, socket_type: SocketType) -> SocketKind {
-        SocketKind {
-            family,
-            socket_type,
-        }
-    }
     const ALL: &[SocketKind] = &[
-        kind(Family::Inet, SocketType::Datagram),
-        kind(Family::Inet6, SocketType::Datagram),
-        kind(Family::Inet, SocketType::Stream),
-        kind(Family::Inet6, SocketType::Stream),
+        SocketType::Datagram.of(Family::Inet),
+        SocketType::Datagram.of(Family::Inet6),
+        SocketType::Stream.of(Family::Inet),
+        SocketType::Stream.of(Family::Inet6),
     ];
     let beside_connections = [Struct::Sock, Struct::Buffer, Struct::Flowi4, Struct::Flowi6];
     if beside_connections.iter().any(|other| solver.needs(*other)) {

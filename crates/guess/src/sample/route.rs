@@ -1,30 +1,27 @@
-//! Route lookups, from stack and heap: what is searched for lies in both, what happens to lie beside
-//! it does not. No IPv6 address or route is needed: a lookup that finds nothing is one as well.
+//! Route lookups. Some have their flow on the stack and some on the heap: the fields of the flow are in
+//! both, whatever happens to be next to it is not. IPv6 needs no address and no route, because a lookup
+//! without result is a lookup, too.
 
-use std::os::fd::AsRawFd as _;
+use std::net::SocketAddr;
 
 use anyhow::Context as _;
-use nix::sys::socket;
-use nix::sys::socket::MsgFlags;
-use nix::sys::socket::SockaddrIn6;
-use nix::sys::socket::setsockopt;
-use nix::sys::socket::sockopt;
+use fastrand::Rng;
+use rustix::net;
+use rustix::net::SendFlags;
+use rustix::net::sockopt;
 
 use super::address::bind_until_free;
 use super::address::random_loopback;
 use super::address::random_unique_local;
-use super::options::Ipv6Freebind;
-use super::pool::SocketKind;
 use super::pool::SocketType;
 use super::sampler::Sampler;
 use super::sampler::Trigger;
 use super::site::Site;
-use crate::expected::Ends;
 use crate::expected::route;
 use crate::expected::socket::Family;
 use crate::fields::Event;
 
-/// What makes the kernel look for a route.
+/// What makes the kernel look up a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cause {
     /// A datagram of a socket that is not connected.
@@ -38,92 +35,52 @@ pub enum Cause {
 impl Cause {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::Datagram, Self::DatagramConnect, Self::StreamConnect];
+}
 
-    const fn socket_type(self) -> SocketType {
-        match self {
-            Self::Datagram | Self::DatagramConnect => SocketType::Datagram,
-            Self::StreamConnect => SocketType::Stream,
-        }
+/// Makes the kernel look up a route, and returns whether the lookup was seen. A site without IPv6 sockets
+/// misses nothing of an IPv6 lookup.
+///
+/// # Errors
+/// If no socket can be had.
+pub fn lookup(
+    sampler: &mut Sampler<'_, '_>,
+    site: &mut Site,
+    event: Event,
+    cause: Cause,
+) -> anyhow::Result<bool> {
+    let is_ipv6 = event == Event::Route6;
+    if is_ipv6 && !site.has_inet6() {
+        return Ok(true);
     }
-}
-
-/// Has a route looked up for an IPv4 flow; says whether it was seen.
-///
-/// # Errors
-/// If no socket can be had.
-pub fn lookup4(
-    sampler: &mut Sampler<'_, '_>,
-    site: &mut Site,
-    cause: Cause,
-) -> anyhow::Result<bool> {
-    let kind = SocketKind {
-        family: Family::Inet,
-        socket_type: cause.socket_type(),
+    let socket_type = match cause {
+        Cause::Datagram | Cause::DatagramConnect => SocketType::Datagram,
+        Cause::StreamConnect => SocketType::Stream,
     };
-    let mut sender = site.bound(kind, sampler.random)?;
-    let (src, dst) = (sender.address(), random_loopback(sampler.random));
-    let sender = std::cell::RefCell::new(&mut sender);
-    sampler.take(Trigger {
-        name: format!("IPv4 route, {cause:?}"),
-        event: Event::Route4,
-        unknown: &[],
-        repeats: true,
-        prepare: &mut |mark| sender.borrow().mark(mark),
-        perform: &mut || {
-            // Nobody is there, which only matters behind the lookup.
-            let _ = match cause {
-                Cause::Datagram => sender.borrow().send(b"?", Some(dst)),
-                _ => sender.borrow_mut().connect(dst),
-            };
-            Ok(())
-        },
-        expect: &mut |_| Some(route::expected4(Ends { src, dst })),
-    })
-}
-
-/// Has a route looked up for an IPv6 flow between addresses that do not exist; says whether it was
-/// seen.
-///
-/// # Errors
-/// If no socket can be had.
-pub fn lookup6(
-    sampler: &mut Sampler<'_, '_>,
-    site: &mut Site,
-    cause: Cause,
-) -> anyhow::Result<bool> {
-    let kind = SocketKind {
-        family: Family::Inet6,
-        socket_type: cause.socket_type(),
+    let family = if is_ipv6 { Family::Inet6 } else { Family::Inet };
+    let fd = site.socket(socket_type.of(family))?;
+    if is_ipv6 {
+        sockopt::set_ipv6_freebind(&fd, true).context("set IPV6_FREEBIND")?;
+    }
+    let draw = |random: &mut Rng| match family {
+        Family::Inet => SocketAddr::from(random_loopback(random)),
+        Family::Inet6 => random_unique_local(random).into(),
     };
-    let (mut src, dst) = (
-        random_unique_local(sampler.random),
-        random_unique_local(sampler.random),
-    );
-    let fd = site.socket(kind)?;
-    setsockopt(&fd, Ipv6Freebind, &true).context("set IPV6_FREEBIND")?;
-    bind_until_free(|| {
-        src = random_unique_local(sampler.random);
-        socket::bind(fd.as_raw_fd(), &SockaddrIn6::from(src))
+    let src = bind_until_free(|| {
+        let at = draw(sampler.random);
+        net::bind(&fd, &at).map(|()| at)
     })?;
-    let to = SockaddrIn6::from(dst);
-    sampler.take(Trigger {
-        name: format!("IPv6 route, {cause:?}"),
-        event: Event::Route6,
-        unknown: &[],
-        repeats: true,
-        prepare: &mut |mark| {
-            setsockopt(&fd, sockopt::Mark, &mark).context("set SO_MARK")?;
-            Ok(mark)
-        },
-        perform: &mut || {
-            let fd = fd.as_raw_fd();
-            // There is no route.
-            let _ = match cause {
-                Cause::Datagram => socket::sendto(fd, b"?", &to, MsgFlags::empty()).map(|_| ()),
-                _ => socket::connect(fd, &to),
-            };
-            Ok(())
-        },
-        expect: &mut |_| Some(route::expected6(src, dst)),
-    })
+    let dst = draw(sampler.random);
+    let trigger = Trigger {
+        event,
+        ..Trigger::packet(format!("{event:?}, {cause:?}"), &fd)
+    };
+    let look_up = || {
+        // No receiver is there, and no IPv6 route, which matters only after the lookup.
+        let _ = match cause {
+            Cause::Datagram => net::sendto(&fd, b"?", SendFlags::empty(), &dst).map(|_| ()),
+            _ => net::connect(&fd, &dst),
+        };
+        Ok(())
+    };
+    sampler.take(trigger, look_up, |_, ()| route::expected(src, dst))
 }

@@ -1,5 +1,5 @@
-//! A site is where experiments run: a throwaway network namespace, with connection tracking if wanted, and
-//! a thread that lives in it and opens sockets there. It ends with the process, whatever happens.
+//! A site is where experiments run: a temporary network namespace, with connection tracking if wanted, and
+//! a thread that stays in it and opens sockets there. It ends with the process, whatever happens.
 
 use std::fs;
 use std::net::SocketAddrV4;
@@ -15,6 +15,7 @@ use fastrand::Rng;
 use netlink::netns;
 use netlink::netns::Namespace;
 use nix::errno::Errno;
+use nix::sys::stat::fstat;
 use shared::capability::keep_only;
 use shared::exit::Failure;
 
@@ -24,36 +25,38 @@ use super::pool::Opener;
 use super::pool::Pool;
 use super::pool::SocketKind;
 use super::pool::SocketType;
+use super::socket;
 use super::socket::Socket;
 use super::tracking::Access;
 use super::tracking::Tracking;
+use crate::expected::socket::Facts;
 use crate::expected::socket::Family;
 use crate::privilege;
 
-/// Receives what senders of either family send.
-const SINK: SocketKind = SocketKind {
-    family: Family::Inet,
-    socket_type: SocketType::Datagram,
-};
+/// The kind of socket that receives from senders of either family.
+const SINK: SocketKind = SocketType::Datagram.of(Family::Inet);
 
-/// What a site is.
+/// Which namespace a site uses.
 #[derive(Debug)]
 pub enum SiteKind {
     /// A new namespace, in which connections are not tracked.
     Plain,
-    /// A new namespace, in which they are.
+    /// A new namespace, in which connections are tracked.
     Tracking(Access),
-    /// Somebody else's namespace, in which they are tracked already; none: the only one.
+    /// An existing namespace, in which connections are tracked already; none: the only one.
     Borrowed(Option<Namespace>),
-    /// The only one, on a kernel without namespaces. Nothing is changed there.
+    /// The only one, on a kernel without namespaces. It is not changed.
     Only,
 }
 
-/// Where sockets can be had, and what is known of the namespace.
+/// A source of sockets in one namespace, and what is known about the namespace.
 #[derive(Debug)]
 pub struct Site {
-    inum: Option<u32>,
-    tracking: Option<Tracking>,
+    /// The inode number of the namespace; none if the kernel has no namespaces, or if the `struct net`
+    /// cannot be reached.
+    pub inum: Option<u32>,
+    /// How connections are tracked in it.
+    pub tracking: Option<Tracking>,
     pool: Pool,
     /// A socket that receives datagrams.
     sink: Option<Socket>,
@@ -65,18 +68,19 @@ pub struct Site {
 pub struct PendingSite(Receiver<anyhow::Result<Site>>);
 
 impl PendingSite {
-    /// Waits until it is made.
+    /// Waits until it is ready.
     ///
     /// # Errors
-    /// Exit 5 if the kernel has no namespaces or does not track, 4 if it is not permitted.
+    /// [`Failure::Kernel`] if the kernel has no namespaces or no connection tracking,
+    /// [`Failure::Privilege`] if the caller lacks a privilege.
     pub fn ready(self) -> anyhow::Result<Site> {
         self.0.recv().context("make a network namespace")?
     }
 }
 
 impl Site {
-    /// Begins to make a site, with sockets of some kinds. In a new one for tracking, each connection
-    /// gets the zone, the mark and the NAT that its packets ask for, as far as this kernel can.
+    /// Begins to make a site with sockets of some kinds. In a new namespace with tracking, each connection
+    /// gets the zone, the mark and the NAT that its packets ask for, as far as this kernel supports it.
     pub fn prepare<'scope>(
         scope: &'scope Scope<'scope, '_>,
         kind: SiteKind,
@@ -84,56 +88,26 @@ impl Site {
     ) -> PendingSite {
         let (made, pending) = mpsc::channel();
         let failed = made.clone();
-        let live_there = move || {
-            let (namespace, opener) = match make(kind, sockets) {
-                Ok((namespace, site, opener)) => {
-                    // Whoever wanted the site may have failed meanwhile: then nobody listens.
-                    let _ = made.send(Ok(site));
-                    (namespace, opener)
-                }
-                Err(error) => {
-                    let _ = made.send(Err(error));
-                    return;
-                }
-            };
-            opener.serve();
-            drop(namespace);
+        let live_there = move || match make(kind, sockets) {
+            Ok((_namespace, site, opener)) => {
+                // If the caller has failed meanwhile, nothing receives the site.
+                let _ = made.send(Ok(site));
+                opener.serve();
+            }
+            Err(error) => {
+                let _ = made.send(Err(error));
+            }
         };
-        if let Err(error) = thread::Builder::new()
-            .name("site".into())
-            .spawn_scoped(scope, live_there)
-        {
+        let thread = thread::Builder::new().name("site".into());
+        if let Err(error) = thread.spawn_scoped(scope, live_there) {
             let _ = failed.send(Err(error).context("start a thread"));
         }
         PendingSite(pending)
     }
 
-    /// Its inode number; none if the kernel has no namespaces, or if its struct cannot be reached.
-    #[must_use]
-    pub const fn inum(&self) -> Option<u32> {
-        self.inum
-    }
-
-    /// How connections are tracked in it.
-    #[must_use]
-    pub const fn tracking(&self) -> Option<&Tracking> {
-        self.tracking.as_ref()
-    }
-
     /// Whether connections may be tracked in it.
-    #[must_use]
     pub const fn may_track(&self) -> bool {
         self.tracking.is_some() || self.inum.is_none()
-    }
-
-    /// Lends it for use beside the site.
-    pub const fn take_tracking(&mut self) -> Option<Tracking> {
-        self.tracking.take()
-    }
-
-    /// Puts back what was lent.
-    pub fn put_tracking(&mut self, tracking: Tracking) {
-        self.tracking = Some(tracking);
     }
 
     /// A fresh socket in it.
@@ -144,20 +118,18 @@ impl Site {
         self.pool.take(kind)
     }
 
-    /// A fresh socket, bound to a random address. In somebody else's namespace its port may be taken;
-    /// then another one is drawn.
+    /// A fresh socket, bound to a random address. In an existing namespace its port may be in use; then
+    /// another one is drawn.
     ///
     /// # Errors
     /// If none can be had or bound.
     pub fn bound(&mut self, kind: SocketKind, random: &mut Rng) -> anyhow::Result<Socket> {
         let fd = self.socket(kind)?;
-        let at = random_loopback(random);
-        let mut socket = self.adopt(fd, kind.family, at, random)?;
-        bind_until_free(|| {
-            socket.facts.move_to(random_loopback(random));
-            socket.bind()
+        let at = bind_until_free(|| {
+            let at = random_loopback(random);
+            socket::bind(&fd, kind.family, at).map(|()| at)
         })?;
-        Ok(socket)
+        self.adopt(fd, kind.family, at, random)
     }
 
     /// A fresh socket, bound to this address.
@@ -171,15 +143,14 @@ impl Site {
         random: &mut Rng,
     ) -> anyhow::Result<Socket> {
         let fd = self.socket(kind)?;
-        let socket = self.adopt(fd, kind.family, at, random)?;
-        socket.bind().context("bind to loopback")?;
-        Ok(socket)
+        socket::bind(&fd, kind.family, at).context("bind to loopback")?;
+        self.adopt(fd, kind.family, at, random)
     }
 
-    /// A socket in it that is at `at` already.
+    /// A socket in it that is bound to `at` already.
     ///
     /// # Errors
-    /// If it has no inode.
+    /// If its inode cannot be read.
     pub fn adopt(
         &self,
         fd: OwnedFd,
@@ -187,10 +158,15 @@ impl Site {
         at: SocketAddrV4,
         random: &mut Rng,
     ) -> anyhow::Result<Socket> {
-        Socket::of(fd, family, self.inum, at, random.u64(..))
+        let ino = fstat(&fd).context("read the inode of a socket")?.st_ino;
+        Ok(Socket {
+            facts: Facts::new(random.u64(..), ino, self.inum, family, at),
+            fd,
+            option_words: 0,
+        })
     }
 
-    /// Where datagrams are received: without a receiver, what is sent next would fail.
+    /// The address of a socket that receives datagrams. Without a receiver, the next datagram would fail.
     ///
     /// # Errors
     /// If no socket can be had.
@@ -199,21 +175,21 @@ impl Site {
             Some(sink) => sink,
             None => self.bound(SINK, random)?,
         };
-        Ok(self.sink.insert(sink).address())
+        Ok(self.sink.insert(sink).facts.address())
     }
 
-    /// Keeps a socket as long as the site: while it is open, its memory is not given to another object.
+    /// Keeps a socket open as long as the site, so that its memory is not reused for another object.
     pub fn keep(&mut self, socket: OwnedFd) {
         self.kept.push(socket);
     }
 
-    /// Closes what was kept, and the sink.
+    /// Closes the sockets that were kept, and the sink.
     pub fn release(&mut self) {
         self.sink = None;
         self.kept.clear();
     }
 
-    /// A family of which it has sockets.
+    /// Draws one of the families of which it has sockets.
     pub fn draw_family(&self, random: &mut Rng) -> Family {
         if self.has_inet6() && random.bool() {
             Family::Inet6
@@ -223,7 +199,6 @@ impl Site {
     }
 
     /// Whether it has IPv6 sockets.
-    #[must_use]
     pub fn has_inet6(&self) -> bool {
         self.pool.has_inet6()
     }
@@ -247,11 +222,10 @@ fn make(
         SiteKind::Tracking(access) => Some(Tracking::switch_on(access)?),
         SiteKind::Borrowed(_) => Some(Tracking::borrowed()?),
     };
-    let is_reachable = match &kind {
-        SiteKind::Borrowed(Some(namespace)) => !may_be_initial(namespace),
-        _ => true,
-    };
-    let reachable = namespace.as_ref().filter(|_| is_reachable);
+    let is_borrowed = matches!(kind, SiteKind::Borrowed(_));
+    let reachable = namespace
+        .as_ref()
+        .filter(|namespace| !is_borrowed || !may_be_initial(namespace));
     let (pool, opener) = Pool::open(sockets)?;
     let site = Site {
         inum: reachable.map(Namespace::inum),
@@ -260,22 +234,21 @@ fn make(
         sink: None,
         kept: Vec::new(),
     };
-    // From here on this thread opens sockets only.
+    // From now on this thread only opens sockets.
     keep_only(privilege::NOTHING)?;
     Ok((namespace, site, opener))
 }
 
-/// Whether this may be the initial namespace, whose struct is no object of the slab but part of the
-/// kernel's image, where no pointer is followed. The first process is in it, as a rule.
+/// Whether this may be the initial namespace. Its `struct net` is part of the kernel's image, where no
+/// pointer is followed, and not a slab object. Usually the first process is in this namespace.
 fn may_be_initial(namespace: &Namespace) -> bool {
     let first = fs::metadata("/proc/1/ns/net");
     first.map_or(true, |first| first.ino() == u64::from(namespace.inum()))
 }
 
 fn no_namespace(error: netns::Error) -> anyhow::Error {
-    let errno = error.errno();
     let why = format!("make a network namespace: {error}");
-    match errno {
+    match error.errno() {
         Some(Errno::EPERM | Errno::EACCES) => Failure::Privilege(why).into(),
         // ENOENT: there is no /proc/thread-self/ns/net.
         Some(Errno::EINVAL | Errno::ENOSYS | Errno::EAFNOSUPPORT | Errno::ENOENT) => {

@@ -1,5 +1,4 @@
-//! All the grounds of a run: new namespaces that track connections and such that do not; else what
-//! can be had instead.
+//! All sites of a run: new namespaces with connection tracking and without, or else existing ones.
 
 use std::thread::Scope;
 
@@ -14,14 +13,14 @@ use super::tracking::Access;
 use super::tracking::Switch;
 use super::tracking::is_inability;
 
-/// Namespaces that track connections. Three, so that what follows the namespace is told from what
-/// merely differs twice, and so that their inode numbers are evidence enough.
+/// Namespaces with tracking. Three, because a value may differ between two namespaces for another reason,
+/// and because the inode numbers of two are not evidence enough.
 const TRACKING: usize = 3;
-/// Namespaces that do not track; together with the others there are three at least.
+/// Namespaces without tracking; together with the others there are at least three.
 const PLAIN: usize = 1;
 const PLAIN_ALONE: usize = 3;
-/// Of the namespaces of this host so many are looked at, when none can be made.
-const LOOKED_AT: usize = 64;
+/// If no namespace can be made, at most this many existing ones are examined.
+const EXAMINED: usize = 64;
 
 /// Where experiments run.
 #[derive(Debug)]
@@ -30,11 +29,11 @@ pub struct Sites {
     pub tracked: Vec<Site>,
     /// The others.
     pub plain: Vec<Site>,
-    /// Why there are none that track, although they were wanted.
+    /// Why there are none with tracking, although they were wanted.
     pub untracked_because: Option<anyhow::Error>,
 }
 
-/// Grounds that are being made.
+/// Sites that are being made.
 #[derive(Debug)]
 pub struct PendingSites {
     tracked: Vec<PendingSite>,
@@ -42,107 +41,93 @@ pub struct PendingSites {
 }
 
 impl PendingSites {
-    /// Begins to make new namespaces, such that track if that is wanted.
+    /// Begins to make new namespaces, some of them with tracking if that is wanted.
     pub fn prepare<'scope>(
         scope: &'scope Scope<'scope, '_>,
         access: &Access,
-        searches: bool,
-        stock: &'static [SocketKind],
+        tracks: bool,
+        sockets: &'static [SocketKind],
     ) -> Self {
-        let count = if searches { TRACKING } else { 0 };
-        let tracking = (0..count).map(|_| SiteKind::Tracking(access.clone()));
-        let plain = if searches { PLAIN } else { PLAIN_ALONE };
+        let (tracking, plain) = if tracks {
+            (TRACKING, PLAIN)
+        } else {
+            (0, PLAIN_ALONE)
+        };
+        let tracking = (0..tracking).map(|_| SiteKind::Tracking(access.clone()));
         let plain = (0..plain).map(|_| SiteKind::Plain);
+        let prepare = |kind| Site::prepare(scope, kind, sockets);
         Self {
-            tracked: tracking
-                .map(|place| Site::prepare(scope, place, stock))
-                .collect(),
-            plain: plain
-                .map(|place| Site::prepare(scope, place, stock))
-                .collect(),
+            tracked: tracking.map(prepare).collect(),
+            plain: plain.map(prepare).collect(),
         }
     }
 
-    /// Waits for them; where the kernel can make none, takes what there is already.
+    /// Waits for them. Where the kernel can make none, it takes what exists already.
     ///
     /// # Errors
-    /// Exit 4 if it is not permitted, 3 if it fails.
+    /// If a privilege is missing, or something fails.
     pub fn ready<'scope>(
         self,
         scope: &'scope Scope<'scope, '_>,
         access: &Access,
-        stock: &'static [SocketKind],
+        sockets: &'static [SocketKind],
     ) -> anyhow::Result<Sites> {
-        let has_namespaces;
-        let plain = match all_ready(self.plain) {
-            Ok(plain) => {
-                has_namespaces = true;
-                plain
-            }
+        let prepare = |kind| Site::prepare(scope, kind, sockets);
+        let (has_namespaces, plain) = match all_ready(self.plain) {
             Err(error) if is_inability(&error) => {
                 log::warn!("{error:#}; going on in the only namespace");
-                has_namespaces = false;
-                vec![Site::prepare(scope, SiteKind::Only, stock).ready()?]
+                (false, vec![prepare(SiteKind::Only).ready()?])
             }
-            Err(error) => return Err(error),
+            plain => (true, plain?),
         };
         let mut untracked_because = None;
         let tracked = match all_ready(self.tracked) {
-            Ok(tracked) => tracked,
             Err(error) if is_inability(&error) => {
-                let places = found(access, has_namespaces);
-                if places.is_empty() {
+                let existing = tracking_already(access, has_namespaces);
+                if existing.is_empty() {
                     untracked_because = Some(error);
                 } else {
-                    let count = places.len();
-                    log::warn!(
-                        "{error:#}; making connections where they are tracked already, in {count} places"
-                    );
+                    let count = existing.len();
+                    log::warn!("{error:#}; using {count} existing namespaces with tracking");
                 }
-                let preparing = places
-                    .into_iter()
-                    .map(|place| Site::prepare(scope, place, stock));
-                all_ready(preparing.collect())?
+                all_ready(existing.into_iter().map(prepare).collect())?
             }
-            Err(error) => return Err(error),
+            tracked => tracked?,
         };
         let mut sites = Sites {
             tracked,
             plain,
             untracked_because,
         };
-        if has_namespaces && !sites.all_is_ours() {
-            let more = (sites.plain.len()..PLAIN_ALONE)
-                .map(|_| Site::prepare(scope, SiteKind::Plain, stock));
+        if has_namespaces && !sites.all_rules_are_ours() {
+            let more = (sites.plain.len()..PLAIN_ALONE).map(|_| prepare(SiteKind::Plain));
             sites.plain.extend(all_ready(more.collect())?);
         }
         Ok(sites)
     }
 }
 
-fn all_ready(preparing: Vec<PendingSite>) -> anyhow::Result<Vec<Site>> {
-    preparing.into_iter().map(PendingSite::ready).collect()
+fn all_ready(pending: Vec<PendingSite>) -> anyhow::Result<Vec<Site>> {
+    pending.into_iter().map(PendingSite::ready).collect()
 }
 
-/// Places in which connections are tracked already, nearest first.
-fn found(access: &Access, has_namespaces: bool) -> Vec<SiteKind> {
+/// Existing namespaces in which connections are tracked, nearest first.
+fn tracking_already(access: &Access, has_namespaces: bool) -> Vec<SiteKind> {
     if !access.has_ctnetlink() {
         return Vec::new();
     }
     if !has_namespaces {
-        let searches = tracks_here().unwrap_or_else(|error| {
-            log::info!("whether connections are tracked cannot be told: {error}");
+        let tracks = tracks_here().unwrap_or_else(|error| {
+            log::info!("it is unknown whether connections are tracked: {error}");
             false
         });
-        return searches
-            .then_some(SiteKind::Borrowed(None))
-            .into_iter()
-            .collect();
+        let only = tracks.then_some(SiteKind::Borrowed(None));
+        return only.into_iter().collect();
     }
-    let active = tracking_namespaces(LOOKED_AT).filter_map(|namespace| match namespace {
+    let active = tracking_namespaces(EXAMINED).filter_map(|namespace| match namespace {
         Ok(namespace) => Some(SiteKind::Borrowed(Some(namespace))),
         Err(error) => {
-            log::info!("a namespace is left out: {error}");
+            log::info!("a namespace is skipped: {error}");
             None
         }
     });
@@ -150,46 +135,43 @@ fn found(access: &Access, has_namespaces: bool) -> Vec<SiteKind> {
 }
 
 impl Sites {
-    /// Whether packets are treated as we say on all grounds that track: so that any packet can be
-    /// sent there.
-    fn all_is_ours(&self) -> bool {
-        let mut switches = self
-            .tracked
-            .iter()
-            .filter_map(|site| Some(&site.tracking()?.switch));
-        !self.tracked.is_empty() && switches.all(|switch| matches!(switch, Switch::Nftables))
+    /// Whether all sites with tracking treat packets by our rules, so that any packet can be sent there.
+    fn all_rules_are_ours(&self) -> bool {
+        let by_our_rules = |site: &Site| {
+            let tracking = site.tracking.as_ref();
+            tracking.is_none_or(|tracking| matches!(tracking.switch, Switch::Nftables))
+        };
+        !self.tracked.is_empty() && self.tracked.iter().all(by_our_rules)
     }
 
-    /// One ground where nothing is tracked after the other.
+    /// The sites without tracking, in turn.
     pub fn untracked(&mut self, index: usize) -> &mut Site {
         let count = self.plain.len();
         &mut self.plain[index % count]
     }
 
-    /// One ground for sockets of any kind after the other.
+    /// The sites for sockets of any kind, in turn.
     pub fn any(&mut self, index: usize) -> &mut Site {
         let plain = self.plain.len();
-        let tracked = if self.all_is_ours() {
+        let usable = if self.all_rules_are_ours() {
             self.tracked.len()
         } else {
             0
         };
-        match index % (plain + tracked) {
+        match index % (plain + usable) {
             index if index < plain => &mut self.plain[index],
             index => &mut self.tracked[index - plain],
         }
     }
 
-    /// Whether IPv6 sockets can be had.
-    #[must_use]
+    /// Whether there are IPv6 sockets.
     pub fn have_inet6(&self) -> bool {
         self.plain.iter().any(Site::has_inet6)
     }
 
     /// Whether there are several namespaces.
-    #[must_use]
     pub fn are_namespaces(&self) -> bool {
-        self.plain.iter().any(|site| site.inum().is_some())
+        self.plain.iter().any(|site| site.inum.is_some())
     }
 
     /// Closes the sockets of all experiments so far.

@@ -1,10 +1,10 @@
-//! TCP connections: a listener seen while it begins to listen, both ends of what it accepts, and
-//! round-trip times that we decide, since the answer, and with it the acknowledgement, is sent when
-//! a random time has passed.
+//! TCP connections: a listener seen when it begins to listen, both ends of the connection that it
+//! accepts, and round-trip times that we control: the server answers, and so acknowledges, after a random
+//! time.
 
-use std::cell::Cell;
 use std::hint;
 use std::mem;
+use std::mem::offset_of;
 use std::net::SocketAddrV4;
 use std::ops::Range;
 use std::os::fd::AsFd as _;
@@ -14,24 +14,19 @@ use std::time::Duration;
 use std::time::Instant;
 
 use anyhow::Context as _;
-use anyhow::bail;
+use anyhow::ensure;
 use fastrand::Rng;
-use nix::errno::Errno;
 use nix::poll::PollFd;
 use nix::poll::PollFlags;
 use nix::poll::PollTimeout;
 use nix::poll::poll;
-use nix::sys::socket::Backlog;
 use nix::sys::socket::getsockopt;
-use nix::sys::socket::listen;
-use nix::sys::socket::setsockopt;
-use nix::sys::socket::sockopt;
+use nix::sys::socket::sockopt::GetStruct;
+use rustix::io::Errno;
+use rustix::net;
 use rustix::net::SocketFlags;
-use rustix::net::accept_with;
+use rustix::net::sockopt;
 
-use super::options::QuickAck;
-use super::options::round_trip_us;
-use super::pool::SocketKind;
 use super::pool::SocketType;
 use super::sampler::Sampler;
 use super::sampler::Trigger;
@@ -43,140 +38,149 @@ use crate::expected::socket;
 use crate::expected::socket::Family;
 use crate::fields::Event;
 
-/// A handshake over loopback takes microseconds; a machine that takes longer than this is lost.
+/// A handshake over loopback takes microseconds; a machine that takes longer than this has stalled.
 const PATIENCE_MS: u16 = 2000;
-/// From so many microseconds the time to an answer is drawn at first.
+/// How many connections wait to be accepted at most.
+const BACKLOG: i32 = 16;
+/// In the first round, the time to an answer is drawn from this range.
 const ANSWER_US: Range<u32> = 20..270;
-/// Each further round draws from so many times as much: a kernel with a coarse clock sees short times
-/// as none.
+/// Each further round multiplies the longest time by this: a kernel with a coarse clock measures short
+/// times as zero.
 const LONGER: u32 = 4;
-/// Then the kernel would acknowledge without an answer (`TCP_DELACK_MIN`).
+/// After a longer time the kernel would acknowledge without an answer (`TCP_DELACK_MIN`).
 const LONGEST_US: u32 = 30_000;
-/// To be on time, a wait ends with so much of it awake.
+/// The last part of a wait is spent awake, so that the answer is punctual.
 const AWAKE: Duration = Duration::from_micros(200);
 
-/// A connection and both its ends.
+/// The beginning of `struct tcp_info`, which every kernel has. Newer kernels have more of it, and an old
+/// one returns less than is asked for.
+#[derive(Clone, Copy)]
+struct TcpInfo;
+const RTT_WORD: usize = offset_of!(libc::tcp_info, tcpi_rtt) / 4;
+const RTTVAR_WORD: usize = offset_of!(libc::tcp_info, tcpi_rttvar) / 4;
+nix::getsockopt_impl!(
+    TcpInfo,
+    libc::IPPROTO_TCP,
+    libc::TCP_INFO,
+    [u32; RTTVAR_WORD + 1],
+    GetStruct<[u32; RTTVAR_WORD + 1]>
+);
+
+/// A connection with both its ends.
 #[derive(Debug)]
 pub struct Pair {
-    /// Whether its families were drawn from several.
-    draws_family: bool,
-    /// Whether no sample of its client was taken yet.
-    is_new: bool,
-    client: Socket,
-    server: Socket,
+    client: End,
+    server: End,
 }
 
-/// Listens, connects and accepts. Either end has the family that is drawn for it.
+/// One end of a connection.
+#[derive(Debug)]
+struct End {
+    socket: Socket,
+    /// Whether its family was drawn and no sample has counted it yet.
+    is_drawn: bool,
+}
+
+/// Listens, connects and accepts. The family of each end is drawn.
 ///
 /// # Errors
 /// If any of that fails.
 pub fn connect(sampler: &mut Sampler<'_, '_>, site: &mut Site) -> anyhow::Result<Pair> {
-    let [here, there] = [(); 2].map(|()| SocketKind {
-        family: site.draw_family(sampler.random),
-        socket_type: SocketType::Stream,
-    });
+    let [here, there] = [(); 2].map(|()| SocketType::Stream.of(site.draw_family(sampler.random)));
     let listener = site.bound(there, sampler.random)?;
-    let at = listener.address();
+    let at = listener.facts.address();
     watch_listen(sampler, &listener)?;
     let mut client = site.bound(here, sampler.random)?;
-    meet(&mut client, at).context("connect over loopback")?;
+    handshake(&mut client, at).context("connect over loopback")?;
     let mut server = site.adopt(accept(&listener)?, there.family, at, sampler.random)?;
-    server.facts.peer = Some(client.address());
-    if !site.has_inet6() {
-        // The kernel mirrors addresses of connections if it was built with IPv6, in force or not.
-        client.facts.mirrors = Some(true);
-        server.facts.mirrors = Some(true);
-    }
-    for socket in [&client, &server] {
-        setsockopt(&socket.fd, sockopt::TcpNoDelay, &true).context("set TCP_NODELAY")?;
+    server.facts.peer = Some(client.facts.address());
+    for socket in [&mut client, &mut server] {
+        // A kernel that was built with IPv6 mirrors the addresses of connections, in force or not.
+        socket.facts.mirrors |= !site.has_inet6();
+        sockopt::set_tcp_nodelay(&socket.fd, true).context("set TCP_NODELAY")?;
     }
     site.keep(listener.fd);
-    Ok(Pair {
-        draws_family: site.has_inet6(),
-        is_new: true,
-        client,
-        server,
-    })
+    let is_drawn = site.has_inet6();
+    let [client, server] = [client, server].map(|socket| End { socket, is_drawn });
+    Ok(Pair { client, server })
 }
 
-/// Connects; over loopback that is done at once, unless somebody drops the packets.
-fn meet(client: &mut Socket, at: SocketAddrV4) -> anyhow::Result<()> {
+/// Connects. Over loopback that is done at once, unless packets are dropped.
+fn handshake(client: &mut Socket, at: SocketAddrV4) -> anyhow::Result<()> {
     match client.connect(at) {
-        Err(Errno::EINPROGRESS) => {
-            let mut done = [PollFd::new(client.fd.as_fd(), PollFlags::POLLOUT)];
-            if poll(&mut done, PollTimeout::from(PATIENCE_MS))? == 0 {
-                bail!("no answer within two seconds");
-            }
-            let error = getsockopt(&client.fd, sockopt::SocketError)?;
-            if error != 0 {
-                return Err(Errno::from_raw(error).into());
-            }
+        Err(Errno::INPROGRESS) => {
+            let is_done = wait_for(&client.fd, PollFlags::POLLOUT)?;
+            ensure!(is_done, "no answer within two seconds");
+            sockopt::socket_error(&client.fd)??;
             client.facts.peer = Some(at);
+            Ok(())
         }
-        connected => connected?,
+        connected => Ok(connected?),
     }
-    Ok(())
 }
 
-/// Begins to listen; says whether that was seen.
+fn accept(listener: &Socket) -> anyhow::Result<OwnedFd> {
+    let is_there = wait_for(&listener.fd, PollFlags::POLLIN).context("wait for a connection")?;
+    ensure!(is_there, "no connection over loopback within two seconds");
+    net::accept_with(&listener.fd, SocketFlags::CLOEXEC).context("accept")
+}
+
+/// Waits for one of these events, and returns whether it came in time.
+fn wait_for(socket: &OwnedFd, events: PollFlags) -> nix::Result<bool> {
+    let mut wanted = [PollFd::new(socket.as_fd(), events)];
+    Ok(poll(&mut wanted, PollTimeout::from(PATIENCE_MS))? > 0)
+}
+
+/// Begins to listen, and returns whether that was seen.
 ///
 /// # Errors
-/// If it cannot.
+/// If that fails.
 pub fn listening(sampler: &mut Sampler<'_, '_>, site: &mut Site) -> anyhow::Result<bool> {
-    let kind = SocketKind {
-        family: Family::Inet,
-        socket_type: SocketType::Stream,
-    };
-    let listener = site.bound(kind, sampler.random)?;
+    let listener = site.bound(SocketType::Stream.of(Family::Inet), sampler.random)?;
     watch_listen(sampler, &listener)
 }
 
 fn watch_listen(sampler: &mut Sampler<'_, '_>, listener: &Socket) -> anyhow::Result<bool> {
-    let backlog = Backlog::new(16).context("a backlog")?;
-    let listening = Cell::new(false);
-    let seen = sampler.take(Trigger {
-        name: format!("{:?} stream, listening", listener.facts.family),
+    let name = format!("{:?} stream, listening", listener.facts.family);
+    let trigger = Trigger {
         event: Event::SockState,
-        unknown: &[],
         repeats: false,
-        prepare: &mut |mark| listener.mark(mark),
-        perform: &mut || {
-            listening.set(true);
-            listen(&listener.fd, backlog).context("listen")
-        },
-        expect: &mut |_| Some(socket::expected(&listener.facts, false)),
-    })?;
-    if !listening.get() {
-        listen(&listener.fd, backlog).context("listen")?;
+        ..Trigger::packet(name, &listener.fd)
+    };
+    let mut is_listening = false;
+    let mut listen = || {
+        is_listening = true;
+        net::listen(&listener.fd, BACKLOG).context("listen")
+    };
+    let expect = |_, ()| Some(socket::expected(&listener.facts, false));
+    let is_seen = sampler.take(trigger, &mut listen, expect)?;
+    if !is_listening {
+        net::listen(&listener.fd, BACKLOG).context("listen")?;
     }
-    Ok(seen)
+    Ok(is_seen)
 }
 
-fn accept(listener: &Socket) -> anyhow::Result<OwnedFd> {
-    let mut ready = [PollFd::new(listener.fd.as_fd(), PollFlags::POLLIN)];
-    if poll(&mut ready, PollTimeout::from(PATIENCE_MS)).context("wait for a connection")? == 0 {
-        bail!("no connection over loopback within two seconds");
-    }
-    accept_with(&listener.fd, SocketFlags::CLOEXEC).context("accept")
-}
-
-/// Has every client send a byte that is not answered yet.
+/// Makes every client send a byte that is not answered yet.
 ///
 /// # Errors
 /// If one cannot.
 pub fn ask(pairs: &[Pair]) -> anyhow::Result<()> {
     for pair in pairs {
-        setsockopt(&pair.server.fd, QuickAck, &false).context("set TCP_QUICKACK")?;
-        pair.client.send(b"?", None).context("send a byte")?;
+        delay_acknowledgements(&pair.server.socket)?;
+        pair.client.socket.send(b"?", None).context("send a byte")?;
     }
     Ok(())
 }
 
-/// Answers each client when a random time of its own has passed, in later rounds a longer one. Instead of
-/// waiting it calls `meanwhile`, until that has nothing more to do.
+fn delay_acknowledgements(server: &Socket) -> anyhow::Result<()> {
+    sockopt::set_tcp_quickack(&server.fd, false).context("set TCP_QUICKACK")
+}
+
+/// Answers each client after a random time of its own, which is longer in later rounds. While it waits,
+/// it calls `meanwhile`, until that has nothing more to do.
 ///
 /// # Errors
-/// If a connection fails, or what is done meanwhile.
+/// If a connection or `meanwhile` fails.
 pub fn answer(
     pairs: &[Pair],
     round: u32,
@@ -188,7 +192,7 @@ pub fn answer(
     let answers_us = ANSWER_US.start..longest_us.min(LONGEST_US);
     let due = pairs.iter().map(|pair| {
         let wait_us = random.u32(answers_us.clone());
-        (Duration::from_micros(wait_us.into()), &pair.server)
+        (Duration::from_micros(wait_us.into()), &pair.server.socket)
     });
     let mut due: Vec<(Duration, &Socket)> = due.collect();
     due.sort_unstable_by_key(|(wait, _)| *wait);
@@ -203,80 +207,68 @@ pub fn answer(
         }
         server.send(b"!", None).context("answer")?;
         // Otherwise the kernel may take the silence so far as a reason to acknowledge at once.
-        setsockopt(&server.fd, QuickAck, &false).context("set TCP_QUICKACK")?;
+        delay_acknowledgements(server)?;
     }
     Ok(())
 }
 
-/// Takes a sample of the end that connected; its byte asks anew.
+/// An end of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// The end that connected. Its sample shows round-trip times, and its byte is the next question.
+    Client,
+    /// The end that was accepted.
+    Server,
+}
+
+/// Takes a sample of one end, which sends a byte.
 ///
 /// # Errors
 /// If it cannot send.
-pub fn sample_client(sampler: &mut Sampler<'_, '_>, pair: &mut Pair) -> anyhow::Result<()> {
-    let client = &mut pair.client;
-    client.draw_options(sampler.random);
-    let is_drawn = pair.draws_family && mem::take(&mut pair.is_new);
-    let client = &*client;
-    let wire = Ends {
-        src: client.address(),
-        dst: pair.server.address(),
+pub fn sample(sampler: &mut Sampler<'_, '_>, pair: &mut Pair, side: Side) -> anyhow::Result<()> {
+    let Pair { client, server } = pair;
+    let (end, peer) = match side {
+        Side::Client => (client, server.socket.facts.address()),
+        Side::Server => (server, client.socket.facts.address()),
     };
-    // Times move by themselves: they count if they were the same before and after.
-    let times = Cell::new(None);
-    sampler.take(Trigger {
-        name: format!("{:?} stream, connected", client.facts.family),
-        event: Event::Packet,
+    end.socket.draw_options(sampler.random);
+    let is_drawn = mem::take(&mut end.is_drawn);
+    let sender = &end.socket;
+    let wire = Ends {
+        src: sender.facts.address(),
+        dst: peer,
+    };
+    let name = format!("{:?} stream, {side:?}", sender.facts.family);
+    let trigger = Trigger {
         unknown: packet::MAY_BE_TRACKED,
-        repeats: true,
-        prepare: &mut |mark| client.mark(mark),
-        perform: &mut || {
-            let before = round_trip_us(&client.fd).context("get TCP_INFO")?;
-            client.send(b"?", None).context("send a byte")?;
-            let after = round_trip_us(&client.fd).context("get TCP_INFO")?;
-            times.set((before == after).then_some(before));
-            Ok(())
-        },
-        expect: &mut |_| {
-            let (rtt_us, rttvar_us) = times.get()?;
-            let mut all = socket::expected(&client.facts, is_drawn);
-            all.extend(socket::round_trip(rtt_us, rttvar_us));
-            all.extend(packet::expected(wire, client.option_words()));
-            Some(all)
-        },
+        ..Trigger::packet(name, &sender.fd)
+    };
+    let times = || {
+        let info = (side == Side::Client).then(|| getsockopt(&sender.fd, TcpInfo));
+        info.transpose().context("get TCP_INFO")
+    };
+    let transmit = || {
+        let before = times()?;
+        sender.send(b"?", None).context("send a byte")?;
+        Ok((before, times()?))
+    };
+    sampler.take(trigger, transmit, |_, (before, after)| {
+        let mut all = socket::expected(&sender.facts, is_drawn);
+        all.extend(packet::expected(wire, sender.option_words));
+        let Some((before, after)) = before.zip(after) else {
+            return Some(all);
+        };
+        // Times change on their own: they count if they were the same before and after.
+        let words = [RTT_WORD, RTTVAR_WORD];
+        let [rtt_us, rttvar_us] = words.map(|word| before[word]);
+        all.extend(socket::round_trip(rtt_us, rttvar_us));
+        (words.map(|word| after[word]) == [rtt_us, rttvar_us]).then_some(all)
     })?;
     Ok(())
 }
 
-/// Takes a sample of the end that was accepted.
-///
-/// # Errors
-/// If it cannot send.
-pub fn sample_server(sampler: &mut Sampler<'_, '_>, pair: &mut Pair) -> anyhow::Result<()> {
-    pair.server.draw_options(sampler.random);
-    let is_drawn = pair.draws_family;
-    let server = &pair.server;
-    let wire = Ends {
-        src: server.address(),
-        dst: pair.client.address(),
-    };
-    sampler.take(Trigger {
-        name: format!("{:?} stream, accepted", server.facts.family),
-        event: Event::Packet,
-        unknown: packet::MAY_BE_TRACKED,
-        repeats: true,
-        prepare: &mut |mark| server.mark(mark),
-        perform: &mut || server.send(b"!", None).context("send a byte"),
-        expect: &mut |_| {
-            let mut all = socket::expected(&server.facts, is_drawn);
-            all.extend(packet::expected(wire, server.option_words()));
-            Some(all)
-        },
-    })?;
-    Ok(())
-}
-
-/// Leaves a connection to the ground.
-pub fn leave(site: &mut Site, pair: Pair) {
-    site.keep(pair.client.fd);
-    site.keep(pair.server.fd);
+/// Keeps a connection open as long as its site.
+pub fn keep(site: &mut Site, pair: Pair) {
+    site.keep(pair.client.socket.fd);
+    site.keep(pair.server.socket.fd);
 }

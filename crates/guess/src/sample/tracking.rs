@@ -1,7 +1,7 @@
-//! How connections come to be tracked in a ground: by nf_tables, by the legacy iptables interface, or
-//! because they are already. Switches it on and says what each connection has to do to get its zone,
-//! mark and rewriting.
+//! How a site tracks connections: by rules of nf_tables, by rules of the legacy iptables interface, or by
+//! existing rules. Switches tracking on and records what connections can be given.
 
+use std::fmt::Display;
 use std::fs::File;
 use std::net::Ipv4Addr;
 use std::net::SocketAddrV4;
@@ -25,25 +25,24 @@ use super::address::random_loopback;
 use crate::expected::connection::Abilities;
 use fastrand::Rng;
 
-/// Ends that the legacy interface is told in advance; each serves one connection.
+/// How many ends the rules of the legacy interface name in advance; each serves one connection.
 const ENDS: usize = 48;
-/// How long a UDP connection lasts, before and after its second packet.
+/// The timeouts of UDP connections before and after their second packet.
 const TIMEOUTS: [&str; 2] = [
     "/proc/sys/net/netfilter/nf_conntrack_udp_timeout",
     "/proc/sys/net/netfilter/nf_conntrack_udp_timeout_stream",
 ];
 
-/// What may be used without making the kernel load a module.
+/// What can be used without making the kernel load a module.
 #[derive(Debug, Clone)]
 pub struct Access {
     allow_system_changes: bool,
-    /// Modules that nf_tables lacks.
+    /// The missing modules of nf_tables.
     nft: Vec<&'static str>,
 }
 
 impl Access {
-    /// To the running kernel.
-    #[must_use]
+    /// What can be used on the running kernel.
     pub fn to_running(allow_system_changes: bool) -> Self {
         let mut access = Self {
             allow_system_changes,
@@ -53,13 +52,12 @@ impl Access {
         access
     }
 
-    /// Whether connections can be looked up and changed one by one.
-    #[must_use]
+    /// Whether single connections can be looked up and changed.
     pub fn has_ctnetlink(&self) -> bool {
         self.lacks(ctnetlink::MODULES).is_empty()
     }
 
-    /// Modules that would be loaded by asking for what is in these.
+    /// The modules among these that a request would load.
     fn lacks(&self, needed: &[&'static str]) -> Vec<&'static str> {
         if self.allow_system_changes {
             Vec::new()
@@ -69,25 +67,25 @@ impl Access {
     }
 }
 
-/// What tracks connections.
+/// How connections are tracked.
 #[derive(Debug)]
 pub enum Switch {
-    /// Rules of nf_tables: the zone is the packets' priority, the mark theirs, the rewriting what
-    /// the first packet asks for.
+    /// By rules of nf_tables: the zone is the priority of the packets, the mark is their mark, and the first
+    /// packet asks for the NAT.
     Nftables,
-    /// Rules of the legacy interface: all is in the packets' mark.
+    /// By rules of the legacy interface: the mark of the packets chooses everything.
     Legacy(Legacy),
-    /// Rules that are not ours; connections are changed one by one.
+    /// By rules that are not ours; single connections are changed.
     Borrowed(Borrowed),
 }
 
-/// Connections of ours among those of others. None of them outlives the experiment; until then each
-/// keeps its place in memory.
+/// Connections of ours among those of others. They are deleted at the end of the run; until then their
+/// memory is not reused.
 #[derive(Debug)]
 pub struct Borrowed {
     /// Finds and changes them.
     pub netlink: Netlink,
-    /// Those that were made.
+    /// Our connections.
     pub made: Vec<Tuple>,
 }
 
@@ -95,16 +93,18 @@ impl Drop for Borrowed {
     fn drop(&mut self) {
         for tuple in &self.made {
             match ctnetlink::delete(&mut self.netlink, tuple) {
-                // It has ended by itself.
+                // It has expired.
                 Err(error) if error.errno() == Some(Errno::ENOENT) => {}
-                Err(error) => log::warn!("an entry of our own is left behind, {tuple:?}: {error}"),
+                Err(error) => {
+                    log::warn!("an entry of ours could not be deleted, {tuple:?}: {error}")
+                }
                 Ok(()) => {}
             }
         }
     }
 }
 
-/// Rules of the legacy interface, and how many of their ends are used up.
+/// Rules of the legacy interface, and how many of their ends are used.
 #[derive(Debug)]
 pub struct Legacy {
     /// The rules.
@@ -113,7 +113,7 @@ pub struct Legacy {
 }
 
 impl Legacy {
-    /// Ends that no connection had yet: where to be sent, and whence to appear to come.
+    /// The next unused ends: their index, the destination of DNAT and the source of SNAT.
     pub fn next_ends(&mut self) -> Option<(u8, SocketAddrV4, SocketAddrV4)> {
         let index = self.used;
         let ends = (*self.rules.dnat.get(index)?, *self.rules.snat.get(index)?);
@@ -122,23 +122,24 @@ impl Legacy {
     }
 }
 
-/// What came of it.
+/// Connection tracking in the namespace of a site.
 #[derive(Debug)]
 pub struct Tracking {
-    /// What tracks.
+    /// How connections are tracked.
     pub switch: Switch,
-    /// What connections can have.
+    /// What connections can be given.
     pub can: Abilities,
-    /// What the kernel refused, and why.
+    /// The parts that the kernel refused, and why.
     pub refused: Vec<(Part, String)>,
     timeouts: Option<[File; 2]>,
 }
 
 impl Tracking {
-    /// Switches it on in the calling thread's namespace, which is ours.
+    /// Switches it on in the calling thread's namespace, which must be ours.
     ///
     /// # Errors
-    /// Exit 4 if a privilege is missing, 5 if the kernel can do it in no way that is allowed.
+    /// [`Failure::Privilege`] if a privilege is missing, [`Failure::Kernel`] if the kernel supports no
+    /// interface that is allowed.
     pub fn switch_on(access: &Access) -> anyhow::Result<Self> {
         let by_nft = if access.nft.is_empty() {
             Self::by_nft()
@@ -147,12 +148,11 @@ impl Tracking {
             Err(Failure::Kernel(format!("not loaded: {names}")).into())
         };
         let error = match by_nft {
-            Ok(tracking) => return Ok(tracking),
-            Err(error) if !is_inability(&error) => return Err(error),
-            Err(error) => error,
+            Err(error) if is_inability(&error) => error,
+            settled => return settled,
         };
         log::info!("no nf_tables: {error:#}");
-        Self::by_xtables(&access.lacks(iptables::MODULES)).map_err(|legacy| {
+        Self::by_iptables(&access.lacks(iptables::MODULES)).map_err(|legacy| {
             let why = format!(
                 "connections cannot be tracked: nf_tables: {error:#}; iptables: {legacy:#}; load \
                  the modules with modprobe, pass --allow-system-changes, or trust the kernel's \
@@ -173,13 +173,10 @@ impl Tracking {
             .map_err(nft::Error::from)
             .and_then(|mut netlink| ruleset.install(&mut netlink))
             .map_err(|error| no_nft(&error))?;
-        let refused = refused
-            .into_iter()
-            .map(|(part, refusal)| (part, refusal.to_string()));
-        Self::of(Switch::Nftables, refused.collect())
+        Self::by_our_rules(Switch::Nftables, refused)
     }
 
-    fn by_xtables(missing: &[&str]) -> anyhow::Result<Self> {
+    fn by_iptables(missing: &[&str]) -> anyhow::Result<Self> {
         let mut random = Rng::new();
         let mut ends =
             || -> Vec<SocketAddrV4> { (0..ENDS).map(|_| random_loopback(&mut random)).collect() };
@@ -191,14 +188,10 @@ impl Tracking {
             snat,
         };
         let refused = rules.install(missing).context("open a socket")?;
-        let refused = refused
-            .into_iter()
-            .map(|(part, refusal)| (part, refusal.to_string()));
-        let legacy = Legacy { rules, used: 0 };
-        Self::of(Switch::Legacy(legacy), refused.collect())
+        Self::by_our_rules(Switch::Legacy(Legacy { rules, used: 0 }), refused)
     }
 
-    /// Takes the calling thread's namespace as it is.
+    /// Uses the calling thread's namespace as it is.
     ///
     /// # Errors
     /// If the kernel has no ctnetlink.
@@ -222,20 +215,17 @@ impl Tracking {
         })
     }
 
-    fn of(switch: Switch, refused: Vec<(Part, String)>) -> anyhow::Result<Self> {
+    fn by_our_rules(switch: Switch, refused: Vec<(Part, impl Display)>) -> anyhow::Result<Self> {
+        let refused = refused.into_iter();
+        let refused: Vec<_> = refused.map(|(part, why)| (part, why.to_string())).collect();
         let lacks = |part| refused.iter().any(|(refused, _)| *refused == part);
         if let Some((_, refusal)) = refused.iter().find(|(part, _)| *part == Part::Tracking) {
             let why = format!("this kernel cannot track connections: {refusal}");
             return Err(Failure::Kernel(why).into());
         }
-        let open = |path: &str| File::options().write(true).open(path);
-        let timeouts = match (open(TIMEOUTS[0]), open(TIMEOUTS[1])) {
-            (Ok(first), Ok(second)) => Some([first, second]),
-            (Err(error), _) | (_, Err(error)) => {
-                log::debug!("{}: {error}", TIMEOUTS[0]);
-                None
-            }
-        };
+        let open = |path| File::options().write(true).open(path);
+        let timeouts = open(TIMEOUTS[0]).and_then(|first| Ok([first, open(TIMEOUTS[1])?]));
+        let timeouts = timeouts.inspect_err(|error| log::debug!("{}: {error}", TIMEOUTS[0]));
         Ok(Self {
             switch,
             can: Abilities {
@@ -244,24 +234,20 @@ impl Tracking {
                 nat: (lacks(Part::Dnat) == lacks(Part::Snat)).then(|| !lacks(Part::Dnat)),
             },
             refused,
-            timeouts,
+            timeouts: timeouts.ok(),
         })
     }
 
-    /// Makes UDP connections last so long from their next packet on; says whether it can.
-    #[must_use]
+    /// Sets the timeout that UDP connections get at their next packet, and returns whether that worked.
     pub fn set_timeout_s(&self, seconds: u32) -> bool {
         let text = format!("{seconds}\n");
-        self.timeouts.as_ref().is_some_and(|files| {
-            files
-                .iter()
-                .all(|file| file.write_all_at(text.as_bytes(), 0).is_ok())
-        })
+        let is_written = |file: &File| file.write_all_at(text.as_bytes(), 0).is_ok();
+        let files = self.timeouts.as_ref();
+        files.is_some_and(|files| files.iter().all(is_written))
     }
 }
 
-/// Whether an error is the kernel's inability, which something else may make up for.
-#[must_use]
+/// Whether an error means that this kernel cannot do something, for which there may be a substitute.
 pub fn is_inability(error: &anyhow::Error) -> bool {
     matches!(error.downcast_ref::<Failure>(), Some(Failure::Kernel(_)))
 }

@@ -1,12 +1,12 @@
-//! Which address stood in a pointer for which object. The addresses mean nothing to us but that
-//! one object has one, and another object another one, as long as all of them exist.
+//! Which address a pointer held for which object. All that we know about the addresses is that each object
+//! has one, and that no two objects share one while both exist.
 
-/// What a pointer has shown so far.
+/// The addresses that a pointer has held so far.
 #[derive(Debug, Clone, Default)]
 pub struct Addresses(Vec<(u64, u64)>);
 
 impl Addresses {
-    /// Takes note of an object's address, and says whether it agrees with all that is known.
+    /// Notes an object's address, and returns whether it agrees with the earlier ones.
     pub fn agree(&mut self, object: u64, address: u64) -> bool {
         let consistent = is_kernel_address(address)
             && self
@@ -20,8 +20,7 @@ impl Addresses {
     }
 }
 
-/// Whether the kernel could have something there: the top bit of such an address is set on every
-/// 64-bit architecture that is supported.
+/// Whether this can be an address of the kernel: its top bit is set on every supported architecture.
 #[must_use]
 pub const fn is_kernel_address(address: u64) -> bool {
     address >> 63 == 1

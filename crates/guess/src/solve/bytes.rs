@@ -1,10 +1,10 @@
-//! What stands where in captured bytes, as the kernel laid it there: numbers in the machine's order.
-//! An offset beyond the bytes holds nothing.
+//! Reads values from captured bytes, numbers in the byte order of the machine. Nothing is at an offset
+//! beyond the bytes.
 
 use memchr::memmem;
 
-/// Where a landmark begins, and so many bytes further. Mostly one place; but an earlier packet of the
-/// same socket may still be in memory behind this one.
+/// The indices that are `further_bytes` after the beginning of a landmark. Usually there is one; but an
+/// earlier packet of the same socket may still be in memory behind this one.
 #[must_use]
 pub fn indices_of(buffer: &[u8], landmark: &[u8], further_bytes: i32) -> Vec<u16> {
     if landmark.is_empty() {
@@ -16,8 +16,8 @@ pub fn indices_of(buffer: &[u8], landmark: &[u8], further_bytes: i32) -> Vec<u16
         .collect()
 }
 
-/// Whether a value stands at an offset. Asked thousands of times per sample, so that values of the usual
-/// sizes are compared as numbers.
+/// Whether a value is at an offset. Called thousands of times per sample, so values of the usual sizes are
+/// compared as numbers.
 #[must_use]
 pub fn holds(bytes: &[u8], offset: u32, value: &[u8]) -> bool {
     let there = bytes.get(offset as usize..).unwrap_or_default();
@@ -29,28 +29,26 @@ pub fn holds(bytes: &[u8], offset: u32, value: &[u8]) -> bool {
     }
 }
 
+fn array_at<const N: usize>(bytes: &[u8], offset: u32) -> Option<[u8; N]> {
+    bytes.get(offset as usize..)?.first_chunk().copied()
+}
+
 /// The `u16` at an offset.
 #[must_use]
 pub fn index_at(bytes: &[u8], offset: u32) -> Option<u16> {
-    let at = offset as usize;
-    let index = bytes.get(at..at + 2)?;
-    Some(u16::from_ne_bytes(index.try_into().ok()?))
-}
-
-/// The `u64` at an offset.
-#[must_use]
-pub fn word_at(bytes: &[u8], offset: u32) -> Option<u64> {
-    let at = offset as usize;
-    let word = bytes.get(at..at + 8)?;
-    Some(u64::from_ne_bytes(word.try_into().ok()?))
+    array_at(bytes, offset).map(u16::from_ne_bytes)
 }
 
 /// The `u32` at an offset.
 #[must_use]
 pub fn number_at(bytes: &[u8], offset: u32) -> Option<u32> {
-    let at = offset as usize;
-    let number = bytes.get(at..at + 4)?;
-    Some(u32::from_ne_bytes(number.try_into().ok()?))
+    array_at(bytes, offset).map(u32::from_ne_bytes)
+}
+
+/// The `u64` at an offset.
+#[must_use]
+pub fn word_at(bytes: &[u8], offset: u32) -> Option<u64> {
+    array_at(bytes, offset).map(u64::from_ne_bytes)
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! The offsets at which a place may still be, and how the others died. What makes one die is not
-//! known here.
+//! The possible offsets of a place, and when the others were dropped. Why a candidate is dropped is decided
+//! elsewhere.
 
 use std::mem;
 
@@ -9,21 +9,21 @@ use super::clock::Clock;
 /// An offset that is still possible.
 #[derive(Debug, Clone, Default)]
 pub struct Candidate {
-    /// Where.
+    /// The offset.
     pub offset: u32,
-    /// Of a pointer: whether what lies behind it is searched.
+    /// For a pointer: whether the struct behind it is searched.
     is_followed: bool,
-    /// What stood there, if that matters. Apart, since most places hold plain values and most offsets
-    /// die at once.
+    /// What was there so far, if that matters. It is boxed because most places hold plain values and most
+    /// candidates are dropped at once.
     seen: Option<Box<Seen>>,
 }
 
 /// What a candidate has shown so far.
 #[derive(Debug, Clone, Default)]
 pub struct Seen {
-    /// Of a pointer.
+    /// For a pointer.
     pub addresses: Addresses,
-    /// Of a deadline.
+    /// For a deadline.
     pub clock: Clock,
 }
 
@@ -34,34 +34,34 @@ impl Candidate {
     }
 }
 
-/// So many of those that fell at once are remembered.
+/// If a sample drops more candidates than this, they are not listed.
 const FALLEN: usize = 4;
 
 /// When the number of candidates changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
-    /// Number of the sample, from 1.
+    /// The number of the sample, from 1.
     pub sample: u32,
     /// How many candidates were left after it.
     pub left: usize,
-    /// Which it dropped; none if these were too many to be told.
+    /// Which candidates it dropped; none if there were too many to list.
     pub fallen: Vec<u32>,
     /// Whether a search behind the pointer decided, rather than the value itself.
     pub by_search_behind: bool,
 }
 
-/// All that are left.
+/// All candidates that are left.
 #[derive(Debug, Clone, Default)]
 pub struct Candidates {
     /// None before the first sample: every offset is possible.
     all: Option<Vec<Candidate>>,
-    /// How the others died.
+    /// When the others were dropped.
     pub trail: Vec<Change>,
     has_changed: bool,
 }
 
 impl Candidates {
-    /// Keeps those that agree with a sample; before the first one these are `every` offset.
+    /// Keeps those that agree with a sample. Before the first sample, `every` offset is a candidate.
     pub fn retain(
         &mut self,
         sample: u32,
@@ -72,17 +72,19 @@ impl Candidates {
             self.drop_unless(sample, agrees, false);
             return;
         }
-        let fresh = every.map(|offset| Candidate {
-            offset,
-            ..Candidate::default()
+        let agreeing = every.filter_map(|offset| {
+            let mut one = Candidate {
+                offset,
+                ..Candidate::default()
+            };
+            agrees(&mut one).then_some(one)
         });
-        let agreeing = fresh.filter_map(|mut one| agrees(&mut one).then_some(one));
         let all: Vec<Candidate> = agreeing.collect();
         self.note(sample, all.len(), Vec::new(), false);
         self.all = Some(all);
     }
 
-    /// Drops those of a pointer behind which the search found nothing.
+    /// Drops the candidates of a pointer behind which a search found nothing.
     pub fn refute(&mut self, sample: u32, refuted: &[u32]) {
         if !refuted.is_empty() {
             self.drop_unless(sample, |one| !refuted.contains(&one.offset), true);
@@ -102,7 +104,7 @@ impl Candidates {
         let mut fallen = Vec::new();
         all.retain_mut(|one| {
             let stays = stays(one);
-            // One more than can be told says that there were too many.
+            // One more than the limit means that there were too many.
             if !stays && fallen.len() <= FALLEN {
                 fallen.push(one.offset);
             }
@@ -116,16 +118,16 @@ impl Candidates {
 
     fn note(&mut self, sample: u32, left: usize, fallen: Vec<u32>, by_search_behind: bool) {
         self.has_changed = true;
-        let is_told = fallen.len() <= FALLEN;
+        let fallen = Some(fallen).filter(|fallen| fallen.len() <= FALLEN);
         self.trail.push(Change {
             sample,
             left,
-            fallen: if is_told { fallen } else { Vec::new() },
+            fallen: fallen.unwrap_or_default(),
             by_search_behind,
         });
     }
 
-    /// The first so many, as far as they were not asked for before.
+    /// Those of the first `most` candidates that have not been followed yet.
     pub fn follow(&mut self, most: usize) -> impl Iterator<Item = u32> {
         let first = self.all.iter_mut().flatten().take(most);
         first.filter_map(|one| {
@@ -134,7 +136,7 @@ impl Candidates {
         })
     }
 
-    /// Whether any died since this was asked last.
+    /// Whether any were dropped since the last call.
     pub fn take_change(&mut self) -> bool {
         mem::take(&mut self.has_changed)
     }
@@ -167,7 +169,7 @@ impl Candidates {
         }
     }
 
-    /// Whether samples were seen and none of the offsets outlived them.
+    /// Whether samples have dropped every offset.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.left() == Some(0)

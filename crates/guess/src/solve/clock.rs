@@ -1,16 +1,16 @@
-//! Deadlines in jiffies against a clock whose frequency and start are unknown: two of them give the
-//! frequency, every further one must fit.
+//! Deadlines in jiffies by a clock whose frequency and start are unknown. Two deadlines determine the
+//! frequency, and every further one must fit.
 
 use std::time::Duration;
 
-/// `CONFIG_HZ` has been between these on every architecture.
+/// `CONFIG_HZ` is in this range on every architecture.
 const HZ: std::ops::RangeInclusive<i64> = 24..=10_000;
-/// What a reading may be off: the clock ticks.
+/// A reading may be off by this, because the clock ticks.
 const TOLERANCE_JIFFIES: i64 = 4;
-/// And a virtual machine whose processors wait for each other makes up for late ticks afterwards.
-/// Deadlines are hundreds of thousands of times as far apart.
+/// A virtual machine whose processors wait for each other delivers ticks late, up to this. Deadlines are
+/// hundreds of thousands of times as far apart.
 const LATE_S: i64 = 2;
-/// Two deadlines nearer to each other say nothing of the frequency.
+/// Deadlines that are closer to each other do not determine the frequency.
 const FAR_S: i64 = 10_000;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,7 +20,7 @@ struct Reading {
     jiffies: u32,
 }
 
-/// What a place has shown so far.
+/// The deadlines that a place has held so far.
 #[derive(Debug, Clone, Default)]
 pub struct Clock {
     first: Option<Reading>,
@@ -28,7 +28,7 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// Takes note of a deadline, and says whether it agrees with all that is known.
+    /// Notes a deadline, and returns whether it agrees with the earlier ones.
     pub fn agree(&mut self, ahead_s: u32, between: (Duration, Duration), jiffies: u32) -> bool {
         let reading = Reading {
             ahead_s: ahead_s.into(),
@@ -41,7 +41,7 @@ impl Clock {
         };
         let moved_s = reading.ahead_s - first.ahead_s;
         let moved_jiffies = i64::from(jiffies.wrapping_sub(first.jiffies) as i32);
-        // Meanwhile the clock itself went on, by so much at least and at most.
+        // Meanwhile the clock itself advanced, between these bounds.
         let least = millis(between.0) - millis(first.between.1);
         let most = millis(between.1) - millis(first.between.0);
         if self.hz.is_none() && moved_s.abs() >= FAR_S {
@@ -51,7 +51,7 @@ impl Clock {
         let Some(hz) = self.hz else {
             return true;
         };
-        // A frequency that cannot be is not calculated with: it could be of any size.
+        // An impossible frequency may be of any size, so the calculation stops here.
         if !HZ.contains(&hz) {
             return false;
         }
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn every_frequency_is_learnt() {
+    fn every_frequency_is_determined() {
         for hz in [100, 250, 300, 1000, 1024] {
             let mut clock = Clock::default();
             for (ahead_s, now_ms) in [(700_000, 10), (700_001, 12), (30_000, 14), (999_999, 900)] {

@@ -1,14 +1,14 @@
-//! How much the matches of a place prove: bits of surprise, a value that may have been there before
-//! counted once, less what the number of searched places gives away.
+//! How much the matches of a place prove: their surprise in bits, less the cost of the search, which grows
+//! with the number of searched offsets. A value that may have been there before counts once.
 
 use std::collections::BTreeMap;
 
 use super::sample::Worth;
 
-/// A field is proven from here on: one wrong place in 2^40 searches.
+/// A field is proven from here on: one in 2^40 searches finds a wrong place by chance.
 pub const ENOUGH_BITS: u32 = 40;
 
-/// What the samples of one place are worth.
+/// The evidence of the samples of one place.
 #[derive(Debug, Clone, Default)]
 pub struct Evidence {
     given: BTreeMap<Vec<u8>, u32>,
@@ -18,12 +18,12 @@ pub struct Evidence {
 }
 
 impl Evidence {
-    /// Notes among how many places the field was searched.
+    /// Notes among how many offsets the place was searched.
     pub fn searched(&mut self, places: usize) {
         self.places = self.places.max(places);
     }
 
-    /// Counts a value. One that may have been there before proves nothing new when it comes again.
+    /// Counts a value. A value that may have been there before proves nothing new when it repeats.
     pub fn add(&mut self, value: &[u8], worth: Worth) {
         match worth {
             Worth::Drawn(bits) => self.drawn_bits += bits,
@@ -31,7 +31,7 @@ impl Evidence {
         }
     }
 
-    /// Counts what another search for the same field has seen.
+    /// Counts what another search for the same place has seen.
     pub fn join(&mut self, other: &Self) {
         self.searched(other.places);
         self.drawn_bits += other.drawn_bits;
@@ -47,32 +47,32 @@ impl Evidence {
         }
     }
 
-    /// The surprise less the search.
+    /// The surprise less the cost of the search.
     #[must_use]
     pub fn net_bits(&self) -> u32 {
         (self.given_bits + self.drawn_bits).saturating_sub(self.search_bits())
     }
 
-    /// Among how many places the field was searched.
+    /// Among how many offsets the place was searched.
     #[must_use]
     pub fn places(&self) -> usize {
         self.places
     }
 
-    /// Bits that the search gives away.
+    /// The cost of the search in bits.
     #[must_use]
     pub fn search_bits(&self) -> u32 {
         search_bits(self.places)
     }
 
-    /// Number of distinct values that were given.
+    /// The number of distinct given values.
     #[must_use]
     pub fn distinct(&self) -> usize {
         self.given.len()
     }
 }
 
-/// Bits that a choice among so many places gives away: the logarithm, rounded up.
+/// The cost of a choice among this many places: the logarithm, rounded up.
 fn search_bits(places: usize) -> u32 {
     places.next_power_of_two().trailing_zeros()
 }

@@ -1,4 +1,4 @@
-//! What the solver is given: per sample what each place must hold, and the bytes that were there.
+//! The solver's input: for each sample what each place must hold, and the bytes that were there.
 
 use std::time::Duration;
 
@@ -16,46 +16,46 @@ pub enum Expected {
     Bytes {
         /// The bytes.
         bytes: Vec<u8>,
-        /// What they are worth.
+        /// How surprising they are.
         worth: Worth,
     },
     /// A `u32` whose upper bits are known.
     Shifted {
-        /// What it is after the shift.
+        /// The value after the shift.
         value: u32,
-        /// Bits that are shifted out.
+        /// How many bits are shifted out.
         shift: u32,
-        /// What it is worth.
+        /// How surprising it is.
         worth: Worth,
     },
-    /// The address of an object, with a tag in its low bits. All that is known of the address
-    /// is that it belongs to one object: the same in all samples of this object, and in no other.
+    /// The address of an object, with a tag in its low bits. All that is known about the address is that
+    /// all samples of this object share it, and no sample of another object has it.
     Object {
-        /// Number of the object.
+        /// The number of the object.
         id: u64,
         /// The tag.
         tag: u64,
     },
     /// No address, whatever the tag.
     Null,
-    /// An address of which nothing is known.
+    /// Any address.
     Address,
     /// The address of the object that led here.
     Back,
-    /// A `u16`: where in the buffer behind the way certain bytes begin, and some bytes further.
+    /// A `u16`: an index into the buffer at the end of the path, at a distance from certain bytes.
     Index {
         /// The bytes.
         landmark: Vec<u8>,
-        /// How much further.
+        /// The distance from their beginning.
         further_bytes: i32,
-        /// Bits that it is worth if it is not what it was before.
+        /// Its surprise in bits, if it differs from the sample before.
         bits: u32,
     },
-    /// A `u32` of jiffies, so many seconds ahead of the kernel's clock.
+    /// A `u32` of jiffies, ahead of the kernel's clock.
     Deadline {
-        /// The seconds.
+        /// How many seconds ahead.
         ahead_s: u32,
-        /// Between which two moments the clock was read.
+        /// The two moments between which the kernel read the clock.
         between: (Duration, Duration),
     },
 }
@@ -64,36 +64,34 @@ pub enum Expected {
 /// 2^-bits, even if it holds something of the same nature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
 pub enum Worth {
-    /// The value was drawn for this sample; a place cannot hold it for the reason that it held it
-    /// before.
+    /// The value was drawn for this sample, so it counts each time.
     Drawn(u32),
     /// The value may have been there before, so it counts once.
     Given(u32),
 }
 
-/// The readable bytes of one struct in a sample, from its start to the first gap; none if the way
-/// led nowhere.
+/// The readable bytes of one struct in a sample, up to the first gap; none if the path led nowhere.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub struct View {
     /// How it was reached.
     pub path: AccessPath,
-    /// Where it was; 0 if nowhere.
+    /// Its address; 0 if the path led nowhere.
     pub address: u64,
-    /// Where the struct was that led to it.
+    /// The address of the struct that led to it.
     pub parent_address: u64,
     /// What was there.
     pub bytes: Vec<u8>,
 }
 
-/// What each place must hold; one that is not here was not determined.
+/// What each place must hold. Nothing is known about a place that is not listed.
 pub type Expectations = Vec<(Place, Expected)>;
 
-/// One event of which it is certain that we caused it.
+/// One event that we certainly caused.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub struct Sample {
-    /// What it was, for people.
+    /// A description for people.
     pub name: String,
-    /// What kind of event.
+    /// The kind of event.
     pub event: Event,
     /// What must be there.
     pub expected: Expectations,
@@ -102,20 +100,14 @@ pub struct Sample {
 }
 
 impl Sample {
-    /// Whether each pointer along a way is known to lead somewhere: else nothing is expected there.
-    #[must_use]
-    pub fn leads_along(&self, path: &AccessPath) -> bool {
-        leads_along(&self.expected, path)
-    }
-
-    /// What was captured along a way.
+    /// What was captured at the end of a path.
     #[must_use]
     pub fn view(&self, path: &AccessPath) -> Option<&View> {
         self.views.iter().find(|view| view.path == *path)
     }
 }
 
-/// Whether each pointer along a way must lead somewhere.
+/// Whether each pointer along a path must hold an address; else nothing is expected at its end.
 #[must_use]
 pub fn leads_along(expected: &Expectations, path: &AccessPath) -> bool {
     path.steps.iter().all(|step| {

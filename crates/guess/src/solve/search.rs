@@ -1,4 +1,4 @@
-//! One place along one way: which offsets no sample has contradicted, and what the samples prove.
+//! The search for one place along one path: which offsets no sample has contradicted, and the evidence.
 
 use super::addresses::is_kernel_address;
 use super::bytes::holds;
@@ -16,19 +16,19 @@ use crate::fields::Content;
 use crate::fields::Spec;
 use crate::path::AccessPath;
 
-/// Each deadline is a number of seconds out of a hundred thousand at least, times the clock's frequency;
-/// the seconds of tolerance and the choice of the frequency are given back.
+/// A deadline is drawn from at least a hundred thousand seconds, times the clock's frequency. The tolerance
+/// of some seconds and the unknown frequency are subtracted.
 const DEADLINE_BITS: u32 = 12;
-/// An address of an object that nobody else has; far below its entropy.
+/// The address of an object is unique; this is far below its entropy.
 const BACK_BITS: u32 = 16;
 
-/// What the search for a pointer gives away at most: it may lie in 512 places of a socket.
+/// The cost of the search for a pointer is at most this, with 512 possible offsets in a socket.
 const POINTER_BITS: u32 = 9;
 
-/// Values that a pointer must have shown before it is followed.
+/// A pointer must have shown this many values before it is followed.
 pub const MIN_VALUES: usize = 2;
 
-/// The head of a list and what lies beside it.
+/// The size of a list head and its neighbours.
 const LIST_BYTES: u64 = 32;
 
 /// What a sample shows to one search.
@@ -36,26 +36,26 @@ const LIST_BYTES: u64 = 32;
 pub struct Window<'a> {
     /// The struct that is searched, up to the first byte that could not be read.
     pub bytes: &'a [u8],
-    /// Where the struct is; 0 if nowhere.
+    /// The address of the struct; 0 if the path led nowhere.
     pub address: u64,
-    /// Where the struct is from which it was reached.
+    /// The address of the struct that led to it.
     pub parent_address: u64,
-    /// Of an index: the buffer that it counts in.
+    /// For an index, the buffer.
     pub buffer: &'a [u8],
 }
 
-/// The search for one place in the object at the end of one way.
+/// The search for one place in the object at the end of one path.
 #[derive(Debug, Clone)]
 pub struct Search {
     /// The place.
     pub spec: &'static Spec,
-    /// How its struct is reached; of an index, how the buffer is.
+    /// The path to its struct; for an index, the path to the buffer.
     pub path: AccessPath,
-    /// Samples that it was shown.
+    /// The number of samples that it has seen.
     pub samples: u32,
-    /// Where it may still be.
+    /// The offsets that are still possible.
     pub candidates: Candidates,
-    /// What the matches prove; of a pointer, nothing by itself.
+    /// The evidence of the matches; those of a pointer prove nothing by themselves.
     pub evidence: Evidence,
     /// The index in the sample before.
     last_index: Option<u16>,
@@ -75,13 +75,13 @@ impl Search {
         }
     }
 
-    /// Drops every candidate that disagrees with a sample. A place that cannot be read is no field.
+    /// Drops every candidate that disagrees with a sample. An offset that cannot be read disagrees.
     pub fn observe(&mut self, sample: u32, expected: &Expected, window: Window<'_>) {
         self.samples += 1;
         let tag_mask = self.spec.tag_mask();
         let bytes = window.bytes;
-        // An empty list points to itself. What lies further away may be another object: the window
-        // is larger than the struct, and the next page may hold what is pointed to.
+        // An empty list points to itself. A pointer to an address further away may lead to another object:
+        // the window is larger than the struct, and the next page may hold the object.
         let is_list = |offset: u32, word: u64| {
             let slot = window.address.wrapping_add(u64::from(offset));
             word.abs_diff(slot) < LIST_BYTES
@@ -91,9 +91,9 @@ impl Search {
                 bytes: value,
                 worth,
             } => {
-                let right_size = value.len() == self.spec.place.size_bytes() as usize;
-                self.retain(sample, bytes, |candidate| {
-                    right_size && holds(bytes, candidate.offset, value)
+                let has_size = value.len() == self.spec.place.size_bytes() as usize;
+                self.retain(sample, bytes, |one| {
+                    has_size && holds(bytes, one.offset, value)
                 });
                 self.evidence.add(value, *worth);
             }
@@ -102,42 +102,38 @@ impl Search {
                 shift,
                 worth,
             } => {
-                self.retain(sample, bytes, |candidate| {
-                    let found = number_at(bytes, candidate.offset).map(|found| found >> shift);
-                    found == Some(*value)
+                self.retain(sample, bytes, |one| {
+                    number_at(bytes, one.offset).is_some_and(|found| found >> shift == *value)
                 });
                 self.evidence.add(&value.to_ne_bytes(), *worth);
             }
             Expected::Object { id, tag } => {
-                self.retain(sample, bytes, |candidate| {
-                    word_at(bytes, candidate.offset).is_some_and(|word| {
+                self.retain(sample, bytes, |one| {
+                    word_at(bytes, one.offset).is_some_and(|word| {
                         word & tag_mask == *tag
-                            && !is_list(candidate.offset, word)
-                            && candidate.seen().addresses.agree(*id, word & !tag_mask)
+                            && !is_list(one.offset, word)
+                            && one.seen().addresses.agree(*id, word & !tag_mask)
                     })
                 });
                 self.evidence.add(&id.to_ne_bytes(), Worth::Given(0));
             }
-            Expected::Null => {
-                self.retain(sample, bytes, |candidate| {
-                    word_at(bytes, candidate.offset).is_some_and(|word| word & !tag_mask == 0)
-                });
-            }
+            Expected::Null => self.retain(sample, bytes, |one| {
+                word_at(bytes, one.offset).is_some_and(|word| word & !tag_mask == 0)
+            }),
             Expected::Address => {
-                self.retain(sample, bytes, |candidate| {
-                    word_at(bytes, candidate.offset).is_some_and(|word| {
-                        is_kernel_address(word) && !is_list(candidate.offset, word)
-                    })
+                self.retain(sample, bytes, |one| {
+                    word_at(bytes, one.offset)
+                        .is_some_and(|word| is_kernel_address(word) && !is_list(one.offset, word))
                 });
                 self.evidence.add(&sample.to_ne_bytes(), Worth::Given(0));
             }
             Expected::Back => {
                 let parent = window.parent_address;
-                self.retain(sample, bytes, |candidate| {
-                    parent != 0 && word_at(bytes, candidate.offset) == Some(parent)
+                self.retain(sample, bytes, |one| {
+                    parent != 0 && word_at(bytes, one.offset) == Some(parent)
                 });
-                self.evidence
-                    .add(&parent.to_ne_bytes(), Worth::Given(BACK_BITS));
+                let worth = Worth::Given(BACK_BITS);
+                self.evidence.add(&parent.to_ne_bytes(), worth);
             }
             Expected::Index {
                 landmark,
@@ -145,11 +141,10 @@ impl Search {
                 bits,
             } => {
                 let indices = indices_of(window.buffer, landmark, *further_bytes);
-                self.retain(sample, bytes, |candidate| {
-                    let index = index_at(bytes, candidate.offset);
-                    index.is_some_and(|index| indices.contains(&index))
+                self.retain(sample, bytes, |one| {
+                    index_at(bytes, one.offset).is_some_and(|index| indices.contains(&index))
                 });
-                // What never moves could stand anywhere.
+                // An index that never changes proves nothing: any offset may hold it.
                 let only = indices.first().copied().filter(|_| indices.len() == 1);
                 if only.is_some() && self.last_index.is_some() && self.last_index != only {
                     self.evidence.add(&[], Worth::Drawn(*bits));
@@ -157,18 +152,17 @@ impl Search {
                 self.last_index = only;
             }
             Expected::Deadline { ahead_s, between } => {
-                self.retain(sample, bytes, |candidate| {
-                    number_at(bytes, candidate.offset).is_some_and(|found| {
-                        candidate.seen().clock.agree(*ahead_s, *between, found)
-                    })
+                self.retain(sample, bytes, |one| {
+                    number_at(bytes, one.offset)
+                        .is_some_and(|found| one.seen().clock.agree(*ahead_s, *between, found))
                 });
-                self.evidence
-                    .add(&ahead_s.to_ne_bytes(), Worth::Given(DEADLINE_BITS));
+                let worth = Worth::Given(DEADLINE_BITS);
+                self.evidence.add(&ahead_s.to_ne_bytes(), worth);
             }
         }
     }
 
-    /// Keeps the candidates that agree; before the first sample these are all offsets.
+    /// Keeps the candidates that agree. Before the first sample, every offset is a candidate.
     fn retain(&mut self, sample: u32, bytes: &[u8], agrees: impl FnMut(&mut Candidate) -> bool) {
         let (size, align) = (self.spec.place.size_bytes(), self.spec.align_bytes);
         let last = bytes.len().checked_sub(size as usize);
@@ -178,26 +172,25 @@ impl Search {
             .retain(sample, every.map(|offset| offset as u32), agrees);
     }
 
-    /// The ways behind the first so many candidates of a pointer, as far as they were not asked for
-    /// before.
+    /// The paths behind the first `most` candidates of a pointer that have not been followed yet.
     pub fn follow(&mut self, most: usize) -> impl Iterator<Item = AccessPath> {
         let (path, pointer) = (&self.path, self.spec.place);
         let fresh = self.candidates.follow(most);
         fresh.map(move |offset| path.then(pointer, offset))
     }
 
-    /// Whether other searches may be affected by what changed in this one since that was asked last.
+    /// Whether this search has changed since the last call in a way that may affect other searches.
     pub fn take_news(&mut self) -> bool {
         let is_pointer = self.spec.leads_to().is_some();
         self.candidates.take_change() && (is_pointer || self.candidates.is_empty())
     }
 
-    /// Whether further samples of it are useless: it is not there, or one offset is left, and enough is
-    /// known to be sure of it, and of a pointer that it proves.
+    /// Whether further samples of it are useless: no offset is left, or one offset with enough evidence for
+    /// itself and for a pointer that it proves.
     #[must_use]
     pub fn is_decided(&self) -> bool {
         let is_sure = match self.spec.content {
-            // What it is worth is found behind it, where the search goes on after some values.
+            // Its evidence is found behind it, where the search continues after some values.
             Content::Pointer { .. } => self.evidence.distinct() >= MIN_VALUES,
             _ => self.evidence.net_bits() >= ENOUGH_BITS + POINTER_BITS,
         };

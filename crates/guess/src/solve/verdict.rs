@@ -1,4 +1,4 @@
-//! What the searches amount to, field by field: proven, ambiguous or missing, and why.
+//! The verdict on each field: proven, ambiguous or missing, and why.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -8,9 +8,9 @@ use shared::offsets::FieldResult;
 use shared::offsets::Method;
 use shared::offsets::Status;
 
-use super::Solver;
 use super::evidence::ENOUGH_BITS;
 use super::search::Search;
+use super::solver::Solver;
 use crate::fields::Content;
 use crate::fields::Event;
 use crate::fields::Place;
@@ -25,11 +25,11 @@ use crate::proven::Proven;
 pub struct Finding {
     /// The field.
     pub field: Field,
-    /// Whether its offset may be used.
+    /// Whether it is proven: only then may its offset be used.
     pub status: Status,
     /// The offsets that no sample contradicts.
     pub candidates: Vec<u32>,
-    /// What the samples prove, in bits; none if there was no sample.
+    /// The evidence of the samples in bits; none if there was no sample.
     pub evidence_bits: Option<u32>,
     /// Why it is not proven.
     pub reason: Option<String>,
@@ -45,7 +45,7 @@ impl Finding {
         }
     }
 
-    /// Takes back that the field is proven.
+    /// Makes the field ambiguous.
     pub fn withdraw(&mut self, reason: String) {
         self.status = Status::Ambiguous;
         self.reason = Some(reason);
@@ -83,14 +83,14 @@ impl Solver {
     #[must_use]
     pub fn proven(&self, place: Place) -> Option<u32> {
         let spec = place.spec();
-        let along = self.along_proven_paths(spec);
-        match along.alive.as_deref() {
-            Some([only]) if self.bits(spec, &along.searches) >= ENOUGH_BITS => Some(*only),
+        let searches = self.searches_along_proven_paths(spec);
+        match common_offsets(&searches)?.as_slice() {
+            [only] if self.bits(spec, &searches) >= ENOUGH_BITS => Some(*only),
             _ => None,
         }
     }
 
-    /// The ways to a struct that lead over proven pointers only. Of an index, ways to the buffer.
+    /// The paths to a struct over proven pointers only. For an index, the paths to its buffer.
     #[must_use]
     pub fn proven_paths(&self, end: Struct) -> Vec<AccessPath> {
         paths_to(end, &|place| {
@@ -99,7 +99,7 @@ impl Solver {
         })
     }
 
-    /// Every offset that is proven so far, also of what only helps to find another.
+    /// Every offset that is proven so far, including those that only help to find another.
     #[must_use]
     pub fn all_proven(&self) -> Proven {
         let places = self.needed.iter();
@@ -108,57 +108,28 @@ impl Solver {
             .collect()
     }
 
-    /// The searches for a place along some ways that have seen samples.
-    pub(super) fn searches_along(&self, spec: &Spec, paths: &[AccessPath]) -> Vec<&Search> {
-        self.searches
+    /// The searches for a place along proven paths that have seen samples.
+    pub(super) fn searches_along_proven_paths(&self, spec: &Spec) -> Vec<&Search> {
+        let paths = self.proven_paths(spec.searched_at());
+        let of_place = self
+            .searches
             .iter()
-            .filter(|search| {
-                search.spec.place == spec.place
-                    && search.candidates.left().is_some()
-                    && paths.contains(&search.path)
-            })
+            .filter(|one| one.spec.place == spec.place);
+        of_place
+            .filter(|one| one.candidates.left().is_some() && paths.contains(&one.path))
             .collect()
     }
 
-    /// The searches for a place along all proven ways to it, taken together.
-    fn along_proven_paths(&self, spec: &Spec) -> Together<'_> {
-        let paths = self.proven_paths(spec.searched_at());
-        let searches = self.searches_along(spec, &paths);
-        let mut together = Together {
-            reached: !paths.is_empty(),
-            alive: None,
-            contradictory: false,
-            searches,
-        };
-        for search in &together.searches {
-            let alive = search.candidates.alive().unwrap_or_default();
-            let before = together.alive.take();
-            let left = match &before {
-                None => alive,
-                Some(before) => before
-                    .iter()
-                    .copied()
-                    .filter(|offset| alive.contains(offset))
-                    .collect(),
-            };
-            together.contradictory |= left.is_empty() && before.is_some_and(|all| !all.is_empty());
-            together.alive = Some(left);
-        }
-        together
-    }
-
-    /// What the searches for a place prove together.
+    /// The evidence of all searches for a place together.
     fn bits(&self, spec: &Spec, searches: &[&Search]) -> u32 {
-        // A listener has neither peer nor packets: what is right for it alone may be a copy.
-        let mut of_packets = searches
-            .iter()
-            .filter(|search| search.path.event != Event::SockState)
-            .peekable();
+        // A listener has neither peer nor packets, so an offset that is right only for it may be a copy.
+        let of_packet = |search: &&&Search| search.path.event != Event::SockState;
+        let mut of_packets = searches.iter().filter(of_packet).peekable();
         if of_packets.peek().is_none() {
             return 0;
         }
         match spec.content {
-            // A pointer's own value is random to us, so it is worth what was found behind it.
+            // A pointer's own value is random to us, so its evidence is what was found behind it.
             Content::Pointer { .. } => {
                 let behind = of_packets.map(|search| self.bits_behind(search));
                 behind.max().unwrap_or(0)
@@ -167,7 +138,7 @@ impl Solver {
         }
     }
 
-    /// What was found behind the only candidate of a pointer: the weakest of what must be there.
+    /// The weakest evidence of what must be behind the only candidate of a pointer.
     fn bits_behind(&self, pointer: &Search) -> u32 {
         let Some(offset) = pointer.candidates.only() else {
             return 0;
@@ -185,62 +156,75 @@ impl Solver {
     }
 
     fn judge(&self, field: Field) -> Finding {
-        let finding = |status, candidates, evidence_bits, reason: Option<String>| Finding {
+        let spec = Place::Field(field).spec();
+        let searches = self.searches_along_proven_paths(spec);
+        let Some(candidates) = common_offsets(&searches) else {
+            return Finding {
+                field,
+                status: Status::Missing,
+                candidates: Vec::new(),
+                evidence_bits: None,
+                reason: Some(self.why_unseen(spec.searched_at())),
+            };
+        };
+        let bits = self.bits(spec, &searches);
+        let window = spec.inside.window_bytes();
+        let (status, why) = match candidates.len() {
+            0 if searches
+                .first()
+                .is_some_and(|first| !first.candidates.is_empty()) =>
+            {
+                let why = "the paths that lead to it contradict each other";
+                (Status::Ambiguous, why.to_owned())
+            }
+            0 => {
+                let why = format!("no offset below {window} agrees with every sample");
+                (Status::Missing, why)
+            }
+            1 if bits >= ENOUGH_BITS => (Status::Proven, String::new()),
+            1 => (
+                Status::Ambiguous,
+                format!("{bits} bits of evidence are less than {ENOUGH_BITS}"),
+            ),
+            several => (
+                Status::Ambiguous,
+                format!("{several} offsets agree with every sample"),
+            ),
+        };
+        Finding {
             field,
             status,
             candidates,
-            evidence_bits,
-            reason,
-        };
-        let spec = Place::Field(field).spec();
-        let together = self.along_proven_paths(spec);
-        let Some(alive) = together.alive else {
-            let why = if together.reached {
-                "no sample determined it".to_owned()
-            } else {
-                self.why_unreached(spec.searched_at())
-            };
-            return finding(Status::Missing, Vec::new(), None, Some(why));
-        };
-        let bits = self.bits(spec, &together.searches);
-        let (status, why) = match alive.len() {
-            0 if together.contradictory => {
-                let why = "the ways that lead to it contradict each other".to_owned();
-                (Status::Ambiguous, Some(why))
-            }
-            0 => {
-                let window = spec.inside.window_bytes();
-                let why = format!("no offset below {window} agrees with every sample");
-                (Status::Missing, Some(why))
-            }
-            1 if bits >= ENOUGH_BITS => (Status::Proven, None),
-            1 => {
-                let why = format!("{bits} bits of evidence are less than {ENOUGH_BITS}");
-                (Status::Ambiguous, Some(why))
-            }
-            several => {
-                let why = format!("{several} offsets agree with every sample");
-                (Status::Ambiguous, Some(why))
-            }
-        };
-        finding(status, alive, Some(bits), why)
+            evidence_bits: Some(bits),
+            reason: (status != Status::Proven).then_some(why),
+        }
     }
 
-    fn why_unreached(&self, end: Struct) -> String {
-        let needed = |pointer: &&Spec| self.needed.contains(&pointer.place);
-        let pointers: Vec<&str> = end
-            .reached_by()
-            .filter(needed)
-            .map(|pointer| pointer.place.path())
-            .collect();
-        format!(
-            "{}, which leads to it, is not proven",
-            pointers.join(" or ")
-        )
+    /// Why no sample shows what is searched in this struct.
+    fn why_unseen(&self, end: Struct) -> String {
+        if !self.proven_paths(end).is_empty() {
+            return "no sample determined it".into();
+        }
+        let pointers = end.reached_by().map(|pointer| pointer.place);
+        let needed = pointers.filter(|place| self.needed.contains(place));
+        let names: Vec<&str> = needed.map(Place::path).collect();
+        format!("{}, which leads to it, is not proven", names.join(" or "))
     }
 }
 
-/// What the samples of one place prove, along whichever ways.
+/// The offsets on which all searches for one place agree; none if there are no searches.
+fn common_offsets(searches: &[&Search]) -> Option<Vec<u32>> {
+    let (first, others) = searches.split_first()?;
+    let mut offsets = first.candidates.alive()?;
+    offsets.retain(|offset| {
+        others
+            .iter()
+            .all(|other| other.candidates.is_alive(*offset))
+    });
+    Some(offsets)
+}
+
+/// The evidence for one place along all paths.
 fn bits_of(searches: &[&Search]) -> u32 {
     let Some((first, others)) = searches.split_first() else {
         return 0;
@@ -252,27 +236,13 @@ fn bits_of(searches: &[&Search]) -> u32 {
     evidence.net_bits()
 }
 
-/// What all searches for one place say.
-struct Together<'a> {
-    /// Whether a proven way leads there.
-    reached: bool,
-    /// What none of them contradicts; none if no sample was seen.
-    alive: Option<Vec<u32>>,
-    /// Whether each of them found something, but nothing that all agree on.
-    contradictory: bool,
-    /// The searches.
-    searches: Vec<&'a Search>,
-}
-
-/// Two fields cannot share a byte: if they seem to, neither is proven.
+/// Two fields cannot share a byte. If they seem to, neither is proven.
 fn withdraw_overlapping(findings: &mut [Finding]) {
-    let spans: Vec<(Field, Range<u32>)> = findings
-        .iter()
-        .filter_map(|finding| {
-            let start = finding.offset()?;
-            Some((finding.field, start..start + finding.field.size_bytes()))
-        })
-        .collect();
+    let span = |finding: &Finding| {
+        let start = finding.offset()?;
+        Some((finding.field, start..start + finding.field.size_bytes()))
+    };
+    let spans: Vec<(Field, Range<u32>)> = findings.iter().filter_map(span).collect();
     for finding in findings {
         let Some((_, own)) = spans.iter().find(|(field, _)| *field == finding.field) else {
             continue;

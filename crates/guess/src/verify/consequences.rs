@@ -1,4 +1,4 @@
-//! What else cannot be believed if some places cannot. Pure.
+//! Which other places cannot be trusted if some are refused. Pure.
 
 use std::collections::BTreeSet;
 
@@ -6,8 +6,7 @@ use crate::fields::Event;
 use crate::fields::Place;
 use crate::proven::Proven;
 
-/// These places, the pointers that they prove, and whatever is reached over them alone.
-#[must_use]
+/// These places, the pointers that they prove, and everything that is reached only through these.
 pub fn consequences(proven: &Proven, mut refused: BTreeSet<Place>) -> BTreeSet<Place> {
     loop {
         let left = proven.iter().filter(|(place, _)| !refused.contains(place));

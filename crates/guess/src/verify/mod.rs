@@ -1,7 +1,7 @@
-//! The proof on held-out data: fresh connections and sockets, of which nothing but the found offsets
-//! is read, as a consumer would read them. Everything must be there; in a packet that is not tracked
-//! there must be no connection. It is the solver's own [`Search`], in windows that are as wide as one
-//! field; `consequences` says what follows from a contradiction.
+//! The check on held-out data: fresh connections and sockets, at which only the found offsets are read, as
+//! a consumer would read them. Each must hold its expected value, and an untracked packet must have no
+//! connection. The check is the solver's own [`Search`] in a window as wide as one field; `consequences`
+//! says what follows from a contradiction.
 
 mod consequences;
 #[cfg(test)]
@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
-use anyhow::bail;
+use anyhow::ensure;
 
 use crate::fields::Content;
 use crate::fields::Event;
@@ -33,42 +33,42 @@ use crate::solve::search::Window;
 
 pub use consequences::consequences;
 
-/// A place must have held its expected value this often, and other than zero.
+/// A place must have held its expected value this often, zeros not counted.
 pub const CONFIRMATIONS: u32 = 2;
 
-/// A place along one path, and which of an event's readings belong to it.
+/// A place along one path, and which readings of an event belong to it.
 #[derive(Debug)]
 struct Point {
     place: Place,
     path: AccessPath,
     offset: u32,
-    /// Index of the reading with its own bytes.
+    /// The index of the reading with its bytes.
     read: usize,
-    /// Of a header's index: the reading of the buffer that it counts in.
+    /// For the index of a header, the reading of the buffer.
     buffer: Option<usize>,
-    /// How often it held its expected value, and that was not zero.
+    /// How often it held its expected value, zeros not counted.
     confirmed: u32,
 }
 
 /// Checks proven offsets on every observation.
 #[derive(Debug)]
 pub struct Verification {
-    plans: Vec<(Rc<ReadPlan>, Vec<Point>)>,
-    /// One search per place, along whichever path: what one path shows binds the others.
+    plans: BTreeMap<Event, (Rc<ReadPlan>, Vec<Point>)>,
+    /// One search per place for all paths, which must agree.
     searches: BTreeMap<Place, Search>,
     observed: u32,
 }
 
 impl Verification {
-    /// A check of these offsets that has seen nothing.
+    /// A check of these offsets that has seen nothing yet.
     ///
     /// # Errors
     /// If they do not fit into one request.
     pub fn new(proven: &Proven, marks: &Marks) -> anyhow::Result<Self> {
-        let mut plans = Vec::new();
+        let mut plans = BTreeMap::new();
         for (event, mark_at) in marks {
             let mut plan = ReadPlan::new(*event);
-            // Only the mark tells our event from those of others.
+            // Only the mark distinguishes our event from those of others.
             plan.add(Read {
                 path: AccessPath::to_shown(*event),
                 offset: 4 * *mark_at as u32,
@@ -79,10 +79,10 @@ impl Verification {
                 add(&mut plan, &mut points, proven, (place, offset))?;
             }
             if !points.is_empty() {
-                plans.push((Rc::new(plan), points));
+                plans.insert(*event, (Rc::new(plan), points));
             }
         }
-        // Which event a window comes from makes no difference to its search.
+        // A search does not depend on the event from which its windows come.
         let anywhere = AccessPath::to_shown(Event::Packet);
         let search = |place: Place| Search::new(place.spec(), anywhere.clone());
         let places = proven.iter().map(|(place, _)| (place, search(place)));
@@ -93,24 +93,22 @@ impl Verification {
         })
     }
 
-    /// The places that held something else than they must.
-    #[must_use]
+    /// The places that held another value than expected.
     pub fn contradicted(&self) -> BTreeSet<Place> {
         let searches = self.searches.iter();
         let failed = searches.filter(|(_, search)| search.candidates.is_empty());
         failed.map(|(place, _)| *place).collect()
     }
 
-    /// How often a place was confirmed: 0 if it was contradicted, or if one of the paths along which
-    /// packets and lookups show it never confirmed it.
-    #[must_use]
+    /// How often a place was confirmed: 0 if it was contradicted, or if one of the paths from packets and
+    /// lookups never confirmed it.
     pub fn confirmations(&self, place: Place) -> u32 {
         let mut searches = self.searches.get(&place).into_iter();
         if searches.all(|search| search.candidates.is_empty()) {
             return 0;
         }
-        let all = self.plans.iter().flat_map(|(_, points)| points);
-        // A listener has no peer, and nothing that moves.
+        let all = self.plans.values().flat_map(|(_, points)| points);
+        // A listener has no peer and no round-trip times.
         let shown = all.filter(|point| point.path.event != Event::SockState);
         let along = shown.filter(|point| point.place == place);
         let times: Vec<u32> = along.map(|point| point.confirmed).collect();
@@ -130,7 +128,6 @@ fn add(
 ) -> anyhow::Result<()> {
     let event = plan.event();
     let mut read = |path: AccessPath, offset, bytes| {
-        let index = plan.reads().len();
         let wanted = Read {
             path,
             offset,
@@ -139,17 +136,15 @@ fn add(
         if let Some(known) = plan.reads().position(|read| *read == wanted) {
             return Ok(known);
         }
-        if plan.add(wanted) {
-            return Ok(index);
-        }
-        bail!("{place} does not fit into one request");
+        ensure!(plan.add(wanted), "{place} does not fit into one request");
+        Ok(plan.reads().len() - 1)
     };
     let spec = place.spec();
     let paths = proven.paths(spec.searched_at());
     for path in paths.into_iter().filter(|path| path.event == event) {
         let mut holder = path.clone();
         let mut buffer = None;
-        // A header is where its index says, in the packet's bytes.
+        // A header is at its index in the buffer.
         if let (Content::Index { .. }, Some(parent)) = (&spec.content, path.parent()) {
             buffer = Some(read(path.clone(), 0, spec.searched_at().window_bytes())?);
             holder = parent;
@@ -167,7 +162,7 @@ fn add(
 }
 
 impl Point {
-    /// Looks whether the place holds what is expected.
+    /// Checks whether the place holds what is expected.
     fn check(
         &mut self,
         search: &mut Search,
@@ -176,12 +171,10 @@ impl Point {
         readings: &[Reading],
     ) {
         let mut all = expected.iter();
-        let Some((_, value)) = all.find(|(place, _)| *place == self.place) else {
+        let value = all.find(|(place, _)| *place == self.place);
+        let Some((_, value)) = value.filter(|_| leads_along(expected, &self.path)) else {
             return;
         };
-        if !leads_along(expected, &self.path) {
-            return;
-        }
         let own = &readings[self.read];
         let buffer = self.buffer.map(|index| &readings[index].bytes[..]);
         let window = Window {
@@ -195,7 +188,7 @@ impl Point {
     }
 }
 
-/// Whether a place must hold nothing but zeros, which are everywhere.
+/// Whether a place must hold only zeros, which are everywhere.
 fn is_zero(expected: &Expected) -> bool {
     match expected {
         Expected::Bytes { bytes, .. } => bytes.iter().all(|byte| *byte == 0),
@@ -206,15 +199,12 @@ fn is_zero(expected: &Expected) -> bool {
 
 impl Observer for Verification {
     fn plan(&self, event: Event, _unknown: &[Place]) -> Option<Rc<ReadPlan>> {
-        let mut plans = self.plans.iter();
-        let (plan, _) = plans.find(|(plan, _)| plan.event() == event)?;
-        Some(Rc::clone(plan))
+        self.plans.get(&event).map(|(plan, _)| Rc::clone(plan))
     }
 
     fn observe(&mut self, observation: Observation) -> bool {
         let event = observation.plan.event();
-        let mut plans = self.plans.iter_mut();
-        let Some((_, points)) = plans.find(|(plan, _)| plan.event() == event) else {
+        let Some((_, points)) = self.plans.get_mut(&event) else {
             return false;
         };
         let mark = observation.mark.to_ne_bytes();

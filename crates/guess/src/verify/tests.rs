@@ -1,4 +1,4 @@
-//! What a verification notices, on readings made by hand.
+//! What a verification detects, on readings made by hand.
 
 use shared::offsets::Field;
 

@@ -1,4 +1,4 @@
-//! What a kernel lacks, what cannot be read and what takes too few values: missing or ambiguous, and
+//! Fields that a kernel lacks, that cannot be read or that take too few values are missing or ambiguous, and
 //! the rest is proven.
 
 use shared::offsets::Field;
@@ -34,13 +34,13 @@ fn without_ipv6_its_fields_are_missing() {
         .without(Field::SockV6Daddr)
         .without(Field::SockV6RcvSaddr);
     world.has_inet6 = false;
-    // Every socket has the one family that is left, which many a place holds.
+    // Every socket has the same family, which many other places hold, too.
     let family = (Field::SockFamily, Status::Ambiguous);
     let mut unproven = missing.map(|field| (field, Status::Missing)).to_vec();
     unproven.push(family);
     check(world, &unproven);
 
-    // Switched off, but built in: connections mirror their addresses nevertheless.
+    // IPv6 is switched off but built in: connections mirror their addresses all the same.
     let mut world = World::usual(4);
     world.has_inet6 = false;
     unproven.drain(..2);
@@ -114,7 +114,7 @@ fn a_family_that_never_changes_proves_nothing() {
     world.has_inet6 = false;
     world.meddle = |kind, bytes, _| {
         if kind == Struct::Sock {
-            // One place holds what each socket's family is, since it always does.
+            // One place holds the family of each socket, because it always holds this number.
             let two = 2_u16.to_ne_bytes();
             for at in (0..bytes.len()).step_by(2).filter(|at| *at != 600) {
                 if bytes[at..at + 2] == two {
@@ -131,7 +131,7 @@ fn a_family_that_never_changes_proves_nothing() {
 #[test]
 fn nothing_is_found_behind_a_gap() {
     let mut world = World::usual(10);
-    // The second piece faults, and with it the only place of the mark.
+    // The second piece faults, and the mark is in it.
     world.readable = |kind| match kind {
         Struct::NfConn => 256,
         other => other.window_bytes(),

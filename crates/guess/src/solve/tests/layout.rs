@@ -1,4 +1,4 @@
-//! Where a kernel made of bytes keeps its fields, and the copies of them that a real one keeps.
+//! Where a test kernel keeps its fields, and the copies that a real kernel keeps of them.
 
 use std::collections::HashMap;
 
@@ -8,7 +8,7 @@ use crate::fields::SPECS;
 use crate::fields::Struct;
 use fastrand::Rng;
 
-/// What lies in a struct besides the places that are searched.
+/// What is in a struct besides the places that are searched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Extra {
     PacketMark,
@@ -17,19 +17,19 @@ pub enum Extra {
     /// `transport_header` once more, unless the packet has no checksum.
     CsumStart,
     SockMark,
-    /// The flow of the last route, in `inet_cork`: set by connecting, and stale from then on.
+    /// The flow of the last route lookup, in `inet_cork`: set by connecting, and stale from then on.
     CorkSaddr,
     CorkDaddr,
     CorkSport,
     CorkDport,
-    /// `ipv6_pinfo.saddr`, which lies at the end of a socket: elsewhere for each protocol.
+    /// `ipv6_pinfo.saddr`, at the end of a socket, whose offset depends on the protocol.
     DatagramSaddr6,
     StreamSaddr6,
     /// `sk_wq`, which points into the `struct socket`.
     SockWq,
     Flow4Mark,
     Flow6Mark,
-    /// A `struct sockaddr` beside a flow on the stack: another place for each caller.
+    /// A `struct sockaddr` next to a flow on the stack; its place depends on the caller.
     StackDaddr4,
     StackDport4,
     StackDaddr6,
@@ -57,7 +57,7 @@ impl Extra {
         (Self::StackDport6, Struct::Flowi6, 2, 2),
     ];
 
-    /// What tells that such an event is ours.
+    /// The mark that identifies such an event as ours.
     pub const fn mark_of(event: Event) -> Self {
         match event {
             Event::Packet => Self::PacketMark,
@@ -67,7 +67,7 @@ impl Extra {
         }
     }
 
-    /// Whether it tells that an event is ours.
+    /// Whether it identifies an event as ours.
     pub fn is_mark(self) -> bool {
         Event::ALL.map(Self::mark_of).contains(&self)
     }
@@ -78,12 +78,12 @@ impl Extra {
     }
 }
 
-/// A place that does not exist is not here.
+/// The offset of each place and copy that exists.
 #[derive(Debug, Clone, Default)]
 pub struct Layout {
     pub places: HashMap<Place, u32>,
     pub extras: HashMap<Extra, u32>,
-    /// Behind so many bytes lies another object of the same kind.
+    /// After this many bytes another object of the same kind begins.
     pub sizes: HashMap<Struct, u32>,
 }
 
@@ -164,7 +164,7 @@ impl Layout {
         }
     }
 
-    /// Everything anywhere in its struct, nothing on top of another.
+    /// Everything anywhere in its struct, without overlaps.
     pub fn randomised(random: &mut Rng) -> Self {
         let mut layout = Self::default();
         let mut taken = Vec::new();
@@ -180,7 +180,7 @@ impl Layout {
         layout
     }
 
-    /// Bytes of a struct that nothing lies in.
+    /// Free bytes of a struct.
     pub fn somewhere_free(&self, random: &mut Rng, place: Place) -> u32 {
         let places = SPECS.iter().filter_map(|spec| {
             let at = *self.places.get(&spec.place)?;
@@ -197,7 +197,7 @@ impl Layout {
     }
 }
 
-/// Takes bytes of a struct that nothing lies in yet.
+/// Takes free bytes of a struct.
 fn free(
     random: &mut Rng,
     taken: &mut Vec<(Struct, u32, u32)>,

@@ -1,5 +1,5 @@
-//! The memory of a kernel made of bytes: objects with addresses, filled with what is no field, and
-//! read by the same orders as a real one's.
+//! The memory of a test kernel: objects with addresses, filled with noise, and read by the same plans as
+//! the memory of a real one.
 
 use std::collections::BTreeMap;
 use std::collections::HashMap;
@@ -18,25 +18,25 @@ const APART_BYTES: u64 = 0x2000;
 pub struct Memory {
     objects: BTreeMap<u64, (Struct, Vec<u8>)>,
     addresses: HashMap<(Struct, u64), u64>,
-    /// The youngest object of each kind: what lies behind the next one, freed or not.
+    /// The youngest object of each kind, which is behind the next one, freed or not.
     youngest: HashMap<Struct, Vec<u8>>,
 }
 
 impl Memory {
-    /// Where the object with this number is. It need not have been made.
+    /// The address of the object with this number, which may not exist yet.
     pub fn address(&mut self, kind: Struct, id: u64) -> u64 {
         let next = LINEAR_MAP + 0x1000_0000 + self.addresses.len() as u64 * APART_BYTES;
         *self.addresses.entry((kind, id)).or_insert(next)
     }
 
-    /// Whether the object was made.
+    /// Whether the object exists.
     pub fn has(&mut self, kind: Struct, id: u64) -> bool {
         let address = self.address(kind, id);
         self.objects.contains_key(&address)
     }
 
-    /// Makes an object, or makes it anew, with a neighbour behind so many bytes. A buffer keeps what
-    /// was in it.
+    /// Makes an object, or makes it again, with a neighbour after `size` bytes. An existing buffer keeps its
+    /// bytes.
     pub fn make(&mut self, random: &mut Rng, kind: Struct, id: u64, size: Option<u32>) {
         let address = self.address(kind, id);
         if kind == Struct::Buffer && self.objects.contains_key(&address) {
@@ -46,14 +46,14 @@ impl Memory {
         if let (Some(size), Some(neighbour)) = (size, self.youngest.get(&kind)) {
             let size = size as usize;
             let seen = bytes.len() - size;
-            // Of a neighbour that is larger than what is left of the window, the beginning.
+            // Only the beginning of the neighbour fits if the rest of the window is smaller.
             let seen = seen.min(size);
             bytes[size..size + seen].copy_from_slice(&neighbour[..seen]);
         }
         self.objects.insert(address, (kind, bytes));
     }
 
-    /// Notes that an object is complete, and will be somebody's neighbour.
+    /// Notes that an object is complete and will be the neighbour of the next one.
     pub fn finish(&mut self, kind: Struct, id: u64) {
         let bytes = self.bytes(kind, id).clone();
         self.youngest.insert(kind, bytes);
@@ -100,13 +100,13 @@ impl Memory {
     }
 }
 
-/// Much of a real struct is zero, a small number, the same in each, or a list that is empty and so
-/// points to itself.
+/// Much of a real struct is zero, a small number, the same in each object, or an empty list that points to
+/// itself.
 fn noise(random: &mut Rng, address: u64, bytes: u32) -> Vec<u8> {
     (0..u64::from(bytes) / 8)
         .flat_map(|slot| {
             match slot % 16 {
-                // Few pointers of an object are its own; the others are shared, as of operations.
+                // Few pointers of an object are unique; the others are shared, like those to operations.
                 5 if slot % 256 == 5 => LINEAR_MAP | (random.u64(..) & 0x3f_ffff_fff8),
                 0 | 4 | 9 => random.u64(..) >> 1,
                 1 | 13 => slot,

@@ -1,4 +1,4 @@
-//! What misleads: copies, stale pointers, pointers that behave alike, ways that contradict each other.
+//! What misleads: copies, stale pointers, pointers that behave alike, paths that contradict each other.
 
 use shared::offsets::Field;
 use shared::offsets::Status;
@@ -34,11 +34,11 @@ fn two_pointers_to_one_connection_prove_nothing() {
 }
 
 #[test]
-fn a_pointer_that_behaves_alike_but_leads_elsewhere_is_given_up() {
+fn a_pointer_that_behaves_alike_but_leads_elsewhere_is_dropped() {
     let mut world = World::usual(13);
     world.meddle = |kind, bytes, _| {
         if kind == Struct::SkBuff {
-            // One address for each connection, as the true one, but of no connection.
+            // One address for each connection, like the true pointer, but no connection is there.
             let mut word = [0; 8];
             word.copy_from_slice(&bytes[104..112]);
             let elsewhere = u64::from_ne_bytes(word) + 0x4000_0000;
@@ -62,11 +62,11 @@ fn a_pointer_that_behaves_alike_but_leads_elsewhere_is_given_up() {
 }
 
 #[test]
-fn a_stale_pointer_is_told_by_its_tag() {
+fn a_stale_pointer_is_recognised_by_its_tag() {
     let mut world = World::usual(14);
     world.meddle = |kind, bytes, _| {
         if kind == Struct::SkBuff && bytes[104..112] != [0; 8] {
-            // As in the freed packet behind this one: the same connection, of the packet before.
+            // As in the freed packet behind this one: the connection of the packet before.
             bytes.copy_within(104..112, 360);
             bytes[360] ^= 1;
         }
@@ -75,9 +75,9 @@ fn a_stale_pointer_is_told_by_its_tag() {
 }
 
 #[test]
-fn ways_that_contradict_each_other_prove_nothing() {
+fn paths_that_contradict_each_other_prove_nothing() {
     let mut world = World::usual(15);
-    // Namespaces reached from sockets hold their number elsewhere than those of connections.
+    // Namespaces that are reached from sockets hold their number elsewhere than those of connections.
     world.split_net = Some(400);
     let solver = world.solve().solver;
     let findings = solver.findings();
@@ -85,7 +85,7 @@ fn ways_that_contradict_each_other_prove_nothing() {
     assert_eq!(inum.status, Status::Ambiguous, "{:?}", inum.reason);
     assert_eq!(
         inum.reason.as_deref(),
-        Some("the ways that lead to it contradict each other")
+        Some("the paths that lead to it contradict each other")
     );
     assert!(inum.candidates.is_empty());
 }

@@ -1,5 +1,5 @@
-//! The solver on kernels made of bytes: any layout is found, and whatever could mislead it ends in
-//! a refusal, never in a wrong offset.
+//! The solver on test kernels made of bytes. It finds any layout, and what could mislead it ends in a
+//! refusal, never in a wrong offset.
 
 mod lacks;
 mod layout;
@@ -24,7 +24,7 @@ fn finding(findings: &[Finding], field: Field) -> &Finding {
     findings.iter().find(|one| one.field == field).unwrap()
 }
 
-/// Whatever is proven must be right.
+/// Everything that is proven must be right.
 fn assert_nothing_wrong(world: &World, findings: &[Finding]) {
     for one in findings {
         if let Some(offset) = one.offset() {
@@ -42,8 +42,8 @@ fn assert_nothing_wrong(world: &World, findings: &[Finding]) {
     }
 }
 
-/// Solves a world and checks that all fields but these are proven, that these have this status, and
-/// that fresh experiments confirm what is proven.
+/// Solves a world and checks that these fields have this status, that all others are proven, and that fresh
+/// experiments confirm what is proven.
 fn check(mut world: World, unproven: &[(Field, Status)]) -> Vec<Finding> {
     let search = world.solve();
     let findings = search.solver.findings();

@@ -1,4 +1,4 @@
-//! What holds in any layout, whatever the seed.
+//! Properties of the solver in random layouts.
 
 use proptest::prelude::any;
 use proptest::proptest;
@@ -14,7 +14,7 @@ use super::world::World;
 use crate::fields::Place;
 use crate::fields::SPECS;
 
-/// What misleads the search for one of these misleads those for what lies behind it.
+/// What misleads the search for such a place also misleads the searches behind its pointer.
 fn proves_a_pointer(place: Place) -> bool {
     SPECS.iter().any(|spec| spec.proof().contains(&place))
 }
@@ -36,7 +36,7 @@ proptest! {
     }
 
     #[test]
-    fn any_clock_is_learnt(seed in any::<u64>(), hz in 100_u32..=1000, jiffies in any::<u32>()) {
+    fn any_clock_is_determined(seed in any::<u64>(), hz in 100_u32..=1000, jiffies in any::<u32>()) {
         let mut world = World::randomised(seed);
         (world.fields, world.hz, world.jiffies) = (Field::CONNTRACK, hz, jiffies);
         check(world, &[]);
@@ -45,9 +45,9 @@ proptest! {
     #[test]
     fn noise_in_any_struct_leads_to_nothing_wrong(seed in any::<u64>()) {
         let mut world = World::randomised(seed);
-        // Of a copy that survives its original nobody could tell that it is none.
+        // A copy that survives its original cannot be recognised as a copy.
         world.layout.extras.retain(|extra, _| extra.is_mark());
-        // Every second struct is half overwritten: no sample of it is true.
+        // Every second struct is half overwritten, so no sample of it is right.
         world.meddle = |_, bytes, _| {
             if bytes[0] & 1 == 0 {
                 let half = bytes.len() / 2;
@@ -59,7 +59,7 @@ proptest! {
     }
 
     #[test]
-    fn of_a_copy_that_no_state_separates_neither_is_chosen(
+    fn neither_a_field_nor_its_inseparable_copy_is_chosen(
         seed in any::<u64>(),
         field in select(Field::ALL),
     ) {

@@ -1,9 +1,8 @@
-//! The experiments of a round in a world: what [`LiveKernel`](crate::sample::live::LiveKernel) does on the
-//! running kernel. Which of them are made, and how often, is decided by the same round.
+//! The experiments of a round in a world, as [`LiveKernel`](crate::sample::live::LiveKernel) makes them on
+//! the running kernel. The same round decides which of them are made, and how often.
 
 use std::mem;
 use std::net::Ipv4Addr;
-use std::net::SocketAddrV4;
 
 use fastrand::Rng;
 use shared::offsets::Field;
@@ -14,7 +13,6 @@ use super::world::World;
 use crate::expected::Ends;
 use crate::expected::connection;
 use crate::expected::connection::Nat;
-use crate::expected::connection::Packet;
 use crate::expected::connection::Turn;
 use crate::expected::packet;
 use crate::expected::socket;
@@ -31,7 +29,7 @@ use crate::sample::route::Cause;
 use crate::sample::sampler::Observer;
 use crate::solve::sample::Expected;
 
-/// A world, and who looks at what happens in it.
+/// A world under an observer.
 struct Watched<'a> {
     world: &'a mut World,
     observer: &'a mut dyn Observer,
@@ -60,7 +58,7 @@ impl Bench for Watched<'_> {
     fn datagram(&mut self, at: Where, state: State) -> anyhow::Result<()> {
         let site = match at {
             Where::Any(index) => self.world.site(index),
-            // Those that do not track come first.
+            // Sites without tracking come first.
             Where::Untracked(_) => self.world.site(0),
         };
         let family = self.world.draw_family();
@@ -124,7 +122,7 @@ impl World {
         }
     }
 
-    /// The ground of an experiment: those that do not track come first.
+    /// The site of an experiment, and whether it tracks; those without tracking come first.
     fn site(&self, index: usize) -> (usize, bool) {
         let tracking = self.tracking();
         let plain = if tracking > 0 { 1 } else { 3 };
@@ -180,10 +178,12 @@ impl World {
                 let mut scene = world.packet(sender, is_drawn, wire);
                 scene.name = format!("{facts}, {turn:?}");
                 scene
-                    .told
-                    .extend(connection::expected(&facts, Packet { turn, mark }));
+                    .expected
+                    .extend(connection::expected(&facts, turn, mark));
                 if world.can_time {
-                    scene.told.extend(connection::deadline(ahead_s, between));
+                    scene
+                        .expected
+                        .extend(connection::deadline(ahead_s, between));
                 }
                 scene
             });
@@ -212,10 +212,10 @@ impl World {
         if state == State::Disconnected {
             // The copies stay.
             sender.facts.peer = None;
-            sender.facts.mirrors = None;
+            sender.facts.mirrors = false;
         }
         let wire = Ends {
-            src: SocketAddrV4::new(sender.facts.sends, at.port()),
+            src: sender.facts.address(),
             dst: to,
         };
         self.show(
@@ -226,12 +226,12 @@ impl World {
                 let mut scene = world.packet(&sender, !is_group && world.has_inet6, wire);
                 scene.name = format!("{family:?} datagram, {state:?}");
                 if tracks {
-                    // It has a connection, of which nothing is told.
+                    // It has a connection, about which nothing is known.
                     let id = world.random.u64(..);
                     let connection = Expected::Object { id, tag: 2 };
                     scene.hidden.push((Field::SkBuffNfct.into(), connection));
                 } else {
-                    scene.told.push(packet::untracked());
+                    scene.expected.push(packet::untracked());
                 }
                 scene
             },
@@ -246,7 +246,7 @@ impl World {
             name: format!("{family:?} stream, listening"),
             event: Event::SockState,
             shown: listener.facts.id,
-            told: socket::expected(&listener.facts, false),
+            expected: socket::expected(&listener.facts, false),
             hidden: listener.hidden(),
             extras: listener.extras(),
             frame: None,
@@ -256,8 +256,8 @@ impl World {
         client.connect(at);
         server.connect(from);
         if !self.has_inet6 {
-            client.facts.mirrors = Some(true);
-            server.facts.mirrors = Some(true);
+            client.facts.mirrors = true;
+            server.facts.mirrors = true;
         }
         (client, server)
     }
@@ -272,10 +272,9 @@ impl World {
         sender.option_words = self.random.u32(0..packet::OPTION_WORDS);
         let is_new = !mem::replace(&mut sender.seen, true);
         let is_drawn = is_new && self.has_inet6;
-        let end = |socket: &Sock| SocketAddrV4::new(socket.facts.sends, socket.facts.port);
         let wire = Ends {
-            src: end(sender),
-            dst: end(peer),
+            src: sender.facts.address(),
+            dst: peer.facts.address(),
         };
         let sender = &*sender;
         self.show(
@@ -286,7 +285,7 @@ impl World {
                 let mut scene = world.packet(sender, is_drawn, wire);
                 scene.name = format!("{:?} stream", sender.facts.family);
                 if let Some((rtt_us, rttvar_us)) = round_trip {
-                    scene.told.extend(socket::round_trip(rtt_us, rttvar_us));
+                    scene.expected.extend(socket::round_trip(rtt_us, rttvar_us));
                 }
                 scene
             },

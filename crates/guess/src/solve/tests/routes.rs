@@ -5,14 +5,13 @@ use std::net::SocketAddrV6;
 use super::layout::Extra;
 use super::scene::Scene;
 use super::world::World;
-use crate::expected::Ends;
 use crate::expected::route;
 use crate::fields::Event;
 use crate::sample::route::Cause;
 use crate::sample::sampler::Observer;
 
 impl World {
-    /// Has a route looked up.
+    /// Makes the kernel look up a route.
     pub fn lookup(&mut self, observer: &mut dyn Observer, event: Event, cause: Cause) {
         let [src, dst] = [(); 2].map(|()| self.random_loopback());
         let random_ula = |world: &mut Self, port| {
@@ -22,9 +21,9 @@ impl World {
         let src6 = random_ula(self, src.port());
         let dst6 = random_ula(self, dst.port());
         self.show(observer, event, &[], |world, _| {
-            let told = match event {
-                Event::Route4 => route::expected4(Ends { src, dst }),
-                _ => route::expected6(src6, dst6),
+            let expected = match event {
+                Event::Route4 => route::expected(src.into(), dst.into()),
+                _ => route::expected(src6.into(), dst6.into()),
             };
             let port = dst.port().to_be_bytes().to_vec();
             let mut extras = vec![
@@ -33,13 +32,13 @@ impl World {
                 (Extra::StackDaddr6, dst6.ip().octets().to_vec()),
                 (Extra::StackDport6, port),
             ];
-            // Who connects looks for a route with the flow in the socket.
+            // A connecting socket keeps the flow of its lookup in itself, not on the stack.
             extras.retain(|_| cause == Cause::Datagram);
             Scene {
                 name: format!("{event:?}, {cause:?}"),
                 event,
                 shown: world.random.u32(0..3).into(),
-                told,
+                expected: expected.unwrap(),
                 hidden: Vec::new(),
                 extras,
                 frame: None,

@@ -1,4 +1,4 @@
-//! What one event shows of a world, and how it comes into memory.
+//! What one event shows of a world, and how it is written into memory.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::fields::Struct;
 use crate::solve::sample::Expectations;
 use crate::solve::sample::Expected;
 
-/// Packets and buffers are freed, and given out anew.
+/// Packets and buffers are freed and reused; this many exist.
 const RECYCLED: u32 = 3;
 /// Namespaces have numbers of 32 bits.
 const OTHER_NET: u64 = 1 << 40;
@@ -21,18 +21,19 @@ const OTHER_NET: u64 = 1 << 40;
 pub struct Scene {
     pub name: String,
     pub event: Event,
-    /// The object that is shown, if it is no expectation that says which.
+    /// The number of the object that is shown, if no expectation names it.
     pub shown: u64,
-    /// What is there and is told.
-    pub told: Expectations,
-    /// What is there and is not told.
+    /// What is there and is expected.
+    pub expected: Expectations,
+    /// What is there and is not expected.
     pub hidden: Expectations,
     /// Copies.
     pub extras: Vec<(Extra, Vec<u8>)>,
-    /// Where the headers are in the buffer, and what is there from the first on.
+    /// The packet in the buffer.
     pub frame: Option<Frame>,
 }
 
+/// Where the headers are in the buffer, and the bytes from the first header on.
 pub struct Frame {
     pub mac: u16,
     pub network: u16,
@@ -41,7 +42,7 @@ pub struct Frame {
 }
 
 impl World {
-    /// Writes a scene into memory; returns where what the hook shows is.
+    /// Writes a scene into memory, and returns the address of the object that the hook shows.
     pub fn fill(&mut self, scene: &Scene) -> u64 {
         let shown = scene.event.shows();
         let mut objects = vec![(shown, scene.shown)];
@@ -49,7 +50,7 @@ impl World {
             let recycled = self.random.u32(0..RECYCLED).into();
             objects = vec![(Struct::SkBuff, recycled), (Struct::Buffer, recycled)];
         }
-        let there: Vec<&(Place, Expected)> = scene.hidden.iter().chain(&scene.told).collect();
+        let there: Vec<&(Place, Expected)> = scene.hidden.iter().chain(&scene.expected).collect();
         for (place, expected) in &there {
             if let (Some(to), Expected::Object { id, .. }) = (place.spec().leads_to(), expected) {
                 let object = (to, self.behind(*place, *id));
@@ -94,7 +95,7 @@ impl World {
         }
         for (kind, id) in &objects {
             let bytes = self.memory.bytes(*kind, *id);
-            (self.meddle)(*kind, bytes, &scene.told);
+            (self.meddle)(*kind, bytes, &scene.expected);
             self.memory.finish(*kind, *id);
         }
         self.memory.address(objects[0].0, objects[0].1)
@@ -114,9 +115,9 @@ impl World {
         self.memory.bytes(kind, id)[at..at + value.len()].copy_from_slice(value);
     }
 
-    /// Pointers into objects that a field points to as well, and the bytes of a packet.
+    /// Writes other pointers into objects to which a field points, and the bytes of a packet.
     fn point_further(&mut self, scene: &Scene, of_kind: &dyn Fn(Struct) -> Option<(Struct, u64)>) {
-        // Behind `sk`, so that nothing there looks like a `struct socket`.
+        // Behind `sk`, so that the bytes there do not look like a `struct socket`.
         let sk = self.layout.places.get(&Field::SocketSk.into()).copied();
         let wq = sk.map_or(128, |sk| sk + 8);
         let mut point = |extra: Extra, (to, id): (Struct, u64), further: u64| {
@@ -135,7 +136,7 @@ impl World {
         }
     }
 
-    /// The bytes of a place of which this is true.
+    /// The bytes of a place that holds what is expected.
     fn value(
         &mut self,
         scene: &Scene,

@@ -1,5 +1,5 @@
-//! Sockets of a world: their facts, the copies and mirrors that the kernel keeps of them, and the
-//! packets that they send.
+//! Sockets of a world: their facts, the copies and mirrors that the kernel keeps, and the packets that they
+//! send.
 
 use std::net::Ipv4Addr;
 use std::net::SocketAddrV4;
@@ -24,14 +24,14 @@ use crate::solve::sample::Worth;
 const DATAGRAM_ROOM: u16 = 48;
 const SEGMENT_ROOM: u16 = 320;
 
-/// A socket as the kernel has it.
+/// A socket as the kernel holds it.
 #[derive(Debug, Clone, Copy)]
 pub struct Sock {
     pub facts: socket::Facts,
     pub socket_type: SocketType,
-    /// The flow that its last route was looked up for, if it remembers it.
+    /// The flow of its last route lookup, if it keeps it.
     pub cork: Option<Ends>,
-    /// What its IPv6 address of the peer mirrors, whoever the peer is.
+    /// The address that its IPv6 field of the peer mirrors, even if the peer has changed.
     pub mirrored: Option<Ipv4Addr>,
     pub has_checksums: bool,
     pub option_words: u32,
@@ -39,7 +39,7 @@ pub struct Sock {
 }
 
 impl Sock {
-    /// Its copies.
+    /// The copies that the kernel keeps.
     pub fn extras(&self) -> Vec<(Extra, Vec<u8>)> {
         let mut all = Vec::new();
         if let Some(cork) = self.cork {
@@ -60,7 +60,7 @@ impl Sock {
         all
     }
 
-    /// What nobody is told: mirrors of sockets that need none, or that are no longer true.
+    /// What is not expected: mirrors of sockets that need none, or that are no longer true.
     pub fn hidden(&self) -> Expectations {
         let mirrors = self.facts.family == Family::Inet6 || self.socket_type == SocketType::Stream;
         let rcv = mirrors.then_some(self.facts.receives);
@@ -78,7 +78,7 @@ impl Sock {
     }
 
     pub fn connect(&mut self, peer: SocketAddrV4) {
-        let src = SocketAddrV4::new(self.facts.sends, self.facts.port);
+        let src = self.facts.address();
         self.cork = Some(Ends { src, dst: peer });
         self.facts.peer = Some(peer);
         self.mirrored = Some(*peer.ip());
@@ -98,18 +98,9 @@ impl World {
         at: SocketAddrV4,
     ) -> Sock {
         let id = self.random.u64(..);
-        let facts = socket::Facts {
-            id,
-            // The kernel counts them up.
-            ino: 40_000 + self.random.u64(..) % 20_000,
-            netns: self.netns(site),
-            family,
-            mirrors: (family == Family::Inet6).then_some(true),
-            receives: *at.ip(),
-            sends: *at.ip(),
-            port: at.port(),
-            peer: None,
-        };
+        // The kernel counts them up.
+        let ino = 40_000 + self.random.u64(..) % 20_000;
+        let facts = socket::Facts::new(id, ino, self.netns(site), family, at);
         Sock {
             facts,
             socket_type,
@@ -123,19 +114,18 @@ impl World {
 
     /// A packet that a socket sends.
     pub fn packet(&mut self, sender: &Sock, is_drawn: bool, wire: Ends) -> Scene {
-        let mut told = socket::expected(&sender.facts, is_drawn);
-        told.extend(packet::expected(wire, sender.option_words));
+        let mut expected = socket::expected(&sender.facts, is_drawn);
+        expected.extend(packet::expected(wire, sender.option_words));
         let options = packet::options(sender.option_words);
         let header = 20 + options.len() as u16;
         let network = match sender.socket_type {
             SocketType::Datagram => DATAGRAM_ROOM,
             SocketType::Stream => SEGMENT_ROOM - header,
         };
-        let protocol = if sender.socket_type == SocketType::Stream {
-            6
-        } else {
-            17
-        };
+        let protocol = match sender.socket_type {
+            SocketType::Stream => libc::IPPROTO_TCP,
+            SocketType::Datagram => libc::IPPROTO_UDP,
+        } as u8;
         let version = 0x40 | (header / 4) as u8;
         let id = self.random.u64(..) as u8;
         let bytes = [
@@ -166,7 +156,7 @@ impl World {
             name: String::new(),
             event: Event::Packet,
             shown: 0,
-            told,
+            expected,
             hidden: sender.hidden(),
             extras,
             frame: Some(frame),

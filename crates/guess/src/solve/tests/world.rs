@@ -1,6 +1,6 @@
-//! A kernel made of bytes: filled as a real one fills its structs in the states that the plan brings
-//! sockets, packets and connections to, with the copies that it keeps, and looked at by the same
-//! witnesses.
+//! A test kernel made of bytes. It fills its structs as a real kernel does in the states to which a round
+//! brings sockets, packets and connections, with the copies that a real kernel keeps. The same observers
+//! evaluate it.
 
 use std::net::Ipv4Addr;
 use std::net::SocketAddrV4;
@@ -24,10 +24,10 @@ use crate::sample::sampler::Observer;
 use crate::solve::sample::Expectations;
 use fastrand::Rng;
 
-/// An event that was not seen is made again so often.
+/// How often an event is shown until it is seen.
 const TRIES: usize = 4;
 
-/// Changes what one sample shows: the struct, its bytes, and what is expected.
+/// Changes what one sample shows, given the struct, its bytes, and what is expected.
 pub type Meddle = fn(Struct, &mut Vec<u8>, &Expectations);
 
 pub struct World {
@@ -49,7 +49,7 @@ pub struct World {
     pub round_trip_us: fn(&mut Rng) -> (u32, u32),
     /// Places of which each struct has a copy, and where.
     pub copies: Vec<(Place, u32)>,
-    /// Where the number of a namespace is that a socket leads to, if not where that of any other is.
+    /// Where namespaces that are reached from sockets hold their number, if not where the others do.
     pub split_net: Option<u32>,
     pub meddle: Meddle,
     pub(super) random: Rng,
@@ -92,20 +92,20 @@ impl World {
         Self::new(layout, seed)
     }
 
-    /// Takes a place away: whatever is told of it, it is not there.
+    /// Removes a place, although it is expected.
     pub fn without(mut self, place: impl Into<Place>) -> Self {
         self.layout.places.remove(&place.into());
         self
     }
 
-    /// Lays a copy of a place into free bytes of its struct, and says where.
+    /// Puts a copy of a place into free bytes of its struct, and returns its offset.
     pub fn copy(&mut self, place: Place) -> u32 {
         let at = self.layout.somewhere_free(&mut self.random, place);
         self.copies.push((place, at));
         at
     }
 
-    /// Rounds of experiments until nothing more can be learnt.
+    /// Runs rounds of experiments until the solver is settled.
     pub fn solve(&mut self) -> Attempt {
         let mut attempt = Attempt::new(self.fields, false, self.marks());
         run_rounds(&mut attempt, |attempt, number| {
@@ -116,7 +116,7 @@ impl World {
         attempt
     }
 
-    /// Which word of what a hook shows is the mark, as the fire test of a hook learns it.
+    /// Which word of the shown object holds the mark, as the fire test of a hook finds it.
     pub fn marks(&self) -> Marks {
         let word = |event| self.layout.extras[&Extra::mark_of(event)] as usize / 4;
         Event::ALL
@@ -136,7 +136,7 @@ impl World {
         SocketAddrV4::new(Ipv4Addr::from(127 << 24 | host), port)
     }
 
-    /// Lets some time pass; two moments between which something happens then.
+    /// Lets some time pass, and returns two moments between which something happens.
     pub(super) fn meanwhile(&mut self) -> (Duration, Duration) {
         let mut pass = |low, high| {
             self.now_us += u64::from(self.random.u32(low..high));
@@ -145,7 +145,7 @@ impl World {
         (pass(5, 4000), pass(2, 200))
     }
 
-    /// Shows an event, again if it was not seen; says whether it was.
+    /// Shows an event until it is seen, and returns whether it was.
     pub(super) fn show(
         &mut self,
         observer: &mut dyn Observer,
@@ -163,7 +163,7 @@ impl World {
             scene.extras.push((mark_of, mark.to_ne_bytes().to_vec()));
             let root = self.fill(&scene);
             let ours = self.memory.capture(&plan, root, self.readable);
-            // Of the objects of others all that is known is that the mark is not in them.
+            // All that is known about objects of others is that the mark is not in them.
             let mut stranger = ours.clone();
             for reading in &mut stranger {
                 reading.bytes.iter_mut().for_each(|byte| *byte = !*byte);
@@ -174,7 +174,7 @@ impl World {
                 name: scene.name,
                 mark,
                 plan: plan.clone(),
-                expected: scene.told,
+                expected: scene.expected,
                 events,
             })
         })
