@@ -83,8 +83,9 @@ impl<'obj> Probe<'obj> {
             .update(&[0; 4], &reader.to_ne_bytes(), MapFlags::ANY);
         entry.map_err(failed)?;
         // A test run of this program notes the thread whose events are read: the calling one.
+        let mut arguments = [0; 8];
         let input = ProgramInput {
-            context_in: Some(&mut [0; 8]),
+            context_in: Some(&mut arguments),
             ..ProgramInput::default()
         };
         let run = skel.progs.learn_thread.test_run(input);
