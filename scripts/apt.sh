@@ -26,8 +26,9 @@ apt_open() { # SUITE ARCH LINK: the request; ends the script if it was answered 
     flock -w 600 "$lock" || die 3 "another run has worked on $suite $arch for ten minutes"
     answered_today && answer
     trap 'rm -rf --one-file-system "$work"' EXIT
-    update_index ||
-        give_up "cannot read the package index of $suite: $(grep -m1 '^[EW]: ' "$state/log" || echo 'no package source')"
+    update_index || give_up "cannot read the package index of $suite: $(
+        grep -m1 '^[EW]: ' "$state/log" || echo 'no package source for it'
+    )"
 }
 
 answered_today() { [[ -e $link/taken && -n $(find "$link" -mmin -1440) ]]; }
