@@ -1,19 +1,19 @@
 # shellcheck shell=bash
 # Packages of any Debian suite and architecture, whatever this machine itself runs. Source it after lib.sh.
 #
-# No mirror is named here: the addresses are those of the machine's own package sources. A private apt state
-# in the cache does the rest, so the system's lists stay as they are and apt itself checks the chain: Debian's
-# signature on the suite, the suite's hash of the index, the index's hash of the package. An expired suite is
-# accepted: old kernels are the point.
+# No mirror is named here: the addresses are those of the machine's own package sources. apt runs on a private
+# state in the cache, so the system's lists do not change, and apt itself checks the chain: Debian's signature
+# on the suite, the suite's hash of the index, the index's hash of the package. An expired suite is accepted,
+# because old kernels are needed.
 #
-# An answer is a folder of the cache, and a link to it that bears the name of what was asked for. It stands for
-# a day; without network, an older answer serves. In each, `taken` tells what went in: package, version, sha256
-# and file.
+# An answer is a folder in the cache, and a link to it, named after the request. It is valid for a day; without
+# network, an older answer is used. The file `taken` in the folder lists its content: package, version, sha256
+# and file name.
 
 : "${cache:?source lib.sh first}"
 keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 
-apt_open() { # SUITE ARCH LINK: what is asked for; ends the script if it was answered today
+apt_open() { # SUITE ARCH LINK: the request; ends the script if it was answered today
     suite=$1 arch=$2 link=$3
     [[ $suite =~ ^[a-z][a-z-]*$ ]] || die 2 "not a suite: $suite"
     case $arch in amd64 | arm64) ;; *) die 2 "no such architecture: $arch (amd64, arm64)" ;; esac
@@ -21,12 +21,14 @@ apt_open() { # SUITE ARCH LINK: what is asked for; ends the script if it was ans
     state=$(cd "$cache/apt/$suite-$arch" && pwd -P)
     work=$state/work
     answered_today && answer
-    # Whoever comes second to the same suite waits, and then mostly finds the work done.
+    # A second run for the same suite waits, and then usually finds the answer.
     exec {lock}>"$state/lock"
-    flock -w 600 "$lock" || die 3 "another run has been at $suite $arch for ten minutes"
+    flock -w 600 "$lock" || die 3 "another run has worked on $suite $arch for ten minutes"
     answered_today && answer
     trap 'rm -rf --one-file-system "$work"' EXIT
-    update_index || give_up "cannot read the package index of $suite: $(grep -m1 '^[EW]: ' "$state/log" || echo 'no package source for it')"
+    update_index || give_up "cannot read the package index of $suite: $(
+        grep -m1 '^[EW]: ' "$state/log" || echo 'no package source for it'
+    )"
 }
 
 answered_today() { [[ -e $link/taken && -n $(find "$link" -mmin -1440) ]]; }
@@ -36,23 +38,23 @@ answer() {
     exit 0
 }
 
-answer_with() { # FOLDER, beside the link
+answer_with() { # FOLDER: beside the link
     ln -sfn "${1##*/}" "$work.link"
     mv -T "$work.link" "$link"
     answer
 }
 
-give_up() { # MESSAGE: an older answer is better than none, but only when the network is the reason
+give_up() { # MESSAGE: uses an older answer if there is one; only for failures of the network
     [[ -e $link/taken ]] || die 3 "$1"
-    say "$1; going on with what was taken before"
+    say "$1; using the older answer"
     answer
 }
 
-private() { # COMMAND ARG…: one of apt's own, on the private state
+private() { # COMMAND ARG…: a command of apt, on the private state
     "$1" -c "$state/apt.conf" "${@:2}"
 }
 
-bases() { # security|plain: the addresses that this machine's sources have for such suites, in order
+bases() { # security|plain: the addresses of such suites in this machine's package sources, in order
     apt-get update --print-uris 2>/dev/null |
         sed -n "s|^'\(.*\)/dists/\([^/']*\)/InRelease' .*|\2 \1|p" |
         awk -v kind="$1" '(kind == "security") == ($1 ~ /-security$/) && !seen[$2]++ { print $2 }'
@@ -88,7 +90,7 @@ update() { # SOURCE…
     private apt-get -qq update >"$state/log" 2>&1
 }
 
-# A machine may have sources of others beside Debian's: the address that bears Debian's signature on the suite is it.
+# A machine may have package sources other than Debian's: the right address is the one with Debian's signature.
 update_index() {
     local base security
     while read -r base; do
@@ -100,13 +102,13 @@ update_index() {
     return 1
 }
 
-versions() { # NAME…: "version name" of each that the index has
+versions() { # NAME…: "version name" of each package in the index
     private apt-cache madison "$@" 2>/dev/null | awk -F ' *[|] *' '{ sub(/^ */, "", $1); print $2, $1 }' ||
         die 3 "cannot search the package index of $suite"
 }
 
-# The packages of $work/parts, NAME=VERSION in each line, into $work/debs, and what they are into $work/taken.
-# 1: failed, 2: not to be had, since an index can name packages that the mirror has dropped already.
+# Downloads the packages in $work/parts (lines NAME=VERSION) to $work/debs, and describes them in $work/taken.
+# 1: failed, 2: not available: an index can list packages that the mirror has already removed.
 download() {
     local part
     mkdir -p "$work/debs"
@@ -116,12 +118,12 @@ download() {
     while read -r part; do
         private apt-cache show "$part" | awk '/^(Package|Version|SHA256|Filename): /{ print } /^$/{ exit }'
     done <"$work/parts" >"$work/taken"
-    # apt has compared them; this says that the record tells of the very files that are unpacked afterwards.
+    # apt has checked the hashes; this checks that `taken` describes exactly the files that are unpacked next.
     diff <(sed -n 's/^SHA256: //p' "$work/taken" | sort) <(sha256sum "$work"/debs/*.deb | cut -d' ' -f1 | sort) ||
-        die 3 "the packages are not those of the index"
+        die 3 "the packages differ from those in the index"
 }
 
-unpack_debs() { # FOLDER, as a system has it: one /usr, links to its folders
+unpack_debs() { # FOLDER: laid out like a system's root: one /usr, and links to its folders
     local deb dir
     mkdir -p "$1"/usr/{bin,sbin,lib,lib64}
     for dir in bin sbin lib lib64; do ln -s "usr/$dir" "$1/$dir"; done

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: (MIT OR Apache-2.0) */
 /*
- * ringcat FILE: prints the records that a ring holds now, one per line, and how many it missed.
- * The smallest complete reader in C, to start from. Exit 0, or 1 if FILE is not a ring.
+ * ringcat FILE: prints the records that are in a ring now, one per line, and how many it missed.
+ * A minimal complete reader in C, as a starting point. Exit 0, or 1 if FILE is not a ring.
  *
  *	cc -I bpf/include -o ringcat contrib/ring/ringcat.c
  */
@@ -35,12 +35,12 @@ int main(int argc, char **argv)
 	struct stat file;
 
 	if (fd < 0 || fstat(fd, &file) || (size_t)file.st_size < sizeof(*ring))
-		return fprintf(stderr, "ringcat: no ring there\n"), 1;
+		return fprintf(stderr, "ringcat: cannot open a ring\n"), 1;
 	ring = mmap(NULL, file.st_size, PROT_READ, MAP_SHARED, fd, 0);
 	if (ring == MAP_FAILED || ring->magic != SEXTANT_RING_MAGIC ||
 	    ring->abi >> 48 != SEXTANT_RING_ABI_MAJOR ||
 	    sizeof(*ring) + (sizeof(record) << (uint32_t)ring->slots) > (size_t)file.st_size)
-		return fprintf(stderr, "ringcat: not a ring that this program reads\n"), 1;
+		return fprintf(stderr, "ringcat: not a ring of a known version\n"), 1;
 
 	const struct sextant_record *slots = (const struct sextant_record *)(ring + 1);
 	uint64_t count = 1ULL << (uint32_t)ring->slots;

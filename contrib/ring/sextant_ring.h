@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: (MIT OR Apache-2.0) */
 /*
- * The shared-memory ring for readers in C. A test compares the numbers with those of
+ * The layout of the shared-memory ring for readers in C. A test compares the numbers with those of
  * crates/shared/src/ring/layout.rs. A reader maps the file read-only, checks the header and keeps
- * its own cursor; it never writes.
+ * its own cursor; it never writes to the ring.
  */
 #ifndef SEXTANT_RING_H
 #define SEXTANT_RING_H
@@ -19,7 +19,7 @@ struct sextant_ring_field {
 	uint16_t offset; /* in the slot */
 	uint16_t width;	 /* bytes */
 	uint16_t kind;	 /* 0 unsigned integers, 1 raw bytes */
-	uint16_t known;	 /* bit of `known` that marks it known, or 0 */
+	uint16_t known;	 /* its bit in the record's word `known`, or 0 if always known */
 };
 
 struct sextant_ring_header {
@@ -31,7 +31,7 @@ struct sextant_ring_header {
 	uint64_t reserved0;	     /* 40: zero */
 	uint64_t boot_id[2];	     /* 48 */
 	uint64_t epoch_ns;	     /* 64 */
-	uint64_t realtime_offset_ns; /* 72: CLOCK_REALTIME less CLOCK_MONOTONIC */
+	uint64_t realtime_offset_ns; /* 72: CLOCK_REALTIME minus CLOCK_MONOTONIC */
 	uint64_t fields;	     /* 80: entries of field[] */
 	uint64_t pad0[21];
 	uint64_t state; /* 256: 1 dumping, 2 live, 3 closed */
@@ -54,7 +54,7 @@ enum sextant_slot {
 	SEXTANT_SLOT_OVERWRITTEN,
 };
 
-/* Copies record `number`; `to` is meaningless unless SEXTANT_SLOT_OK comes back. */
+/* Copies record `number`. `to` is valid only if this returns SEXTANT_SLOT_OK. */
 static inline enum sextant_slot sextant_slot_read(const struct sextant_record *slot,
 						  uint64_t number, struct sextant_record *to)
 {
