@@ -12,7 +12,7 @@
 
 #define SEXTANT_RING_MAGIC     0x5358544e52494e47ULL /* "SXTNRING" */
 #define SEXTANT_RING_ABI_MAJOR 1
-#define SEXTANT_RING_ABI_MINOR 0
+#define SEXTANT_RING_ABI_MINOR 1
 
 struct sextant_ring_field {
 	char name[24];	 /* as in struct sextant_record */

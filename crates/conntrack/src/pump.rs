@@ -125,8 +125,8 @@ impl Pump<'_> {
     }
 
     fn publish(&mut self, record: &Record) {
+        self.ring.push(record);
         if self.written.is_ok() {
-            self.ring.push(record);
             self.written = self.output.write(record);
         }
     }

@@ -16,6 +16,7 @@ use crate::attempt::Attempt;
 use crate::attempt::run_rounds;
 use crate::bpf::Hooks;
 use crate::bpf::ObjectSlots;
+use crate::bpf::messages::MessagesToLog;
 use crate::fields::Event;
 use crate::fields::Place;
 use crate::fields::Struct;
@@ -27,6 +28,7 @@ use crate::options::Options;
 use crate::options::Stopped;
 use crate::privilege;
 use crate::proven::Proven;
+use crate::random::seeded;
 use crate::sample::fire;
 use crate::sample::live::LiveKernel;
 use crate::sample::mark::Marks;
@@ -92,12 +94,20 @@ impl<'obj> Rig<'obj> {
 /// # Errors
 /// If the kernel refuses, or something fails.
 pub fn run(fields: &[Field], options: Options, mut timing: Timing) -> anyhow::Result<Measurement> {
+    let _messages = MessagesToLog::start();
     let solver = Solver::new(fields);
     let mut events = Event::ALL.to_vec();
     events.retain(|event| solver.plan(*event, &[]).is_some());
     let tracks = solver.needs(Struct::NfConn);
     let kinds = socket_kinds(&solver);
     let access = Access::to_running(options.allow_system_changes);
+    if events.is_empty() {
+        return Ok(Measurement {
+            findings: Vec::new(),
+            attempt: None,
+            timing,
+        });
+    }
     let mut slots: ObjectSlots = [MaybeUninit::uninit(), MaybeUninit::uninit()];
     let measured = thread::scope(|scope| {
         let pending = PendingSites::prepare(scope, &access, tracks, kinds);
@@ -115,7 +125,7 @@ pub fn run(fields: &[Field], options: Options, mut timing: Timing) -> anyhow::Re
             marks: Marks::default(),
             hooks,
             sites,
-            random: fastrand::Rng::new(),
+            random: seeded()?,
             tally: Tally::default(),
             started: Instant::now(),
             stopped: options.stopped,
@@ -168,7 +178,11 @@ fn try_hooks(rig: &mut Rig<'_>, ladder: &mut Ladder, events: &[Event]) -> anyhow
             ladder.reject(&mut rig.hooks, *event)?;
         }
     }
-    ladder.require(Event::Packet)
+    // Without packets only route lookups are left: that no hook shows them is a reason of their fields.
+    if events.contains(&Event::Packet) {
+        ladder.require(Event::Packet)?;
+    }
+    Ok(())
 }
 
 /// The known findings, if fresh connections confirm all of them.

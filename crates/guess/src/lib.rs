@@ -21,8 +21,9 @@
 //! `CAP_BPF` with `CAP_PERFMON` or again `CAP_SYS_ADMIN`. It changes nothing on the system, loads no
 //! module unless [`Options::allow_system_changes`] says so, prints nothing (it logs through [`log`]) and
 //! installs no signal handler. It enters namespaces and drops capabilities on a thread of its own, so the
-//! caller keeps its own. [`start`] does not wait for that thread. [`Measurement::document`] makes the document
-//! that `conntrack` reads.
+//! caller keeps its own. Two things belong to the whole process: libbpf's print callback, which it borrows
+//! and puts back, and the table of descriptors, in which it makes room. [`start`] does not wait for the
+//! thread. [`Measurement::document`] makes the document that `conntrack` reads.
 //!
 //! | module | holds |
 //! |---|---|
@@ -52,6 +53,7 @@ mod options;
 pub mod path;
 mod privilege;
 pub mod proven;
+mod random;
 mod sample;
 pub mod solve;
 pub mod timing;

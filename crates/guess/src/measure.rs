@@ -62,8 +62,11 @@ impl Error {
     }
 }
 
-/// A measurement that is running on a thread of its own.
+/// A measurement that is running on a thread of its own. Without [`finish`](Self::finish) the thread goes on
+/// by itself; a process that ends meanwhile may leave entries of its own in the tables of a namespace that
+/// it borrowed.
 #[derive(Debug)]
+#[must_use = "the measurement is only over when it is finished"]
 pub struct Running(JoinHandle<Result<Measurement, Error>>);
 
 impl Running {

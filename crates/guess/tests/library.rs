@@ -2,7 +2,9 @@
 //! namespace and capabilities. Needs root. The oracle is the kernel's type information, read by bpftool.
 #![expect(clippy::unwrap_used, reason = "a test proves what it unwraps")]
 
+use std::fs;
 use std::path::Path;
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
@@ -10,8 +12,8 @@ use std::sync::atomic::Ordering;
 
 use guess::ErrorKind;
 use guess::Options;
-use nix::unistd::geteuid;
-use shared::capability::Capabilities;
+use harness::built;
+use harness::need_root;
 use shared::capability::Capability;
 use shared::capability::keep_only;
 use shared::offsets::Field;
@@ -34,63 +36,52 @@ fn btf_offset(structure: &str, member: &str) -> u32 {
 
 #[test]
 fn the_example_prints_two_fields() {
-    assert!(
-        geteuid().is_root(),
-        "this test measures the kernel: run it as root"
-    );
-    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/two_fields.rs");
-    let lines = std::fs::read_to_string(example).unwrap().lines().count();
+    need_root();
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/two_fields.rs");
+    let lines = fs::read_to_string(source).unwrap().lines().count();
     assert!(lines <= 30, "{lines} lines");
-    let output = Command::new(env!("CARGO"))
-        .args([
-            "run",
-            "--locked",
-            "--quiet",
-            "--package",
-            "guess",
-            "--example",
-            "two_fields",
-        ])
-        .output()
-        .unwrap();
+    let output = Command::new(built("examples/two_fields")).output().unwrap();
     let said = String::from_utf8(output.stdout.clone()).unwrap();
     let nfct = btf_offset("sk_buff", "_nfct");
     let mark = btf_offset("nf_conn", "mark");
-    assert_eq!(
-        said,
-        format!("sk_buff._nfct\t{nfct}\nnf_conn.mark\t{mark}\n"),
-        "{output:?}"
-    );
+    let expected = format!("sk_buff._nfct\t{nfct}\nnf_conn.mark\t{mark}\n");
+    assert_eq!(said, expected, "{output:?}");
+}
+
+/// What the calling thread is, as far as a measurement could change it.
+fn this_thread() -> (PathBuf, Vec<String>) {
+    let status = fs::read_to_string("/proc/thread-self/status").unwrap();
+    let capabilities = status.lines().filter(|line| line.starts_with("Cap"));
+    let namespace = fs::read_link("/proc/thread-self/ns/net").unwrap();
+    (namespace, capabilities.map(str::to_owned).collect())
 }
 
 #[test]
 fn the_caller_keeps_its_namespace_and_capabilities() {
-    assert!(
-        geteuid().is_root(),
-        "this test measures the kernel: run it as root"
-    );
-    let namespace = || std::fs::read_link("/proc/thread-self/ns/net").unwrap();
-    let before = (
-        namespace(),
-        Capabilities::effective().missing(&[Capability::CAP_SYS_ADMIN]),
-    );
+    need_root();
+    let before = this_thread();
+    assert_eq!(before.1.len(), 5, "{before:?}");
     let measured = guess::measure(Field::CONNTRACK, Options::default()).unwrap();
     assert!(measured.is_complete(), "{:?}", measured.findings);
-    let after = (
-        namespace(),
-        Capabilities::effective().missing(&[Capability::CAP_SYS_ADMIN]),
-    );
-    assert_eq!(after, before);
+    assert_eq!(this_thread(), before);
     let document = measured.document().unwrap();
     assert_eq!(document.fields.len(), Field::CONNTRACK.len());
 }
 
 #[test]
+fn any_field_can_be_measured_alone_and_none_is_measured_at_once() {
+    need_root();
+    for field in Field::ALL {
+        let measured = guess::measure(&[*field], Options::default()).unwrap();
+        assert!(measured.offset(*field).is_some(), "{:?}", measured.findings);
+    }
+    let none = guess::measure(&[], Options::default()).unwrap();
+    assert!(none.findings.is_empty() && none.is_complete());
+}
+
+#[test]
 fn a_stop_and_a_missing_privilege_are_different_errors() {
-    assert!(
-        geteuid().is_root(),
-        "this test gives privileges away: run it as root"
-    );
+    need_root();
     let asked = Arc::new(AtomicU32::new(0));
     let count = Arc::clone(&asked);
     let options = Options {

@@ -1,7 +1,9 @@
 //! A run from the command line to the document: measure, replay or read BTF, then deliver the result.
 
+use std::panic;
 use std::path::Path;
 use std::sync::Arc;
+use std::thread;
 
 use anyhow::Context as _;
 use guess::Options;
@@ -14,6 +16,7 @@ use shared::cli::log::SUMMARY;
 use shared::exit::Answer;
 use shared::kernel::KernelIdentity;
 use shared::offsets::Document;
+use shared::offsets::Field;
 use shared::offsets::FieldResult;
 use shared::offsets::Status;
 use shared::stop::Stop;
@@ -110,9 +113,10 @@ fn from_running_kernel(
     };
     let running = guess::start(fields, options).map_err(guess::Error::into_cause)?;
     let writes_other_files = record.is_some() || cli.cache().is_some();
-    keep_only(destination.needs(writes_other_files))?;
-    let type_info = (cli.method == Method::Auto).then(|| TypeInfo::of_running(fields));
+    let dropped = keep_only(destination.needs(writes_other_files));
+    let btf = (cli.method == Method::Auto).then(|| thread::spawn(|| read_btf(fields)));
     let measurement = running.finish().map_err(guess::Error::into_cause)?;
+    dropped?;
     timing.continue_from(&measurement.timing);
     match &measurement.attempt {
         Some(attempt) if cli.explain => explain(attempt, &measurement.findings),
@@ -121,6 +125,10 @@ fn from_running_kernel(
         }
         _ => {}
     }
+    let type_info = btf.map(|thread| {
+        let read = thread.join();
+        read.unwrap_or_else(|payload| panic::resume_unwind(payload))
+    });
     timing.lap("wait for BTF");
     if let Some(Err(error)) = &type_info {
         log::info!("there is no BTF to compare with: {error:#}");
@@ -142,6 +150,12 @@ fn from_running_kernel(
         timing.lap("keep");
     }
     Ok(document)
+}
+
+/// Reads the kernel's type information without any privilege.
+fn read_btf(fields: &[Field]) -> anyhow::Result<TypeInfo> {
+    keep_only([])?;
+    TypeInfo::of_running(fields)
 }
 
 fn document(kernel: KernelIdentity, fields: Vec<FieldResult>, timing: &Timing) -> Document {

@@ -83,7 +83,7 @@ fn json_names_every_probe_once_and_in_order() {
 #[test]
 fn text_is_one_line_per_probe_with_the_same_answers() {
     let said = kcheck(&[]);
-    let told = probes(&json(&kcheck(&["--json"])));
+    let verdicts = probes(&json(&kcheck(&["--json"])));
     let lines: Vec<Vec<&str>> = said
         .out
         .lines()
@@ -91,7 +91,7 @@ fn text_is_one_line_per_probe_with_the_same_answers() {
         .collect();
     assert_eq!(lines.len(), NAMES.len());
     for (line, name) in lines.iter().zip(NAMES) {
-        let (verdict, errno) = &told[name];
+        let (verdict, errno) = &verdicts[name];
         let errno = errno.as_deref().unwrap_or("-");
         assert_eq!(line[..3], [name, verdict.as_str(), errno]);
         assert!(line.len() > 3, "{name} has no sentence");
@@ -103,8 +103,9 @@ fn text_is_one_line_per_probe_with_the_same_answers() {
 #[test]
 fn root_answers_agree_with_the_machine() {
     need_root();
-    let told = probes(&json(&kcheck(&["--json"])));
-    let is = |name: &str, verdict: &str| assert_eq!(told[name].0, verdict, "{name}: {told:?}");
+    let verdicts = probes(&json(&kcheck(&["--json"])));
+    let is =
+        |name: &str, verdict: &str| assert_eq!(verdicts[name].0, verdict, "{name}: {verdicts:?}");
     for name in [
         "cap_bpf",
         "bpf_syscall",
@@ -118,8 +119,8 @@ fn root_answers_agree_with_the_machine() {
     }
     is("raw_tracepoint_net_dev_queue", "yes");
     if !Path::new("/sys/bus/event_source/devices/kprobe").exists() {
-        assert_eq!(told["kprobe"], ("no".into(), Some("ENOENT".into())));
-        assert_eq!(told["kprobe_nf_conntrack_confirm"].0, "no");
+        assert_eq!(verdicts["kprobe"], ("no".into(), Some("ENOENT".into())));
+        assert_eq!(verdicts["kprobe_nf_conntrack_confirm"].0, "no");
     }
     let btf = Path::new("/sys/kernel/btf/vmlinux").exists();
     is("btf_vmlinux", if btf { "yes" } else { "no" });
@@ -143,11 +144,11 @@ fn quiet_leaves_the_exit_code_and_what_was_asked_for() {
 
 #[test]
 fn require_asks_about_these_probes_only() {
-    let told = probes(&json(&kcheck(&["--json"])));
+    let verdicts = probes(&json(&kcheck(&["--json"])));
     let with = |verdict: &str| {
         let mut names: Vec<&str> = NAMES
             .into_iter()
-            .filter(|name| told[*name].0 == verdict)
+            .filter(|name| verdicts[*name].0 == verdict)
             .collect();
         names.truncate(2);
         names

@@ -28,7 +28,7 @@ fn nobody_is_told_which_capabilities_are_missing() {
     assert_eq!(said.code, 4);
     let report = json(&said);
     assert_eq!(report["verdict"], "unprivileged");
-    let told = probes(&report);
+    let verdicts = probes(&report);
     for name in [
         "bpf_syscall",
         "ringbuf",
@@ -37,17 +37,17 @@ fn nobody_is_told_which_capabilities_are_missing() {
         "ctnetlink",
     ] {
         assert_eq!(
-            told[name],
+            verdicts[name],
             ("forbidden".into(), Some("EPERM".into())),
             "{name}"
         );
     }
-    assert_eq!(told["cap_bpf"], ("forbidden".into(), None));
+    assert_eq!(verdicts["cap_bpf"], ("forbidden".into(), None));
     assert_eq!(
-        told["nft_ct"].0, "unknown",
+        verdicts["nft_ct"].0, "unknown",
         "without a namespace it is not tried"
     );
-    assert_eq!(told["rtnetlink"].0, "yes");
+    assert_eq!(verdicts["rtnetlink"].0, "yes");
 
     let said = as_nobody(&[], &["-q", "--require", "rtnetlink,ringbuf"]);
     assert_eq!(said.code, 4);
@@ -58,10 +58,10 @@ fn nobody_is_told_which_capabilities_are_missing() {
 
 #[test]
 fn a_hook_fires_on_our_own_loopback_without_a_namespace() {
-    let told = probes(&json(&as_nobody(&["bpf", "perfmon"], &["--json"])));
-    assert_eq!(told["netns"].0, "forbidden");
-    assert_eq!(told["raw_tracepoint_net_dev_queue"].0, "yes");
-    assert_eq!(told["probe_read_kernel"].0, "yes");
+    let verdicts = probes(&json(&as_nobody(&["bpf", "perfmon"], &["--json"])));
+    assert_eq!(verdicts["netns"].0, "forbidden");
+    assert_eq!(verdicts["raw_tracepoint_net_dev_queue"].0, "yes");
+    assert_eq!(verdicts["probe_read_kernel"].0, "yes");
 }
 
 /// Compiles the program that runs others without bpf(2).
@@ -85,7 +85,7 @@ fn under_a_seccomp_filter_bpf_is_forbidden_and_netlink_is_left() {
     let directory = TempDir::new().expect("a directory");
     let said = run(without_bpf(directory.path()).arg("--json"));
     let report = json(&said);
-    let told = probes(&report);
+    let verdicts = probes(&report);
     for name in [
         "bpf_syscall",
         "map_hash",
@@ -94,7 +94,7 @@ fn under_a_seccomp_filter_bpf_is_forbidden_and_netlink_is_left() {
         "kprobe",
     ] {
         assert_eq!(
-            told[name],
+            verdicts[name],
             ("forbidden".into(), Some("EPERM".into())),
             "{name}"
         );
@@ -103,8 +103,8 @@ fn under_a_seccomp_filter_bpf_is_forbidden_and_netlink_is_left() {
         said.out
             .contains("no capability is missing; perhaps a seccomp filter")
     );
-    assert_eq!(told["cap_bpf"].0, "yes");
-    assert_eq!(told["ctnetlink_events"].0, "yes");
+    assert_eq!(verdicts["cap_bpf"].0, "yes");
+    assert_eq!(verdicts["ctnetlink_events"].0, "yes");
     assert_eq!(
         (report["verdict"].as_str(), said.code),
         (Some("degraded"), 1)

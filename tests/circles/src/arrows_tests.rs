@@ -116,3 +116,16 @@ fn tests_comments_strings_and_other_crates_make_no_arrow() {
     let files = [("lib.rs", "mod a; mod b;"), ("a.rs", a), ("b.rs", b)];
     assert_eq!(circles_of(&files), Vec::<Vec<String>>::new());
 }
+
+#[test]
+fn what_is_not_only_for_tests_makes_an_arrow() {
+    for condition in ["not(test)", "any(test, unix)", "all(unix, any(test, unix))"] {
+        let a = format!("pub struct A; #[cfg({condition})] fn f(_: crate::b::B) {{}}");
+        let files = [
+            ("lib.rs", "mod a; mod b;"),
+            ("a.rs", &a),
+            ("b.rs", "pub struct B(crate::a::A);"),
+        ];
+        assert_eq!(circles_of(&files).len(), 1, "{condition}");
+    }
+}

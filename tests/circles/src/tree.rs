@@ -77,6 +77,27 @@ struct Attributes {
     path: Option<String>,
 }
 
+/// Whether a `cfg` holds in tests only: `test` itself, or as one of `all`. With `any` or `not` around it,
+/// what follows is there without tests as well.
+fn wants_test(cfg: &[Token]) -> bool {
+    let mut around = Vec::new();
+    let mut last = "";
+    for token in cfg {
+        match token {
+            Token::Mark('(') => around.push(last),
+            Token::Mark(')') => {
+                around.pop();
+            }
+            Token::Name(name) if name == "test" => {
+                return around.iter().all(|group| ["cfg", "all"].contains(group));
+            }
+            _ => {}
+        }
+        last = token.name().unwrap_or_default();
+    }
+    false
+}
+
 impl Reader<'_> {
     fn is(&self, ahead: usize, what: &str) -> bool {
         let token = self.tokens.get(self.at + ahead);
@@ -184,11 +205,7 @@ impl Reader<'_> {
         self.skip_group();
         let inside = &self.tokens[start..self.at];
         let is_named = |word: &str| inside.get(2).is_some_and(|token| token.is(word));
-        let test = inside.iter().position(|token| token.is("test"));
-        let is_denied = |at: usize| inside[at - 2].is("not");
-        if is_named("cfg") && test.is_some_and(|at| !is_denied(at)) {
-            attributes.is_for_tests = true;
-        }
+        attributes.is_for_tests |= is_named("cfg") && wants_test(inside);
         if let (true, Some(Token::Text(path))) = (is_named("path"), inside.get(4)) {
             attributes.path = Some(path.clone());
         }

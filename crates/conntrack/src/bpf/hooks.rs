@@ -1,6 +1,6 @@
 //! Where the BPF programs hook into the kernel, as one table: role × mechanism × symbols. From it
-//! programs are chosen, loaded, attached and fired. A new hook is a row here and its programs in
-//! `bpf/conntrack.bpf.c`.
+//! programs are chosen, loaded and attached. Only hooks of beginnings are fired before they count, with
+//! a connection of our own. A new hook is a row here and its programs in `bpf/conntrack.bpf.c`.
 
 use shared::ring::layout::Source;
 
@@ -25,7 +25,7 @@ impl Role {
         match self {
             Self::Begin => None,
             Self::Insert => Some("connections that user space inserts are not seen"),
-            Self::End => Some("only the sweep finds ends of connections"),
+            Self::End => Some("no hook reports ends of connections"),
         }
     }
 }

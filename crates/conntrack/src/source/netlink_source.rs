@@ -74,20 +74,17 @@ impl NetlinkSource {
     /// Compares the kernel's table with ours and reports the difference: a connection that is new to
     /// us as `DUMP`, one that is gone as `DESTROY`.
     fn compare(&mut self, sink: Sink<'_>) -> anyhow::Result<()> {
+        // Whole before anything is reported: a slow reader must not hold the kernel's dump open.
+        let mut dumped = Vec::new();
+        let end = self.dumper.dump(|record| dumped.push(record))?;
         let mut present = HashSet::new();
-        let mut failed = Ok(());
-        let end = self.dumper.dump(|record| {
+        for record in dumped {
             let key = Key::of(&record);
             present.insert((key, record.ct_id));
-            match self.flows.begin(&record, sink) {
-                Ok(true) => {
-                    self.without_events.insert(key);
-                }
-                Ok(false) => {}
-                Err(error) => failed = Err(error),
+            if self.flows.begin(&record, sink)? {
+                self.without_events.insert(key);
             }
-        })?;
-        failed?;
+        }
         if end == DumpEnd::Interrupted {
             // An entry that it lacks may still exist.
             self.interrupted += 1;

@@ -126,7 +126,8 @@ impl Exchange {
     fn request(&self) -> guess_request {
         let mut request = guess_request::default();
         let from = self.map.as_ptr().cast::<guess_request>();
-        // The program does not run meanwhile: it writes only in system calls of this thread.
+        // An interrupt of this thread may run the program during the copy, and change `seen`: either value
+        // is true of some moment, and each hit says by its token whether it belongs to this request.
         // SAFETY: the mapping is aligned and long enough; any bytes are a valid guess_request.
         unsafe { ptr::copy_nonoverlapping(from, &raw mut request, 1) };
         request

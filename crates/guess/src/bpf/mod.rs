@@ -3,6 +3,7 @@
 
 pub mod exchange;
 pub mod hook;
+pub mod messages;
 mod skel;
 
 use std::io;
@@ -18,10 +19,8 @@ use libbpf_rs::Link;
 use libbpf_rs::MapCore as _;
 use libbpf_rs::MapFlags;
 use libbpf_rs::OpenObject;
-use libbpf_rs::PrintLevel;
 use libbpf_rs::ProgramInput;
 use libbpf_rs::ProgramMut;
-use libbpf_rs::set_print;
 use libbpf_rs::skel::OpenSkel as _;
 use libbpf_rs::skel::Skel as _;
 use libbpf_rs::skel::SkelBuilder as _;
@@ -54,13 +53,6 @@ impl<'obj> Probe<'obj> {
         events: &[Event],
         span_bytes: u64,
     ) -> anyhow::Result<Self> {
-        set_print(Some((PrintLevel::Debug, |level, text| {
-            let level = match level {
-                PrintLevel::Debug => log::Level::Trace,
-                PrintLevel::Info | PrintLevel::Warn => log::Level::Debug,
-            };
-            log::log!(level, "{}", text.trim_end());
-        })));
         let what = format!("load the capture programs for {mechanism}s");
         let failed = |error| refused(&what, error);
         let mut open = GuessSkelBuilder::default().open(object).map_err(failed)?;

@@ -23,7 +23,7 @@ use shared::exit::Failure;
 
 use super::address::random_loopback;
 use crate::expected::connection::Abilities;
-use fastrand::Rng;
+use crate::random::seeded;
 
 /// How many ends the rules of the legacy interface name in advance; each serves one connection.
 const ENDS: usize = 48;
@@ -177,7 +177,7 @@ impl Tracking {
     }
 
     fn by_iptables(missing: &[&str]) -> anyhow::Result<Self> {
-        let mut random = Rng::new();
+        let mut random = seeded()?;
         let mut ends =
             || -> Vec<SocketAddrV4> { (0..ENDS).map(|_| random_loopback(&mut random)).collect() };
         let (dnat, snat) = (ends(), ends());

@@ -16,7 +16,7 @@ pub const MAGIC: u64 = u64::from_be_bytes(*b"SXTNRING");
 /// Readers refuse another major version. A minor version only adds.
 pub const ABI_MAJOR: u16 = 1;
 /// See [`ABI_MAJOR`].
-pub const ABI_MINOR: u16 = 0;
+pub const ABI_MINOR: u16 = 1;
 /// Bytes before the first slot.
 pub const HEADER_BYTES: usize = 4096;
 /// Bytes of a slot.
