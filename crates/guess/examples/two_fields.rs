@@ -3,8 +3,8 @@
 
 use std::process::ExitCode;
 
+use guess::Field;
 use guess::Options;
-use shared::offsets::Field;
 
 fn main() -> ExitCode {
     let fields = [Field::SkBuffNfct, Field::NfConnMark];

@@ -6,8 +6,8 @@
 //! suffices, and fresh connections confirm it. The library never picks one of several offsets.
 //!
 //! ```no_run
+//! use guess::Field;
 //! use guess::Options;
-//! use shared::offsets::Field;
 //!
 //! let measured = guess::measure(&[Field::NfConnMark, Field::SkBuffNfct], Options::default())?;
 //! match measured.offset(Field::NfConnMark) {
@@ -17,9 +17,13 @@
 //! # Ok::<(), guess::Error>(())
 //! ```
 //!
-//! [`measure()`] takes 5 to 20 ms and needs `CAP_NET_ADMIN`, `CAP_SYS_ADMIN` (for namespaces), and
-//! `CAP_BPF` with `CAP_PERFMON` or again `CAP_SYS_ADMIN`. It changes nothing on the system, loads no
-//! module unless [`Options::allow_system_changes`] says so, prints nothing (it logs through [`log`]) and
+//! [`Field`] lists every field that can be measured; [`Field::CONNTRACK`], [`Field::SOCKET`] and
+//! [`Field::ALL`] are sets of them.
+//!
+//! [`measure()`] takes 5 to 20 ms in a release build and needs `CAP_NET_ADMIN`, `CAP_SYS_ADMIN` (for
+//! namespaces), `CAP_BPF` and `CAP_PERFMON` (`CAP_SYS_ADMIN` includes both). It changes nothing on the
+//! system; but where the kernel can make no namespace that tracks connections, it adds entries of its own
+//! connections in namespaces that do, and deletes them. It loads no module unless [`Options::allow_system_changes`] says so, prints nothing (it logs through [`log`]) and
 //! installs no signal handler. It enters namespaces and drops capabilities on a thread of its own, so the
 //! caller keeps its own. Two things belong to the whole process: libbpf's print callback, which it borrows
 //! and puts back, and the table of descriptors, in which it makes room. [`start`] does not wait for the
@@ -69,3 +73,7 @@ pub use measurement::Measurement;
 pub use options::Known;
 pub use options::Options;
 pub use options::Stopped;
+pub use shared::offsets::Document;
+pub use shared::offsets::Field;
+pub use shared::offsets::Status;
+pub use solve::verdict::Finding;

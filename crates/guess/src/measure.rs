@@ -1,5 +1,6 @@
 //! Starts a measurement on a thread of its own and returns its result. No experiment is here.
 
+use std::fmt;
 use std::panic;
 use std::sync::Arc;
 use std::thread;
@@ -17,7 +18,7 @@ use crate::privilege;
 use crate::timing::Timing;
 
 /// Why nothing was measured. Its text names what was tried and what the kernel answered.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[error("{cause:#}")]
 pub struct Error {
     kind: ErrorKind,
@@ -52,13 +53,20 @@ impl Error {
 
     fn new(cause: anyhow::Error, is_stopped: bool) -> Self {
         let kind = match cause.downcast_ref() {
-            // Regardless of how interrupted system calls have failed.
+            // A stop interrupts system calls: whatever they failed with is its consequence.
             _ if is_stopped => ErrorKind::Stopped,
             Some(Failure::Privilege(_)) => ErrorKind::Privilege,
             Some(Failure::Kernel(_)) => ErrorKind::Kernel,
             _ => ErrorKind::Failed,
         };
         Self { kind, cause }
+    }
+}
+
+impl fmt::Debug for Error {
+    /// The text, not a backtrace: this is what `fn main() -> Result<_, Error>` prints.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}: {self}", self.kind)
     }
 }
 

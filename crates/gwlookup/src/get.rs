@@ -7,6 +7,7 @@ use netlink::Protocol;
 use netlink::netns;
 use netlink::netns::Namespace;
 use serde::Serialize;
+use shared::cli::log::SUMMARY;
 use shared::exit::Answer;
 use shared::exit::Failure;
 use shared::line::Lines;
@@ -48,7 +49,7 @@ pub fn run(target: &Target, format: Format) -> anyhow::Result<Answer> {
     let route = match fib.lookup(query) {
         Ok(route) => route,
         Err(Unrouted::NoRoute) => {
-            log::info!("no route to {}", target.dst);
+            log::info!(target: SUMMARY, "no route to {}", target.dst);
             return Ok(Answer::No);
         }
         Err(why) => return Err(Failure::Failed(format!("route to {}: {why}", target.dst)).into()),

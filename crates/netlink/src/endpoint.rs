@@ -27,7 +27,7 @@ use crate::option::CapAck;
 use crate::option::ExtAck;
 use crate::option::StrictCheck;
 
-/// The largest datagram that `netlink_dump` builds (`net/netlink/af_netlink.c`), but for links with
+/// The largest datagram that `netlink_dump` builds (`net/netlink/af_netlink.c`), except for links with
 /// hundreds of virtual functions.
 const BUFFER_BYTES: usize = 32 * 1024;
 /// The kernel queues an answer before `send` returns, so only a lost answer is waited for so long.

@@ -45,7 +45,7 @@ impl Failure {
 
 /// Turns the outcome of a program into its status, printing `tool: what: why` once if it failed.
 ///
-/// A broken pipe is success: the reader wants no more.
+/// A broken pipe is success: the reader closed the pipe.
 #[must_use]
 pub fn conclude(tool: &str, outcome: anyhow::Result<Answer>) -> ExitCode {
     let error = match outcome {

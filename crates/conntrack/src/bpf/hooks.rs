@@ -79,7 +79,7 @@ pub const HOOKS: &[Hook] = &[
 
 impl Hook {
     /// The names of its programs in the BPF object. The one at the return comes first: an argument
-    /// that is remembered at the entry and never taken at the return would stay for nothing.
+    /// that is remembered at the entry and never taken at the return would leak.
     pub fn programs(&self) -> impl Iterator<Item = &'static str> {
         self.at_return.into_iter().chain([self.at_entry])
     }

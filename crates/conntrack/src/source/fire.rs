@@ -43,7 +43,7 @@ pub fn fire_begin(
     let namespace = match make_connection(may_change_system) {
         Ok(namespace) => namespace,
         Err(error) => {
-            log::info!("the hook is attached and not proven to fire: {error:#}");
+            log::info!("the hook is attached, but not proven to fire: {error:#}");
             return Ok(None);
         }
     };

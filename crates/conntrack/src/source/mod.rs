@@ -67,7 +67,7 @@ fn no_source(refusals: &[anyhow::Error]) -> anyhow::Error {
 
 fn ladder(source: SourceName) -> &'static [Source] {
     match source {
-        // fentry will come first.
+        // A source fentry belongs in front.
         SourceName::Auto => &[Source::Kprobe, Source::Tracepoint, Source::Netlink],
         SourceName::Fentry => &[Source::Fentry],
         SourceName::Kprobe => &[Source::Kprobe],

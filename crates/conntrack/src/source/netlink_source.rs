@@ -132,7 +132,7 @@ impl EventSource for NetlinkSource {
         if is_lossy {
             log::info!("conntrack events were lost: comparing with a dump");
             if let Err(error) = self.compare(sink) {
-                log::warn!("lost events are not found again: {error:#}");
+                log::warn!("the dump after lost events failed: {error:#}");
             }
         }
         Ok(taken > 0 || is_lossy)

@@ -1,4 +1,4 @@
-//! What connections in a namespace of our own shall have, and the nf_tables rules for it. Pure.
+//! What connections in a namespace of our own should have, and the nf_tables rules for it. Pure.
 
 use std::net::Ipv4Addr;
 use std::net::Ipv6Addr;
@@ -12,7 +12,7 @@ use super::expr::NatKind;
 use super::expr::Register;
 use super::expr::Value;
 
-/// What connections shall have. Everything is optional; tracking itself is always switched on.
+/// What connections should have. Everything is optional; tracking itself is always switched on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ruleset<A> {
     /// A connection whose first packet has a priority (`SO_PRIORITY`) is in the zone that the low

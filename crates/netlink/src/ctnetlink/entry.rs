@@ -14,7 +14,7 @@ pub struct Entry {
     pub mark: Option<u32>,
     /// Seconds until it expires.
     pub timeout_s: Option<u32>,
-    /// Tells it from other entries of the same tuples.
+    /// Distinguishes it from other entries of the same tuples.
     pub id: Option<u32>,
 }
 
