@@ -16,6 +16,7 @@ use shared::record::wire::kind;
 use shared::record::wire::known;
 use shared::ring::RingName;
 use shared::ring::Writer;
+use shared::ring::layout::ABI_MINOR;
 use shared::ring::layout::Source;
 use tempfile::TempDir;
 
@@ -161,7 +162,7 @@ fn what_is_no_ring_of_ours_is_refused_at_once() {
     refused(
         &good,
         Some((&[9, 0], 8 + 6)),
-        format!("ring {path} has ABI 9.0, this program reads 1.x"),
+        format!("ring {path} has ABI 9.{ABI_MINOR}, this program reads 1.x"),
     );
     refused(
         &good,

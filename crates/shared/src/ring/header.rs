@@ -205,7 +205,8 @@ mod tests {
 
     #[test]
     fn a_later_minor_version_is_read() {
-        let later = u64::from(ABI_MAJOR) << 48 | 1 << 32 | HEADER_BYTES as u64;
+        let minor = u64::from(ABI_MINOR) + 1;
+        let later = u64::from(ABI_MAJOR) << 48 | minor << 32 | HEADER_BYTES as u64;
         let mut words = words();
         words.insert(at::ABI, later);
         words.insert(at::SCHEMA_HASH, 1);
