@@ -108,6 +108,7 @@ pub fn run(fields: &[Field], options: Options, mut timing: Timing) -> anyhow::Re
             timing,
         });
     }
+    ensure!(!(options.stopped)(), "stopped before the start");
     let mut slots: ObjectSlots = [MaybeUninit::uninit(), MaybeUninit::uninit()];
     let measured = thread::scope(|scope| {
         let pending = PendingSites::prepare(scope, &access, tracks, kinds);
@@ -135,7 +136,7 @@ pub fn run(fields: &[Field], options: Options, mut timing: Timing) -> anyhow::Re
         keep_only(privilege::SAMPLING)?;
         rig.timing.lap("hooks");
         if let Some(known) = options.known {
-            if let Some(findings) = confirm(known, &mut rig)? {
+            if let Some(findings) = confirm(known, fields, &mut rig)? {
                 return Ok((findings, None, rig.timing));
             }
         }
@@ -186,7 +187,15 @@ fn try_hooks(rig: &mut Rig<'_>, ladder: &mut Ladder, events: &[Event]) -> anyhow
 }
 
 /// The known findings, if fresh connections confirm all of them.
-fn confirm(known: Known, rig: &mut Rig<'_>) -> anyhow::Result<Option<Vec<Finding>>> {
+fn confirm(
+    known: Known,
+    fields: &[Field],
+    rig: &mut Rig<'_>,
+) -> anyhow::Result<Option<Vec<Finding>>> {
+    if !answers(&known, fields) {
+        log::warn!("what is known does not say where each of these fields is; measuring them");
+        return Ok(None);
+    }
     let mut verification = Verification::new(&known.proven, &rig.marks)?;
     rig.round(&mut verification, 0)?;
     rig.timing.lap("verify");
@@ -200,6 +209,18 @@ fn confirm(known: Known, rig: &mut Rig<'_>) -> anyhow::Result<Option<Vec<Finding
     log::warn!("fresh connections do not confirm the cached {doubtful}; measuring again");
     rig.sites.release();
     Ok(None)
+}
+
+/// Whether the findings are of these fields, in their order, and say what will be confirmed.
+fn answers(known: &Known, fields: &[Field]) -> bool {
+    let says = |finding: &Finding, field: &Field| {
+        let offset = finding.offset();
+        finding.field == *field
+            && offset.is_some()
+            && offset == known.proven.offset(Place::Field(*field))
+    };
+    let mut both = known.findings.iter().zip(fields);
+    known.findings.len() == fields.len() && both.all(|(finding, field)| says(finding, field))
 }
 
 /// Searches until the fields are settled, and again from the start if fresh connections contradict.

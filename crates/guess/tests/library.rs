@@ -11,6 +11,7 @@ use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering;
 
 use guess::ErrorKind;
+use guess::Known;
 use guess::Options;
 use harness::built;
 use harness::need_root;
@@ -77,6 +78,37 @@ fn any_field_can_be_measured_alone_and_none_is_measured_at_once() {
     }
     let none = guess::measure(&[], Options::default()).unwrap();
     assert!(none.findings.is_empty() && none.is_complete());
+}
+
+#[test]
+fn what_is_known_is_no_answer_unless_it_says_what_is_confirmed() {
+    need_root();
+    let fields = [Field::SkBuffNfct, Field::NfConnMark];
+    let measured = guess::measure(Field::CONNTRACK, Options::default()).unwrap();
+    let attempt = measured.attempt.as_ref().unwrap();
+    let proven = attempt.solver.all_proven();
+    let of = |field: &Field| {
+        measured
+            .findings
+            .iter()
+            .find(|one| one.field == *field)
+            .cloned()
+    };
+    let right: Vec<_> = fields.iter().filter_map(of).collect();
+    let mut wrong = right.clone();
+    wrong[1].candidates = vec![1680];
+    for (findings, is_served) in [(right.clone(), true), (wrong, false), (Vec::new(), false)] {
+        let proven = proven.clone();
+        let options = Options {
+            known: Some(Known { findings, proven }),
+            ..Options::default()
+        };
+        let again = guess::measure(&fields, options).unwrap();
+        assert_eq!(again.attempt.is_none(), is_served);
+        for (field, finding) in fields.iter().zip(&right) {
+            assert_eq!(again.offset(*field), finding.offset());
+        }
+    }
 }
 
 #[test]

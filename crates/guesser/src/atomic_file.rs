@@ -39,8 +39,10 @@ pub fn write_beside(path: &Path, bytes: &[u8], mode: u32) -> io::Result<NamedTem
     let mut file = Builder::new()
         .prefix(&prefix(path))
         .permissions(Permissions::from_mode(mode))
-        .tempfile_in(parent(path))?;
-    file.write_all(bytes)?;
+        .tempfile_in(parent(path))
+        // Without the temporary name, which tells a user nothing.
+        .map_err(|error| io::Error::from(error.kind()))?;
+    file.as_file_mut().write_all(bytes)?;
     Ok(file)
 }
 
@@ -49,8 +51,8 @@ pub fn write_beside(path: &Path, bytes: &[u8], mode: u32) -> io::Result<NamedTem
 /// # Errors
 /// If it cannot be written; then the old file stays as it is.
 pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-    write_beside(path, bytes, mode)?.persist(path)?;
-    Ok(())
+    let placed = write_beside(path, bytes, mode)?.persist(path);
+    placed.map(|_file| ()).map_err(|failed| failed.error)
 }
 
 /// The beginning of a temporary name beside `path`. The rest is random, so that neither another user nor

@@ -129,3 +129,23 @@ fn what_is_not_only_for_tests_makes_an_arrow() {
         assert_eq!(circles_of(&files).len(), 1, "{condition}");
     }
 }
+
+#[test]
+fn a_path_behind_a_loop_or_a_range_makes_an_arrow() {
+    for code in [
+        "for _ in crate::b::LIST {}",
+        "let _ = 0..crate::b::N;",
+        "let _ = X { a: 1, ..crate::b::DEFAULT };",
+    ] {
+        let a = format!("pub struct A; fn f() {{ {code} }}");
+        let files = [
+            ("lib.rs", "mod a; mod b;"),
+            ("a.rs", &a),
+            (
+                "b.rs",
+                "pub const LIST: crate::a::A = 0; pub const N: u8 = 0; pub const DEFAULT: u8 = 0;",
+            ),
+        ];
+        assert_eq!(circles_of(&files).len(), 1, "{code}");
+    }
+}

@@ -326,8 +326,11 @@ impl Reader<'_> {
 
     /// Notes the path that begins here, if one does, and stays at its beginning.
     fn path(&self, module: &mut Module) {
-        let is_inside =
-            self.was(1, ":") && self.was(2, ":") || self.was(1, ".") || self.was(1, "in");
+        let is_inside = self.was(1, ":") && self.was(2, ":")
+                // A method or field, but not the end of a range.
+                || self.was(1, ".") && !self.was(2, ".")
+                // The rest of `pub(in …)`, but not what a loop goes through.
+                || self.was(1, "in") && self.was(2, "(");
         if is_inside {
             return;
         }

@@ -111,7 +111,10 @@ impl Destination {
             Target::File(path) => {
                 let beside = write_beside(path, &bytes, 0o666).with_context(|| what(path))?;
                 pin()?;
-                let placed = beside.persist(path).map(|_file| ());
+                let placed = beside
+                    .persist(path)
+                    .map(|_file| ())
+                    .map_err(|failed| failed.error);
                 placed.with_context(|| what(path))
             }
             Target::Special(path) => {

@@ -52,7 +52,8 @@ pub fn pin(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     let beside = Builder::new()
         .prefix(&prefix(path))
         .make_in(parent(path), pin)?;
-    Ok(beside.into_temp_path().persist(path)?)
+    let placed = beside.into_temp_path().persist(path);
+    Ok(placed.map_err(|failed| failed.error)?)
 }
 
 /// Distinguishes a missing privilege from a kernel that cannot do it.
