@@ -2,13 +2,13 @@
 
 use shared::capability::Capabilities;
 use shared::capability::Capability;
-use shared::ring::layout::Source as Kind;
+use shared::ring::layout::Source;
 
 /// Names of the capabilities that the source needs and that are missing; empty if none is.
 #[must_use]
-pub fn missing(kind: Kind) -> String {
-    let needed: &[Capability] = match kind {
-        Kind::Netlink => &[Capability::CAP_NET_ADMIN],
+pub fn missing(source: Source) -> String {
+    let needed: &[Capability] = match source {
+        Source::Netlink => &[Capability::CAP_NET_ADMIN],
         _ => &[Capability::CAP_BPF, Capability::CAP_PERFMON],
     };
     Capabilities::effective().missing(needed).join(" and ")

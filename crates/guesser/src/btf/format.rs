@@ -21,7 +21,7 @@ const POINTER_BYTES: u32 = 8;
 
 /// What a type is, as far as a path can lead through it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum TypeKind {
     /// A number, an enumeration, a float, a pointer, a struct or a union of so many bytes.
     Sized(u32),
     /// So many elements of one type.
@@ -123,17 +123,17 @@ impl<'a> Btf<'a> {
     /// What a type is; none if there is no such type, or no path leads through it: a function, a variable,
     /// or a struct of which only the name is known.
     #[must_use]
-    pub fn kind(&self, id: TypeId) -> Option<Kind> {
+    pub fn kind(&self, id: TypeId) -> Option<TypeKind> {
         let found = self.find(id)?;
         let size_or_type = word(found, 8)?;
         Some(match kind_number(word(found, 4)?) {
-            1 | STRUCT | UNION | 6 | 16 | 19 => Kind::Sized(size_or_type),
-            2 => Kind::Sized(POINTER_BYTES),
-            3 => Kind::Array {
+            1 | STRUCT | UNION | 6 | 16 | 19 => TypeKind::Sized(size_or_type),
+            2 => TypeKind::Sized(POINTER_BYTES),
+            3 => TypeKind::Array {
                 of: word(found, TYPE_BYTES)?,
                 len: word(found, TYPE_BYTES + 8)?,
             },
-            8..=11 | 18 => Kind::Alias(size_or_type),
+            8..=11 | 18 => TypeKind::Alias(size_or_type),
             _ => return None,
         })
     }

@@ -2,7 +2,7 @@
 //! name. Pure. Whatever the types say, it ends after a fixed number of steps.
 
 use super::format::Btf;
-use super::format::Kind;
+use super::format::TypeKind;
 use super::header::TypeId;
 
 /// Unnamed structs are nested no deeper than this.
@@ -140,7 +140,7 @@ impl<'b, 'a> Walk<'b, 'a> {
     /// Where an element of an array begins, in bits, and its type.
     fn element(&mut self, array: TypeId, index: u32) -> Result<(u64, TypeId), Absent> {
         match self.resolve(array)? {
-            (_, Kind::Array { of, len }) if index < len => {
+            (_, TypeKind::Array { of, len }) if index < len => {
                 let size_bits = self.size_bytes(of)?.saturating_mul(8);
                 Ok((size_bits.saturating_mul(index.into()), of))
             }
@@ -149,11 +149,11 @@ impl<'b, 'a> Walk<'b, 'a> {
     }
 
     /// The type behind typedefs and qualifiers.
-    fn resolve(&mut self, mut id: TypeId) -> Result<(TypeId, Kind), Absent> {
+    fn resolve(&mut self, mut id: TypeId) -> Result<(TypeId, TypeKind), Absent> {
         loop {
             self.step()?;
             match self.btf.kind(id).ok_or(Absent::Nowhere)? {
-                Kind::Alias(of) => id = of,
+                TypeKind::Alias(of) => id = of,
                 kind => return Ok((id, kind)),
             }
         }
@@ -164,9 +164,9 @@ impl<'b, 'a> Walk<'b, 'a> {
         loop {
             self.step()?;
             id = match self.btf.kind(id).ok_or(Absent::Nowhere)? {
-                Kind::Sized(bytes) => return Ok(count.saturating_mul(bytes.into())),
-                Kind::Alias(of) => of,
-                Kind::Array { of, len } => {
+                TypeKind::Sized(bytes) => return Ok(count.saturating_mul(bytes.into())),
+                TypeKind::Alias(of) => of,
+                TypeKind::Array { of, len } => {
                     count = count.saturating_mul(len.into());
                     of
                 }

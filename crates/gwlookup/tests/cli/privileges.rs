@@ -57,7 +57,7 @@ fn asking_in_a_forbidden_namespace_names_the_privilege() {
 
 #[test]
 fn a_ring_of_someone_else_names_what_is_missing() {
-    let place = crate::ring::Place::new();
+    let place = crate::ring::TestRing::new();
     let writer = place.writer();
     let everyone = fs::Permissions::from_mode(0o755);
     fs::set_permissions(place.directory.path(), everyone).unwrap();

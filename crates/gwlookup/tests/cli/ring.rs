@@ -28,12 +28,12 @@ use crate::program::start;
 const SMALL_BYTES: u64 = 4096 + 64 * 192;
 
 /// A directory with the name of a ring in it.
-pub struct Place {
+pub struct TestRing {
     pub directory: TempDir,
     pub path: String,
 }
 
-impl Place {
+impl TestRing {
     pub fn new() -> Self {
         let directory = TempDir::new().unwrap();
         let path = directory.path().join("ring").to_str().unwrap().to_owned();
@@ -79,7 +79,7 @@ pub fn loopback(number: u64) -> Record {
 
 #[test]
 fn a_ring_that_does_not_come_is_waited_for_and_then_missed() {
-    let place = Place::new();
+    let place = TestRing::new();
     run(&["--ring", &place.path, "--wait", "0.1"]).says(
         3,
         &format!(
@@ -100,7 +100,7 @@ fn a_ring_that_does_not_come_is_waited_for_and_then_missed() {
 #[test]
 fn a_ring_that_comes_late_is_read_from_its_beginning() {
     for leftover in [false, true] {
-        let place = Place::new();
+        let place = TestRing::new();
         if leftover {
             place.leftover(77);
         }
@@ -132,7 +132,7 @@ fn a_ring_that_comes_late_is_read_from_its_beginning() {
 
 #[test]
 fn what_is_no_ring_of_ours_is_refused_at_once() {
-    let place = Place::new();
+    let place = TestRing::new();
     let writer = place.writer();
     let good = fs::read(&place.path).unwrap();
     drop(writer);
@@ -178,7 +178,7 @@ fn what_is_no_ring_of_ours_is_refused_at_once() {
 fn what_was_overwritten_is_a_record_and_counted() {
     const PUSHED: u64 = 1000;
     for fail_on_loss in [false, true] {
-        let place = Place::new();
+        let place = TestRing::new();
         let mut writer = place.writer();
         let mut args = vec!["-v", "--ring", &place.path];
         if fail_on_loss {
@@ -212,7 +212,7 @@ fn what_was_overwritten_is_a_record_and_counted() {
 
 #[test]
 fn a_loss_that_the_writer_tells_is_passed_on_and_counted() {
-    let place = Place::new();
+    let place = TestRing::new();
     let mut writer = place.writer();
     writer.push(&Record::loss(1, Loss::RingbufFull, 5));
     writer.push(&loopback(1));
@@ -242,7 +242,7 @@ fn a_loss_that_the_writer_tells_is_passed_on_and_counted() {
 
 #[test]
 fn a_record_of_a_newer_version_is_skipped_and_counted() {
-    let place = Place::new();
+    let place = TestRing::new();
     let mut writer = place.writer();
     writer.push(&Record {
         r#type: 99,

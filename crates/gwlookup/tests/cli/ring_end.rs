@@ -18,11 +18,11 @@ use crate::program::GWLOOKUP;
 use crate::program::Says as _;
 use crate::program::run;
 use crate::program::start;
-use crate::ring::Place;
+use crate::ring::TestRing;
 use crate::ring::loopback;
 
 /// A process that has written three records and only waits for its end.
-fn writer_process(place: &Place) -> Running {
+fn writer_process(place: &TestRing) -> Running {
     let mut command = Command::new(built("examples/write_ring"));
     let mut writer = Running::start(command.arg(&place.path).stdin(Stdio::piped()));
     while !writer.line().contains("written") {}
@@ -31,7 +31,7 @@ fn writer_process(place: &Place) -> Running {
 
 #[test]
 fn a_writer_that_dies_is_reported_after_its_last_record() {
-    let place = Place::new();
+    let place = TestRing::new();
     let mut writer = writer_process(&place);
     let mut running = start(&["--ring", &place.path]);
     for _ in 0..3 {
@@ -52,7 +52,7 @@ fn a_writer_that_dies_is_reported_after_its_last_record() {
 
 #[test]
 fn follow_goes_on_with_the_next_writer_however_the_last_one_ended() {
-    let place = Place::new();
+    let place = TestRing::new();
     let mut killed = writer_process(&place);
     let mut running = start(&["-v", "--follow", "--ring", &place.path]);
     for _ in 0..3 {
@@ -76,7 +76,7 @@ fn follow_goes_on_with_the_next_writer_however_the_last_one_ended() {
 
 #[test]
 fn a_count_and_a_duration_end_it_while_the_writer_lives() {
-    let place = Place::new();
+    let place = TestRing::new();
     let mut writer = place.writer();
     for number in 0..10 {
         writer.push(&loopback(number));
@@ -91,7 +91,7 @@ fn a_count_and_a_duration_end_it_while_the_writer_lives() {
 
 #[test]
 fn a_signal_ends_it_in_order_whether_it_reads_or_waits() {
-    let place = Place::new();
+    let place = TestRing::new();
     for signal in [Signal::SIGINT, Signal::SIGTERM] {
         let mut waiting = start(&["-v", "--ring", &place.path]);
         waiting.hears("waiting for ring");
@@ -115,7 +115,7 @@ fn a_signal_ends_it_in_order_whether_it_reads_or_waits() {
 
 #[test]
 fn a_reader_that_has_seen_enough_ends_it_quietly() {
-    let place = Place::new();
+    let place = TestRing::new();
     let mut writer = place.writer();
     writer.push(&loopback(0));
     let mut command = Command::new(GWLOOKUP);
