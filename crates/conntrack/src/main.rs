@@ -5,6 +5,7 @@ mod cli;
 mod counters;
 mod ctnetlink;
 mod flow_entry;
+mod flow_id;
 mod get;
 mod layout;
 mod metrics;
