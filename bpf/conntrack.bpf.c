@@ -17,6 +17,12 @@
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
 
+/* The context of `refresh`: which entry. The key of an IPv4 entry is the first part. */
+struct refresh_request {
+	struct flow6_key key;
+	__u64 is_v6;
+};
+
 /* Named once, so that the types reach the skeleton, where Rust compares them with its own. */
 struct wire_types {
 	struct sextant_record record;
@@ -28,18 +34,24 @@ struct wire_types {
 	enum flow_flag flag;
 	enum event_size event;
 	enum window_size window;
+	enum refreshed refreshed;
+	enum id_lane lane;
+	struct refresh_request refresh_request;
 };
 const struct wire_types wire_types;
 
 /*
- * Can a packet in this state be the first one we see of its connection? This runs for every packet
- * that leaves the machine, so the cheap checks come first.
+ * Can a packet in this state show a connection, or a reply, that we have not seen? This runs for
+ * every packet that leaves the machine, so the cheap checks come first.
  */
-static __always_inline bool may_open(__u32 info, __u64 ct)
+static __always_inline bool is_of_interest(__u32 info, __u64 ct)
 {
 	switch (info) {
 	case IP_CT_NEW:
 		return true;
+	case IP_CT_ESTABLISHED:
+		/* The first packet after the reply, which was not sent but received here. */
+		return is_recent(ct);
 	case IP_CT_RELATED:
 		/* Expected by a helper; without the bit it is an ICMP error about another
 		 * connection. */
@@ -60,35 +72,64 @@ int on_net_dev_queue(struct bpf_raw_tracepoint_args *ctx)
 	__u64 nfct = read_nfct((void *)ctx->args[0]);
 	__u32 info = nfct_info(nfct);
 	__u64 ct = nfct_ct(nfct);
+	struct sight sight = {
+		.opens = info == IP_CT_NEW || info == IP_CT_RELATED,
+		.lane = LANE_TRACEPOINT,
+	};
 
-	if (ct && may_open(info, ct))
-		saw_ct(ct, info >= IP_CT_IS_REPLY);
+	if (!ct || !is_of_interest(info, ct))
+		return 0;
+	sight.is_known = info != IP_CT_NEW || is_recent(ct);
+	saw_ct(ct, &sight);
+	if (sight.opens)
+		remember(ct);
+	else
+		forget(ct);
 	return 0;
+}
+
+/* The connection of a packet whose confirmation has just succeeded. */
+static __always_inline void saw_confirmed(__u64 skb)
+{
+	struct sight sight = {.lane = LANE_CONFIRM};
+	/* Read after the call: the kernel replaces it when another one won the race for its tuple.
+	 */
+	__u64 ct = nfct_ct(read_nfct((void *)skb));
+
+	if (ct)
+		saw_ct(ct, &sight);
+}
+
+static __always_inline void saw_inserted(__u64 ct)
+{
+	struct sight sight = {.lane = LANE_INSERT};
+
+	saw_ct(ct, &sight);
 }
 
 /* int __nf_conntrack_confirm(struct sk_buff *skb): the connection enters the kernel's table. */
 SEC("kprobe")
 int on_confirm(struct pt_regs *ctx)
 {
-	enter_call(PT_REGS_PARM1(ctx));
+	enter_call(PT_REGS_PARM1(ctx), PT_REGS_SP(ctx));
 	return 0;
 }
 
-/*
- * Confirmed if the verdict is NF_ACCEPT. The packet's connection is read again, because the kernel
- * replaces it when another one won the race for the same tuple.
- */
 SEC("kretprobe")
 int on_confirmed(struct pt_regs *ctx)
 {
-	__u64 skb = leave_call();
-	__u64 ct;
+	__u64 skb = leave_call(PT_REGS_SP(ctx));
 
-	if (!skb || (int)PT_REGS_RC(ctx) != NF_ACCEPT)
-		return 0;
-	ct = nfct_ct(read_nfct((void *)skb));
-	if (ct)
-		saw_ct(ct, false);
+	if (skb && (int)PT_REGS_RC(ctx) == NF_ACCEPT)
+		saw_confirmed(skb);
+	return 0;
+}
+
+SEC("fexit/__nf_conntrack_confirm")
+int after_confirm(__u64 *ctx)
+{
+	if ((int)ctx[1] == NF_ACCEPT)
+		saw_confirmed(ctx[0]);
 	return 0;
 }
 
@@ -96,17 +137,25 @@ int on_confirmed(struct pt_regs *ctx)
 SEC("kprobe")
 int on_insert(struct pt_regs *ctx)
 {
-	enter_call(PT_REGS_PARM1(ctx));
+	enter_call(PT_REGS_PARM1(ctx), PT_REGS_SP(ctx));
 	return 0;
 }
 
 SEC("kretprobe")
 int on_inserted(struct pt_regs *ctx)
 {
-	__u64 ct = leave_call();
+	__u64 ct = leave_call(PT_REGS_SP(ctx));
 
 	if (ct && (int)PT_REGS_RC(ctx) == 0)
-		saw_ct(ct, false);
+		saw_inserted(ct);
+	return 0;
+}
+
+SEC("fexit/nf_conntrack_hash_check_insert")
+int after_insert(__u64 *ctx)
+{
+	if ((int)ctx[1] == 0)
+		saw_inserted(ctx[0]);
 	return 0;
 }
 
@@ -121,10 +170,28 @@ int on_destroy(struct pt_regs *ctx)
 	return 0;
 }
 
+SEC("fentry/nf_ct_destroy")
+int before_destroy(__u64 *ctx)
+{
+	ct_ended(ctx[0]);
+	return 0;
+}
+
 /* Run by user space through BPF_PROG_TEST_RUN, attached to nothing. */
 SEC("raw_tp")
 int sweep(void *ctx)
 {
 	sweep_tables();
 	return 0;
+}
+
+/*
+ * Run likewise, by another process through its pin. Returns an enum refreshed.
+ */
+SEC("raw_tp")
+int refresh_one(struct refresh_request *ctx)
+{
+	struct flow6_key key = ctx->key;
+
+	return ctx->is_v6 ? refresh(&key, V6_WORDS) : refresh(&key, V4_WORDS);
 }

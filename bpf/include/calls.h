@@ -5,26 +5,38 @@
  * A task may be preempted and moved to another CPU in between, and an interrupt may enter the
  * same function on top of it. So the arguments are stacked per task, not per CPU. The idle tasks
  * all have the id 0 but never move, so theirs are stacked per CPU.
+ *
+ * The kernel skips a probe when it is busy in another one, or out of return instances. The stack
+ * pointer tells which entry belongs to a return, so a skipped one is counted and never mistaken.
  */
 #ifndef CALLS_H
 #define CALLS_H
 
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
+#include "losses.h"
+#include "sextant_record.h"
 
 /* Process context, softirq, hardirq; no deeper nesting is possible. */
 #define CALL_DEPTH 4
+/* How far a return leaves the stack pointer above its entry: one return address, or a few. */
+#define CALL_STACK_SLACK 32
+
+struct call {
+	__u64 argument;
+	__u64 stack_pointer;
+};
 
 struct call_stack {
-	__u64 argument[CALL_DEPTH];
+	struct call calls[CALL_DEPTH];
 	__u32 depth;
 	__u32 pad0;
 };
 
 /*
- * Key: task. Value: the arguments of its current calls. Written at entry, read at return. An empty
- * entry stays for the task's next call, because adding one costs more than all else here. When
- * full, the least recently used entry is evicted, whose task is not in a call.
+ * Key: task. Value: its current calls. Written at entry, read at return. An empty entry stays for
+ * the task's next call, because adding one costs more than all else here. When full, the least
+ * recently used entry is evicted; if its task is in a call, the return counts it as missed.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
@@ -40,33 +52,53 @@ static __always_inline __u64 this_task(void)
 	return task ?: 1ULL << 32 | bpf_get_smp_processor_id();
 }
 
-static __always_inline void enter_call(__u64 argument)
+static __always_inline void enter_call(__u64 argument, __u64 stack_pointer)
 {
 	__u64 task = this_task();
-	struct call_stack fresh = {.argument = {argument}, .depth = 1};
+	struct call_stack fresh = {.calls = {{argument, stack_pointer}}, .depth = 1};
 	struct call_stack *stack = bpf_map_lookup_elem(&calls, &task);
+	__u32 depth;
 
 	if (!stack) {
+		/* If it fails, the return finds nothing and counts. */
 		bpf_map_update_elem(&calls, &task, &fresh, BPF_ANY);
 		return;
 	}
-	/* Deeper than possible: returns were missed, so the stack is stale. */
-	if (stack->depth >= CALL_DEPTH)
+	/* Deeper than possible: the returns were skipped. */
+	if (stack->depth >= CALL_DEPTH) {
+		count_losses(SEXTANT_LOSS_PROBE_MISSED, CALL_DEPTH);
 		stack->depth = 0;
-	stack->argument[stack->depth & (CALL_DEPTH - 1)] = argument;
-	stack->depth++;
+	}
+	depth = stack->depth & (CALL_DEPTH - 1);
+	stack->calls[depth].argument = argument;
+	stack->calls[depth].stack_pointer = stack_pointer;
+	stack->depth = depth + 1;
 }
 
-/* The argument of the innermost call, or 0. */
-static __always_inline __u64 leave_call(void)
+/* The argument of the call that returns, or 0 if its entry was not seen. */
+static __always_inline __u64 leave_call(__u64 stack_pointer)
 {
 	__u64 task = this_task();
 	struct call_stack *stack = bpf_map_lookup_elem(&calls, &task);
+	__u32 depth = stack ? stack->depth : 0;
 
-	if (!stack || stack->depth == 0)
-		return 0;
-	stack->depth--;
-	return stack->argument[stack->depth & (CALL_DEPTH - 1)];
+	for (int i = 0; i < CALL_DEPTH; i++) {
+		struct call *call;
+
+		if (!stack || depth == 0)
+			break;
+		depth--;
+		call = &stack->calls[depth & (CALL_DEPTH - 1)];
+		if (stack_pointer - call->stack_pointer > CALL_STACK_SLACK)
+			continue;
+		/* Those above it have ended, and their returns were skipped. */
+		if (stack->depth > depth + 1)
+			count_losses(SEXTANT_LOSS_PROBE_MISSED, stack->depth - depth - 1);
+		stack->depth = depth;
+		return call->argument;
+	}
+	count_loss(SEXTANT_LOSS_PROBE_MISSED);
+	return 0;
 }
 
 #endif

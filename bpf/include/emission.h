@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR MIT */
 /*
  * Reports connections to the pump: the ring buffer, how an entry of the table becomes a record, and
- * the records of its beginning and end.
+ * the records of its beginning and end. Does not decide which connection it is, nor change maps.
  */
 #ifndef EMISSION_H
 #define EMISSION_H
@@ -11,7 +11,7 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 #include "flow_entry.h"
-#include "flow_table.h"
+#include "nf_conn.h"
 #include "sextant_record.h"
 
 /* How much of a record a program fills: all but the counters, which it does not know. */
@@ -22,8 +22,8 @@ enum event_size {
 /*
  * The first EVENT_BYTES of struct sextant_record, seq unset. Written by every program, read by the
  * pump. When full, a new connection waits in the table until the next sweep reports it, and an
- * ended one stays there until a sweep can report it. Only an entry that has to make room for a
- * successor is lost, and counted.
+ * ended one stays there until a sweep can report it. Only an entry that its successor replaces is
+ * lost, and counted.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
@@ -46,6 +46,17 @@ static __always_inline void put_address(__u8 *to, const __be32 *from, const int 
 	} else {
 		copy_address(out, from, words);
 	}
+}
+
+/* Room for a record; NULL if the ring buffer is full. */
+static __always_inline struct sextant_record *reserve_record(void)
+{
+	return bpf_ringbuf_reserve(&events, EVENT_BYTES, 0);
+}
+
+static __always_inline void discard_record(struct sextant_record *record)
+{
+	bpf_ringbuf_discard(record, BPF_RB_NO_WAKEUP);
 }
 
 static __always_inline void put_record(struct sextant_record *record, __u8 type, __u64 ts_ns,
@@ -83,35 +94,61 @@ static __always_inline __u64 wakeup_flag(void)
 	return BPF_RB_FORCE_WAKEUP;
 }
 
-/* Reports a beginning; false if the ring buffer is full. */
-static __always_inline bool announce(const struct flow6_key *key, const struct flow6 *flow,
-				     const int words)
+static __always_inline void submit_beginning(struct sextant_record *record,
+					     const struct flow6_key *key, const struct flow6 *flow,
+					     const int words)
 {
-	struct sextant_record *record = bpf_ringbuf_reserve(&events, EVENT_BYTES, 0);
+	put_record(record, SEXTANT_NEW, flow->first_seen_ns, key, flow, words);
+	bpf_ringbuf_submit(record, wakeup_flag());
+}
+
+/* Reports a beginning; false if the ring buffer is full. */
+static __always_inline bool report_beginning(const struct flow6_key *key, const struct flow6 *flow,
+					     const int words)
+{
+	struct sextant_record *record = reserve_record();
 
 	if (!record)
 		return false;
-	put_record(record, SEXTANT_NEW, flow->first_seen_ns, key, flow, words);
-	bpf_ringbuf_submit(record, wakeup_flag());
+	submit_beginning(record, key, flow, words);
 	return true;
 }
 
-/*
- * Reports an end and removes the entry; false, and nothing is changed, if the ring buffer is full.
- * If two programs notice the same end, the one that removes the entry reports it.
- */
-static __always_inline bool conclude(const struct flow6_key *key, const struct flow6 *flow,
-				     const int words)
-{
-	struct sextant_record *record = bpf_ringbuf_reserve(&events, EVENT_BYTES, 0);
+/* What the nf_conn says of a connection at its end. */
+struct ending {
+	bool is_known; /* false: the memory serves another connection already */
+	__u32 status;
+	__u32 mark;
+};
 
+/*
+ * Reports the end of a connection that the caller has claimed, and its beginning if that found the
+ * ring buffer full; false if it is full now. What is not known of the end is not reported.
+ */
+static __always_inline bool report_end(const struct flow6_key *key, struct flow6 *flow,
+				       const struct ending *ending, const int words)
+{
+	struct sextant_record *record;
+
+	if (flow->flags & FLOW_UNANNOUNCED) {
+		if (!report_beginning(key, flow, words))
+			return false;
+		flow->flags &= ~FLOW_UNANNOUNCED;
+	}
+	record = reserve_record();
 	if (!record)
 		return false;
 	put_record(record, SEXTANT_DESTROY, bpf_ktime_get_ns(), key, flow, words);
-	if (bpf_map_delete_elem(table_of(words), key))
-		bpf_ringbuf_discard(record, BPF_RB_NO_WAKEUP);
-	else
-		bpf_ringbuf_submit(record, wakeup_flag());
+	if (ending->is_known) {
+		record->status = ending->status;
+		if (layout_known & SEXTANT_KNOWN_MARK)
+			record->mark = ending->mark;
+	} else {
+		record->known &= ~(SEXTANT_KNOWN_STATUS | SEXTANT_KNOWN_MARK);
+		record->status = 0;
+		record->mark = 0;
+	}
+	bpf_ringbuf_submit(record, wakeup_flag());
 	return true;
 }
 

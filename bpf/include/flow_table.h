@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0 OR MIT */
-/* The NAT table: its two maps, and which of them has grown since the last sweep. */
+/*
+ * The NAT table: its two maps, which of them has grown since the last sweep, and who may end an
+ * entry.
+ */
 #ifndef FLOW_TABLE_H
 #define FLOW_TABLE_H
 
 #include <linux/bpf.h>
+#include <stdbool.h>
+#include <stddef.h>
 #include <bpf/bpf_helpers.h>
 #include "flow_entry.h"
 
@@ -29,6 +34,19 @@ struct {
 } flows6 SEC(".maps");
 
 /*
+ * Key: id of a connection. Value: nothing. Whoever adds an id, and then still finds the entry, is
+ * the only one that may report its end, replace it or remove it: an entry is removed by its key,
+ * and without a claim that could be its successor's. Entries are as many as programs run at once. A
+ * map, because 5.10 has no atomic operation that returns a value.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1024);
+	__type(key, __u64);
+	__type(value, __u8);
+} claims SEC(".maps");
+
+/*
  * Has a table, IPv4's or IPv6's, got a connection since the last sweep? If not and it was empty
  * then, as on an idle machine, the sweep need not walk it.
  */
@@ -49,6 +67,26 @@ static __always_inline void note_growth(const int words)
 static __always_inline void *table_of(const int words)
 {
 	return words == V4_WORDS ? (void *)&flows4 : (void *)&flows6;
+}
+
+static __always_inline void release(__u64 id)
+{
+	bpf_map_delete_elem(&claims, &id);
+}
+
+/* The entry of this connection, which is now ours to end; NULL if another program ends it. */
+static __always_inline struct flow6 *claim(const struct flow6_key *key, __u64 id, const int words)
+{
+	struct flow6 *flow;
+	__u8 nothing = 0;
+
+	if (bpf_map_update_elem(&claims, &id, &nothing, BPF_NOEXIST))
+		return NULL;
+	flow = bpf_map_lookup_elem(table_of(words), key);
+	if (flow && flow->ct_id == id)
+		return flow;
+	release(id);
+	return NULL;
 }
 
 #endif

@@ -8,6 +8,7 @@
 
 #include <linux/bpf.h>
 #include <linux/errno.h>
+#include <linux/netfilter/nf_conntrack_common.h>
 #include <stdbool.h>
 #include <bpf/bpf_helpers.h>
 #include "emission.h"
@@ -15,128 +16,243 @@
 #include "identity.h"
 #include "losses.h"
 #include "nf_conn.h"
+#include "overflow.h"
+#include "recent.h"
 #include "sextant_record.h"
 
 const volatile bool nat_only;
 /* Without a sweep, what the full ring buffer did not take is never reported later. */
 const volatile bool can_sweep;
 
-/* Removes an entry at once, reported or not: its tuple is reused, or no sweep will report it. */
-static __always_inline void make_room(const struct flow6_key *key, const struct flow6 *was,
-				      const int words)
+/* How often a beginning waits for the program that ends its tuple's predecessor. */
+#define BEGIN_ATTEMPTS 4
+
+/* What is known of the packet or call that shows a connection. */
+struct sight {
+	/* It opens the connection, or repeats the packet that did. */
+	bool opens;
+	/* The table probably has it already. */
+	bool is_known;
+	enum id_lane lane;
+};
+
+/* The full ring buffer did not take the end, and perhaps not the beginning. */
+static __always_inline void count_unreported(const struct flow6 *flow)
 {
-	if ((was->flags & FLOW_UNANNOUNCED) && !announce(key, was, words))
-		count_loss(SEXTANT_LOSS_RINGBUF_FULL);
-	if (conclude(key, was, words))
-		return;
-	count_loss(SEXTANT_LOSS_RINGBUF_FULL);
-	bpf_map_delete_elem(table_of(words), key);
+	count_losses(SEXTANT_LOSS_RINGBUF_FULL, flow->flags & FLOW_UNANNOUNCED ? 2 : 1);
 }
 
-/* Adds an entry and reports it; false if the tuple has one already. */
-static __always_inline bool begin(const struct flow6_key *key, const struct flow6 *flow,
-				  const int words)
+/*
+ * Puts an entry into the table and reports it; `mode` as of bpf_map_update_elem. Room for the
+ * record comes first, so that no other program ever finds an entry that is neither reported nor
+ * marked.
+ */
+static __always_inline long put_entry(const struct flow6_key *key, struct flow6 *flow, __u64 mode,
+				      __u32 lane, const int words)
 {
-	long err = bpf_map_update_elem(table_of(words), key, flow, BPF_NOEXIST);
-	struct flow6 *kept;
+	struct sextant_record *record = reserve_record();
+	long err;
 
-	if (err == -EEXIST)
-		return false;
-	if (err) {
-		count_loss(SEXTANT_LOSS_TABLE_FULL);
-		return true;
-	}
-	note_growth(words);
-	if (announce(key, flow, words))
-		return true;
-	if (!can_sweep) {
+	flow->ct_id = draw_id(lane);
+	flow->flags = record || !can_sweep ? 0 : FLOW_UNANNOUNCED;
+	err = bpf_map_update_elem(table_of(words), key, flow, mode);
+	if (record) {
+		if (err)
+			discard_record(record);
+		else
+			submit_beginning(record, key, flow, words);
+	} else if (!err && !can_sweep) {
 		count_loss(SEXTANT_LOSS_RINGBUF_FULL);
-		return true;
 	}
-	kept = bpf_map_lookup_elem(table_of(words), key);
-	if (kept)
-		kept->flags |= FLOW_UNANNOUNCED;
+	if (!err)
+		note_growth(words);
+	return err;
+}
+
+/* The end of an entry's connection as its nf_conn shows it, if that still serves no other. */
+static __always_inline void read_ending(const struct flow6_key *key, const struct flow6 *flow,
+					__u64 successor, struct ending *ending, const int words)
+{
+	__u64 ct = reveal(flow->ct);
+	struct ct_tuple tuple;
+
+	ending->is_known = flow->flags & FLOW_ENDED;
+	ending->status = flow->status;
+	ending->mark = flow->mark;
+	if (ending->is_known || !flow->ct || flow->ct == successor)
+		return;
+	ending->status = read_status(ct);
+	if (!(ending->status & IPS_DYING) || read_mark(ct, &ending->mark))
+		return;
+	/* Checked after the reading: it was its memory all the while. */
+	if (read_tuple(ct, at_reply, &tuple) || !same_reply(flow, &tuple, words))
+		return;
+	if (read_tuple(ct, at_orig, &tuple) || tuple.sport != key->sport ||
+	    tuple.dport != key->dport || tuple.proto != key->proto ||
+	    !same_address(key->addrs, tuple.src, words) ||
+	    !same_address(key->addrs + words, tuple.dst, words))
+		return;
+	ending->is_known = read_status(ct) & IPS_DYING;
+}
+
+/* Replaces the entry of a connection that has ended by that of its successor; false if another
+ * program ends it right now. */
+static __noinline bool succeed(const struct flow6_key *key, struct flow6 *was, struct flow6 *flow,
+			       __u32 lane, const int words)
+{
+	__u64 id = was->ct_id;
+	struct ending ending;
+	long err;
+
+	was = claim(key, id, words);
+	if (!was)
+		return false;
+	read_ending(key, was, flow->ct, &ending, words);
+	if (!report_end(key, was, &ending, words))
+		count_unreported(was);
+	err = put_entry(key, flow, BPF_EXIST, lane, words);
+	if (err) {
+		/* Its predecessor must not be reported again. */
+		bpf_map_delete_elem(table_of(words), key);
+		count_refused(key, flow, err, words);
+	}
+	release(id);
 	return true;
+}
+
+/* An entry's own connection was seen again. */
+static __always_inline void refresh_entry(struct flow6 *was, const struct flow6 *now,
+					  const int words)
+{
+	if (!was->ct) {
+		was->ct = now->ct;
+		note_growth(words);
+	}
+	if (was->status != now->status)
+		was->status = now->status;
+	if (was->mark != now->mark)
+		was->mark = now->mark;
+	if (was->expires_jiffies != now->expires_jiffies)
+		was->expires_jiffies = now->expires_jiffies;
 }
 
 /*
  * For a new connection, adding without a lookup saves a third of the cost, because its memory is in
- * no cache. A reply usually belongs to a known connection: look it up first.
+ * no cache.
  */
-static __always_inline void saw_flow(__u64 ct, const struct ct_view *view, bool is_reply,
+static __always_inline void saw_flow(__u64 ct, const struct flow6_key *key, struct flow6 *flow,
+				     const struct sight *sight, const int words)
+{
+	struct flow6 *was;
+	long err;
+
+	if (nat_only && !flow->nat)
+		return;
+	for (int i = 0; i < BEGIN_ATTEMPTS; i++) {
+		was = NULL;
+		if (sight->is_known || i)
+			was = bpf_map_lookup_elem(table_of(words), key);
+		if (!was) {
+			if (has_overflowed && was_counted(key, flow, sight->opens, words))
+				return;
+			err = put_entry(key, flow, BPF_NOEXIST, sight->lane, words);
+			if (!err)
+				return;
+			if (err != -EEXIST) {
+				count_refused(key, flow, err, words);
+				return;
+			}
+			was = bpf_map_lookup_elem(table_of(words), key);
+			if (!was)
+				continue;
+		}
+		if (is_same(was, ct, flow, sight->opens, words)) {
+			refresh_entry(was, flow, words);
+			return;
+		}
+		/* A late packet of a connection whose successor has begun. */
+		if (flow->status & IPS_DYING && was->ct != flow->ct)
+			return;
+		if (succeed(key, was, flow, sight->lane, words))
+			return;
+	}
+	count_loss(SEXTANT_LOSS_TUPLE_BUSY);
+}
+
+/* A connection, if the kernel has confirmed it: adds it to the table and reports it, unless it is
+ * there. */
+static __always_inline void saw_ct(__u64 ct, const struct sight *sight)
+{
+	struct flow6_key key;
+	struct flow6 flow;
+
+	switch (read_flow(ct, &key, &flow)) {
+	case FOUND_IPV4:
+		saw_flow(ct, &key, &flow, sight, V4_WORDS);
+		break;
+	case FOUND_IPV6:
+		saw_flow(ct, &key, &flow, sight, V6_WORDS);
+		break;
+	case FOUND_UNREADABLE:
+		count_loss(SEXTANT_LOSS_READ_FAULT);
+		break;
+	case FOUND_OTHER_FAMILY:
+		count_loss(SEXTANT_LOSS_UNKNOWN_FAMILY);
+		break;
+	case FOUND_UNCONFIRMED:
+		break;
+	}
+}
+
+static __always_inline void end_flow(const struct flow6_key *key, const struct flow6 *last,
 				     const int words)
 {
-	struct flow6 flow, *was = NULL;
-	struct flow6_key key;
+	struct ending ending = {.is_known = true, .status = last->status, .mark = last->mark};
+	struct flow6 *flow = bpf_map_lookup_elem(table_of(words), key);
+	__u64 id;
 
-	put_key(&key, view, words);
-	put_flow(&flow, ct, view, words);
-	if (nat_only && !flow.nat)
+	/* Of an address, only the very connection: a stale entry has other translations. */
+	if (!flow || flow->ct != last->ct || flow->reply_sport != last->reply_sport ||
+	    flow->reply_dport != last->reply_dport ||
+	    !same_address(flow->reply_addrs, last->reply_addrs, words))
 		return;
-	if (is_reply)
-		was = bpf_map_lookup_elem(table_of(words), &key);
-	if (!was) {
-		if (begin(&key, &flow, words))
-			return;
-		was = bpf_map_lookup_elem(table_of(words), &key);
+	id = flow->ct_id;
+	flow = claim(key, id, words);
+	if (!flow)
+		return;
+	if (report_end(key, flow, &ending, words)) {
+		bpf_map_delete_elem(table_of(words), key);
+	} else if (can_sweep) {
+		flow->status = last->status;
+		flow->mark = last->mark;
+		flow->flags |= FLOW_ENDED;
+	} else {
+		count_unreported(flow);
+		bpf_map_delete_elem(table_of(words), key);
 	}
-	if (was && is_same(was, ct, view->status)) {
-		if (!was->ct) {
-			was->ct = ct;
-			note_growth(words);
-		}
-		if (was->status != view->status)
-			was->status = view->status;
-		return;
-	}
-	if (was)
-		make_room(&key, was, words);
-	begin(&key, &flow, words);
-}
-
-/* A connection that may be new: adds it to the table and reports it, unless it is there. */
-static __always_inline void saw_ct(__u64 ct, bool is_reply)
-{
-	__u64 window[WINDOW_MAX / sizeof(__u64)];
-	struct ct_view view;
-
-	if (read_ct(ct, window, &view))
-		count_loss(SEXTANT_LOSS_READ_FAULT);
-	else if (view.orig->l3num == SEXTANT_IPV4)
-		saw_flow(ct, &view, is_reply, V4_WORDS);
-	else if (view.orig->l3num == SEXTANT_IPV6)
-		saw_flow(ct, &view, is_reply, V6_WORDS);
-	else
-		count_loss(SEXTANT_LOSS_UNKNOWN_FAMILY);
-}
-
-static __always_inline void end_flow(__u64 ct, const struct ct_view *view, const int words)
-{
-	struct flow6_key key;
-	struct flow6 *flow;
-
-	put_key(&key, view, words);
-	flow = bpf_map_lookup_elem(table_of(words), &key);
-	if (!flow || flow->ct != ct)
-		return;
-	if (can_sweep)
-		conclude(&key, flow, words);
-	else
-		make_room(&key, flow, words);
+	release(id);
 }
 
 /* The end of an nf_conn, whose memory is still intact: reports it if the table has it. */
 static __always_inline void ct_ended(__u64 ct)
 {
-	__u64 window[WINDOW_MAX / sizeof(__u64)];
-	struct ct_view view;
+	struct flow6_key key;
+	struct flow6 last;
 
-	if (read_ct(ct, window, &view))
+	switch (read_flow(ct, &key, &last)) {
+	case FOUND_IPV4:
+		end_flow(&key, &last, V4_WORDS);
+		break;
+	case FOUND_IPV6:
+		end_flow(&key, &last, V6_WORDS);
+		break;
+	case FOUND_UNREADABLE:
 		count_loss(SEXTANT_LOSS_READ_FAULT);
-	else if (view.orig->l3num == SEXTANT_IPV4)
-		end_flow(ct, &view, V4_WORDS);
-	else if (view.orig->l3num == SEXTANT_IPV6)
-		end_flow(ct, &view, V6_WORDS);
+		break;
+	case FOUND_OTHER_FAMILY:
+	case FOUND_UNCONFIRMED:
+		break;
+	}
 }
 
 #endif

@@ -18,13 +18,18 @@ struct {
 	__type(value, __u64);
 } losses SEC(".maps");
 
-static __always_inline void count_loss(__u32 where)
+static __always_inline void count_losses(__u32 where, __u64 number)
 {
 	__u64 *lost = bpf_map_lookup_elem(&losses, &where);
 
 	/* Atomic: a program in an interrupt may nest in another one on the same CPU. */
 	if (lost)
-		__sync_fetch_and_add(lost, 1);
+		__sync_fetch_and_add(lost, number);
+}
+
+static __always_inline void count_loss(__u32 where)
+{
+	count_losses(where, 1);
 }
 
 #endif

@@ -7,6 +7,8 @@
 #define NF_CONN_H
 
 #include <linux/bpf.h>
+#include <linux/netfilter/nf_conntrack_common.h>
+#include <stdbool.h>
 #include <bpf/bpf_helpers.h>
 #include "losses.h"
 
@@ -14,6 +16,10 @@
 enum window_size {
 	WINDOW_MAX = 192,
 };
+
+/* A clash was resolved, and only the reply tuple is in the kernel's hash table. The uapi header has
+ * the bit's older name, IPS_UNTRACKED. Since 5.7. */
+#define NAT_CLASH (1 << 12)
 
 /*
  * struct nf_conntrack_tuple (include/net/netfilter/nf_conntrack_tuple.h), whose inside has been
@@ -41,10 +47,12 @@ const volatile __u32 at_status;
 const volatile __u32 at_ct_net;
 const volatile __u32 at_mark;
 const volatile __u32 at_zone;
+const volatile __u32 at_timeout;
 const volatile __u32 off_net_inum;
 const volatile __u32 off_ct_status; /* from the start of nf_conn, for a read on its own */
 /* enum sextant_known: which of the optional fields this kernel has. */
 const volatile __u32 layout_known;
+const volatile bool has_timeout;
 
 /* What was read of one nf_conn; the tuples point into the window. */
 struct ct_view {
@@ -53,6 +61,7 @@ struct ct_view {
 	__u32 status;
 	__u32 mark;
 	__u32 netns_ino;
+	__u32 expires_jiffies; /* 0: not known */
 	__u16 zone;
 };
 
@@ -87,6 +96,21 @@ static __always_inline __u32 read_status(__u64 ct)
 	return status;
 }
 
+/* A tuple alone; `at` as in the window. Non-zero if the memory cannot be read. */
+static __always_inline int read_tuple(__u64 ct, __u32 at, struct ct_tuple *tuple)
+{
+	return bpf_probe_read_kernel(tuple, sizeof(*tuple), (void *)(ct + window_start + at));
+}
+
+/* The mark alone; 0 if this kernel has none. Non-zero if the memory cannot be read. */
+static __always_inline int read_mark(__u64 ct, __u32 *mark)
+{
+	*mark = 0;
+	if (!(layout_known & SEXTANT_KNOWN_MARK))
+		return 0;
+	return bpf_probe_read_kernel(mark, sizeof(*mark), (void *)(ct + window_start + at_mark));
+}
+
 static __always_inline int read_netns_ino(const void *window, __u32 *ino)
 {
 	__u64 net = *(const __u64 *)(window + at_ct_net);
@@ -107,6 +131,9 @@ static __always_inline int read_ct(__u64 ct, void *window, struct ct_view *view)
 	view->mark = 0;
 	view->netns_ino = 0;
 	view->zone = 0;
+	view->expires_jiffies = 0;
+	if (has_timeout)
+		view->expires_jiffies = *(const __u32 *)(window + at_timeout);
 	if (layout_known & SEXTANT_KNOWN_MARK)
 		view->mark = *(const __u32 *)(window + at_mark);
 	if (layout_known & SEXTANT_KNOWN_ZONE)

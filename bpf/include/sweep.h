@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR MIT */
 /*
- * Walks the table and reports the connections that have ended, and those that found the ring
- * buffer full when they began.
+ * Compares entries of the table with the nf_conn they came from: all of them, to report the
+ * connections that have ended and those that found the ring buffer full, or one, for --get.
  */
 #ifndef SWEEP_H
 #define SWEEP_H
@@ -25,55 +25,101 @@ struct sweep_result {
 };
 struct sweep_result sweep_result;
 
+/* What refresh() returns. */
+enum refreshed {
+	REFRESHED_NONE = 0,    /* no such entry */
+	REFRESHED_ALIVE = 1,   /* status and mark are those of now */
+	REFRESHED_ENDED = 2,   /* the next sweep reports the end */
+	REFRESHED_UNKNOWN = 3, /* it came from a dump, and its nf_conn is not known */
+};
+
 /*
- * Is the entry's connection still alive? The slab of nf_conn is SLAB_TYPESAFE_BY_RCU: a freed
- * object keeps its layout until it serves another connection, and a page that was reused for
- * something else will hardly hold our key. So the memory at flow->ct can always be read and decides
- * it.
+ * Is the entry's connection still alive? Takes status, mark and expiry over if it is; else `ending`
+ * is what its memory says of the end.
+ *
+ * The slab of nf_conn is SLAB_TYPESAFE_BY_RCU: a freed object keeps its layout and its contents
+ * until it serves another connection, and a page that was reused for something else will hardly
+ * hold our tuples. So the memory can always be read and decides it.
  */
 static __always_inline bool is_alive(struct flow6 *flow, const struct flow6_key *key,
-				     const int words)
+				     struct ending *ending, const int words)
 {
-	__u64 window[WINDOW_MAX / sizeof(__u64)];
-	struct flow6_key now;
-	struct ct_view view;
+	struct flow6_key key_now;
+	struct flow6 now;
 
-	if (read_ct(flow->ct, window, &view))
+	ending->is_known = flow->flags & FLOW_ENDED;
+	ending->status = flow->status;
+	ending->mark = flow->mark;
+	if (ending->is_known)
 		return false;
-	if (!(view.status & IPS_CONFIRMED) || (view.status & IPS_DYING))
+	if (read_flow(reveal(flow->ct), &key_now, &now) !=
+	    (words == V4_WORDS ? FOUND_IPV4 : FOUND_IPV6))
 		return false;
-	if (view.orig->l3num != (words == V4_WORDS ? SEXTANT_IPV4 : SEXTANT_IPV6))
+	/* Not expired: until the kernel removes it, it lives, and a packet decides. */
+	if (!same_key(&key_now, key, words) || !is_same(flow, reveal(flow->ct), &now, false, words))
 		return false;
-	put_key(&now, &view, words);
-	if (!same_key(&now, key, words) || lost_reply(flow, view.status))
+	ending->status = now.status;
+	ending->mark = now.mark;
+	if (now.status & IPS_DYING) {
+		ending->is_known = true;
 		return false;
-	flow->status = view.status;
-	flow->mark = view.mark;
+	}
+	flow->status = now.status;
+	flow->mark = now.mark;
+	flow->expires_jiffies = now.expires_jiffies;
 	return true;
+}
+
+/* Reports what an entry still has to report; false if the ring buffer is full. */
+static __always_inline bool settle(const struct flow6_key *key, struct flow6 *flow, bool has_ended,
+				   const struct ending *ending, const int words)
+{
+	__u64 id = flow->ct_id;
+	bool is_done;
+
+	flow = claim(key, id, words);
+	if (!flow)
+		return true; /* another program ends it */
+	if (has_ended) {
+		is_done = report_end(key, flow, ending, words);
+		if (is_done) {
+			bpf_map_delete_elem(table_of(words), key);
+		} else if (ending->is_known) {
+			/* Its memory may serve another connection before there is room. */
+			flow->status = ending->status;
+			flow->mark = ending->mark;
+			flow->flags |= FLOW_ENDED;
+		}
+	} else {
+		is_done = !(flow->flags & FLOW_UNANNOUNCED) || report_beginning(key, flow, words);
+		if (is_done)
+			flow->flags &= ~FLOW_UNANNOUNCED;
+	}
+	release(id);
+	return is_done;
 }
 
 /* Checks one entry; 1 ends the sweep. */
 static __always_inline long sweep_flow(const struct flow6_key *key, struct flow6 *flow,
 				       const int words)
 {
+	struct ending ending;
+	bool has_ended;
+
 	if (!flow->ct)
 		return 0; /* from a dump; its nf_conn is not known */
-	if (flow->flags & FLOW_UNANNOUNCED) {
-		if (!announce(key, flow, words))
-			goto stuck;
-		flow->flags &= ~FLOW_UNANNOUNCED;
+	has_ended = !is_alive(flow, key, &ending, words);
+	if (has_ended || flow->flags & FLOW_UNANNOUNCED) {
+		if (!settle(key, flow, has_ended, &ending, words)) {
+			sweep_result.stuck = 1;
+			return 1;
+		}
 	}
-	if (is_alive(flow, key, words)) {
+	if (has_ended)
+		sweep_result.ended++;
+	else
 		sweep_result.kept[family_of(words)]++;
-		return 0;
-	}
-	if (!conclude(key, flow, words))
-		goto stuck;
-	sweep_result.ended++;
 	return 0;
-stuck:
-	sweep_result.stuck = 1;
-	return 1;
 }
 
 static long sweep_flow4(void *map, const void *key, void *flow, void *unused)
@@ -106,6 +152,19 @@ static __always_inline void sweep_tables(void)
 		bpf_for_each_map_elem(&flows4, sweep_flow4, NULL, 0);
 	if (v6)
 		bpf_for_each_map_elem(&flows6, sweep_flow6, NULL, 0);
+}
+
+/* Brings the entry of one connection up to date. */
+static __always_inline enum refreshed refresh(const struct flow6_key *key, const int words)
+{
+	struct flow6 *flow = bpf_map_lookup_elem(table_of(words), key);
+	struct ending ending;
+
+	if (!flow)
+		return REFRESHED_NONE;
+	if (!flow->ct)
+		return REFRESHED_UNKNOWN;
+	return is_alive(flow, key, &ending, words) ? REFRESHED_ALIVE : REFRESHED_ENDED;
 }
 
 #endif

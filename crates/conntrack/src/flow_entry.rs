@@ -1,6 +1,7 @@
 //! Entries of the NAT table as values: made from a record, turned back into one. The one place in
 //! Rust that makes a key; `put_key` in `bpf/include/identity.h` is its twin. Knows no maps.
 
+use shared::record::status;
 use shared::record::wire::Record;
 use shared::record::wire::address_bytes;
 use shared::record::wire::family;
@@ -26,6 +27,7 @@ pub struct WireKey {
     pub pad0: u8,
     pub sport: [u8; 2],
     pub dport: [u8; 2],
+    pub clash: u32,
     pub addrs: Addresses,
 }
 
@@ -38,12 +40,14 @@ pub struct WireEntry {
     pub first_seen_ns: u64,
     pub status: u32,
     pub mark: u32,
+    pub expires_jiffies: u32,
     pub reply_sport: [u8; 2],
     pub reply_dport: [u8; 2],
     pub nat: u8,
     pub flags: u8,
     pub known: u8,
     pub pad0: u8,
+    pub pad1: u32,
     pub reply_addrs: Addresses,
 }
 
@@ -54,7 +58,7 @@ pub struct OfFamily<T> {
     wire: T,
 }
 
-/// The key of an entry: original tuple, zone and namespace.
+/// The key of an entry: original tuple, zone and namespace, and which of several after a clash.
 pub type Key = OfFamily<WireKey>;
 
 /// The value of an entry.
@@ -97,13 +101,15 @@ impl Key {
                 pad0: 0,
                 sport: record.orig_sport.to_be_bytes(),
                 dport: record.orig_dport.to_be_bytes(),
+                clash: clash_of(record),
                 addrs: pack(is_v6, [&record.orig_src, &record.orig_dst]),
             },
         }
     }
 
-    /// The key without namespace and zone, to compare tuples alone.
+    /// The key without namespace, zone and clash, to compare tuples alone.
     pub fn tuple_only(mut self) -> Self {
+        self.wire.clash = 0;
         self.wire.netns_ino = 0;
         self.wire.zone = 0;
         self
@@ -127,12 +133,14 @@ impl Entry {
                 first_seen_ns: record.ts_mono_ns,
                 status: record.status,
                 mark: record.mark,
+                expires_jiffies: 0,
                 reply_sport: record.reply_sport.to_be_bytes(),
                 reply_dport: record.reply_dport.to_be_bytes(),
                 nat: record.nat,
                 flags: 0,
                 known: (record.known & IN_TABLE) as u8,
                 pad0: 0,
+                pad1: 0,
                 reply_addrs: pack(is_v6, [&record.reply_src, &record.reply_dst]),
             },
         }
@@ -180,6 +188,29 @@ impl Entry {
             ..Record::BLANK
         }
     }
+}
+
+/// `clash_of` in `bpf/include/identity.h`: 0, or a digest of the reply tuple if the kernel resolved a
+/// clash in favour of another connection of the same original tuple.
+fn clash_of(record: &Record) -> u32 {
+    if !record.knows(known::STATUS) || record.status & status::NAT_CLASH == 0 {
+        return 0;
+    }
+    // The program reads ports and addresses as they lie in memory, in network order.
+    let port = |port: u16| u64::from(u16::from_ne_bytes(port.to_be_bytes()));
+    let mut mixed = port(record.reply_sport) << 16 | port(record.reply_dport);
+    let is_v6 = record.family != family::IPV4;
+    let packed = pack(is_v6, [&record.reply_src, &record.reply_dst]);
+    let words: Vec<u64> = packed[..2 * address_len(is_v6)]
+        .chunks_exact(4)
+        .filter_map(|bytes| bytes.first_chunk())
+        .map(|bytes| u64::from(u32::from_ne_bytes(*bytes)))
+        .collect();
+    let (src, dst) = words.split_at(words.len() / 2);
+    for (src, dst) in src.iter().zip(dst) {
+        mixed = mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (src << 32 | dst);
+    }
+    (mixed.wrapping_mul(0xd6e8_feb8_6659_fd93) >> 32) as u32 | 1
 }
 
 fn address_len(is_v6: bool) -> usize {
@@ -279,7 +310,7 @@ mod tests {
         #[test]
         fn bytes_of_another_length_are_no_entry(bytes in proptest::collection::vec(any::<u8>(), 0..100)) {
             for is_v6 in [false, true] {
-                let (key, flow) = if is_v6 { (44, 72) } else { (20, 48) };
+                let (key, flow) = if is_v6 { (48, 80) } else { (24, 56) };
                 assert_eq!(Key::parse(is_v6, &bytes).is_some(), bytes.len() == key);
                 assert_eq!(Entry::parse(is_v6, &bytes).is_some(), bytes.len() == flow);
             }

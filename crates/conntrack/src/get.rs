@@ -18,8 +18,10 @@ use shared::record::wire::known;
 use crate::bpf::libbpf::is_denied;
 use crate::bpf::pinned;
 use crate::bpf::table::FlowTable;
+use crate::bpf::table::Present;
 use crate::cli::Cli;
 use crate::cli::Format;
+use crate::flow_entry::Entry;
 use crate::flow_entry::Key;
 use crate::output;
 use crate::pin_directory::DEFAULT_DIR;
@@ -68,27 +70,44 @@ pub fn answer(query: &str, cli: &Cli) -> anyhow::Result<Answer> {
     Ok(answer)
 }
 
-/// The connection in the given namespace, by default our own. If it is not there, those of the same
-/// tuple in every zone, and by default in every namespace.
+/// The live connections of this tuple, in each of their zones, in the given namespace. By default in our
+/// own, or if there are none in all others.
 fn find(table: &FlowTable, asked: &Record, netns_ino: Option<u32>) -> anyhow::Result<Vec<Record>> {
     let own = Namespace::current()
         .context("own network namespace")?
         .inum();
-    let exact = Key::of(&Record {
-        netns_ino: netns_ino.unwrap_or(own),
-        known: known::NETNS,
-        ..*asked
-    });
-    if let Some(entry) = table.get(&exact)? {
-        return Ok(vec![entry.record(&exact, kind::DUMP)]);
+    let tuple = Key::of(asked);
+    let mut found = Vec::new();
+    for (key, entry) in table.entries(tuple.is_v6())? {
+        // A batch may give an entry twice that moved meanwhile.
+        if key.tuple_only() == tuple
+            && netns_ino.is_none_or(|ino| ino == key.netns_ino())
+            && !found.iter().any(|(known, _)| *known == key)
+        {
+            found.push((key, entry));
+        }
     }
-    let anywhere = Key::of(asked);
-    Ok(table
-        .entries(anywhere.is_v6())
-        .filter(|(key, _)| key.tuple_only() == anywhere)
-        .filter(|(key, _)| netns_ino.is_none_or(|ino| ino == key.netns_ino()))
-        .map(|(key, entry)| entry.record(&key, kind::DUMP))
-        .collect())
+    if netns_ino.is_none() && found.iter().any(|(key, _)| key.netns_ino() == own) {
+        found.retain(|(key, _)| key.netns_ino() == own);
+    }
+    let mut records = Vec::new();
+    for (key, entry) in found {
+        records.extend(now(table, &key, &entry)?);
+    }
+    Ok(records)
+}
+
+/// An entry's connection as it is now; `None` if it has ended. What cannot be asked about is absent.
+fn now(table: &FlowTable, key: &Key, entry: &Entry) -> anyhow::Result<Option<Record>> {
+    let seen = entry.record(key, kind::DUMP);
+    Ok(match table.refresh(key)? {
+        Present::Ended => None,
+        Present::Alive => table.get(key)?.map(|entry| entry.record(key, kind::DUMP)),
+        Present::Unknown => Some(Record {
+            known: seen.known & !(known::STATUS | known::MARK),
+            ..seen
+        }),
+    })
 }
 
 fn flow(record: &Record) -> anyhow::Result<Flow> {

@@ -29,6 +29,8 @@ pub struct Layout {
     pub at_mark: u32,
     /// `zone`; 0 unless known.
     pub at_zone: u32,
+    /// `timeout`, if it is known.
+    pub at_timeout: Option<u32>,
     /// `net.ns.inum`; 0 unless the namespace is known.
     pub net_inum: u32,
     /// `status` from the start of `nf_conn`.
@@ -63,7 +65,8 @@ impl Layout {
     ///
     /// # Errors
     /// A [`LayoutError`]. The mark, the zone and the namespace's inode number may be missing; the
-    /// records then lack them.
+    /// records then lack them. Without the timeout, a connection that replaces an expired one of
+    /// the same tuples may be taken for it.
     pub fn of(document: &Document) -> Result<Self, LayoutError> {
         let skb_nfct = required(document, Field::SkBuffNfct)?;
         let orig = required(document, Field::NfConnTupleOrig)?;
@@ -71,6 +74,7 @@ impl Layout {
         let status = required(document, Field::NfConnStatus)?;
         let mark = optional(document, Field::NfConnMark)?;
         let zone = optional(document, Field::NfConnZone)?;
+        let timeout = optional(document, Field::NfConnTimeout)?;
         // One is of no use without the other.
         let (ct_net, net_inum) = optional(document, Field::NfConnCtNet)?
             .zip(optional(document, Field::NetNsInum)?)
@@ -82,6 +86,7 @@ impl Layout {
             (Field::NfConnStatus, Some(status)),
             (Field::NfConnMark, mark),
             (Field::NfConnZone, zone),
+            (Field::NfConnTimeout, timeout),
             (Field::NfConnCtNet, ct_net),
         ];
         let (mut first, mut end) = (orig, 0);
@@ -109,6 +114,7 @@ impl Layout {
             at_ct_net: within(ct_net),
             at_mark: within(mark),
             at_zone: within(zone),
+            at_timeout: timeout.map(|at| at - window_start),
             net_inum: net_inum.unwrap_or(0),
             ct_status: status,
             known: bit(mark, known::MARK) | bit(zone, known::ZONE) | bit(ct_net, known::NETNS),
@@ -126,9 +132,11 @@ fn optional(document: &Document, field: Field) -> Result<Option<u32>, LayoutErro
     };
     let align = match field {
         Field::NfConnZone => 2,
-        Field::NfConnTupleOrig | Field::NfConnTupleReply | Field::NfConnMark | Field::NetNsInum => {
-            4
-        }
+        Field::NfConnTupleOrig
+        | Field::NfConnTupleReply
+        | Field::NfConnMark
+        | Field::NfConnTimeout
+        | Field::NetNsInum => 4,
         _ => 8,
     };
     if offset % align != 0 {
@@ -179,7 +187,7 @@ mod tests {
     }
 
     /// 6.12-rt, where a lock before the zone is longer.
-    const RT: [(Field, u32); 8] = [
+    const RT: [(Field, u32); 9] = [
         (Field::SkBuffNfct, 104),
         (Field::NfConnTupleOrig, 64),
         (Field::NfConnTupleReply, 120),
@@ -188,6 +196,7 @@ mod tests {
         (Field::NfConnMark, 200),
         (Field::NfConnZone, 44),
         (Field::NetNsInum, 232),
+        (Field::NfConnTimeout, 40),
     ];
 
     #[test]
@@ -205,6 +214,7 @@ mod tests {
                 at_ct_net: 128,
                 at_mark: 160,
                 at_zone: 4,
+                at_timeout: Some(0),
                 net_inum: 232,
                 ct_status: 160,
                 known: known::MARK | known::ZONE | known::NETNS,
@@ -219,6 +229,7 @@ mod tests {
             let (field, _) = rest.remove(missing);
             let known = Layout::of(&document(&rest)).map(|layout| layout.known);
             let expected = match field {
+                Field::NfConnTimeout => Ok(known::MARK | known::ZONE | known::NETNS),
                 Field::NfConnMark => Ok(known::ZONE | known::NETNS),
                 Field::NfConnZone => Ok(known::MARK | known::NETNS),
                 Field::NfConnCtNet | Field::NetNsInum => Ok(known::MARK | known::ZONE),

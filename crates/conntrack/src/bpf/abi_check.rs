@@ -29,9 +29,10 @@ same_fields!(sextant_record, Record:
     seq ts_mono_ns ct_id r#type family proto nat netns_ino status mark zone loss_where pad0 known
     orig_src orig_dst reply_src reply_dst orig_sport orig_dport reply_sport reply_dport
     start_ns packets bytes ts_ns reserved);
-same_fields!(flow4_key flow6_key, WireKey: netns_ino zone proto pad0 sport dport addrs);
+same_fields!(flow4_key flow6_key, WireKey: netns_ino zone proto pad0 sport dport clash addrs);
 same_fields!(flow4 flow6, WireEntry:
-    ct ct_id first_seen_ns status mark reply_sport reply_dport nat flags known pad0 reply_addrs);
+    ct ct_id first_seen_ns status mark expires_jiffies reply_sport reply_dport nat flags known pad0
+    pad1 reply_addrs);
 // The IPv4 structs are the first part of the IPv6 ones: 8 bytes of addresses, not 32.
 const _: () = assert!(
     size_of::<types::sextant_record>() == size_of::<Record>()

@@ -2,9 +2,11 @@
 
 mod abi_check;
 pub mod events;
+pub mod hiding;
 pub mod hooks;
 pub mod libbpf;
 pub mod pinned;
+mod program_fd;
 pub mod programs;
 mod skel;
 pub mod table;

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::io;
+use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::path::PathBuf;
 
@@ -10,10 +11,13 @@ use anyhow::Context as _;
 use libbpf_rs::MapCore as _;
 use libbpf_rs::MapFlags;
 use libbpf_rs::MapHandle;
+use libbpf_rs::Program;
 
+use super::program_fd;
 use super::table::FlowTable;
 
-const NAMES: [&str; 2] = ["flows4", "flows6"];
+const MAPS: [&str; 2] = ["flows4", "flows6"];
+const REFRESH: &str = "refresh";
 
 /// Pins a table in a directory. It replaces one that a killed process left there.
 ///
@@ -21,9 +25,14 @@ const NAMES: [&str; 2] = ["flows4", "flows6"];
 /// If the kernel refuses.
 pub fn pin_table(table: &mut FlowTable, dir: &Path) -> anyhow::Result<()> {
     remove_table(dir)?;
-    for (map, name) in table.maps.iter_mut().zip(NAMES) {
+    for (map, name) in table.maps.iter_mut().zip(MAPS) {
         let path = dir.join(name);
         map.pin(&path)
+            .with_context(|| format!("pin {}", path.display()))?;
+    }
+    if let Some(refresh) = &table.refresh {
+        let path = dir.join(REFRESH);
+        program_fd::pin(refresh.as_fd(), &path)
             .with_context(|| format!("pin {}", path.display()))?;
     }
     Ok(())
@@ -35,7 +44,7 @@ pub fn pin_table(table: &mut FlowTable, dir: &Path) -> anyhow::Result<()> {
 /// If a file is there and cannot be removed.
 pub fn remove_table(dir: &Path) -> anyhow::Result<bool> {
     let mut any = false;
-    for name in NAMES {
+    for name in MAPS.into_iter().chain([REFRESH]) {
         let path = dir.join(name);
         match fs::remove_file(&path) {
             Ok(()) => any = true,
@@ -51,11 +60,18 @@ pub fn remove_table(dir: &Path) -> anyhow::Result<bool> {
 /// # Errors
 /// If there is none, or it may not be opened.
 pub fn open_table(dir: &Path) -> anyhow::Result<FlowTable> {
-    let [v4, v6] = NAMES.map(|name| {
+    let [v4, v6] = MAPS.map(|name| {
         let path = dir.join(name);
         MapHandle::from_pinned_path(&path).with_context(|| format!("open {}", path.display()))
     });
-    Ok(FlowTable { maps: [v4?, v6?] })
+    let path = dir.join(REFRESH);
+    let refresh = path.exists().then(|| {
+        Program::fd_from_pinned_path(&path).with_context(|| format!("open {}", path.display()))
+    });
+    Ok(FlowTable {
+        maps: [v4?, v6?],
+        refresh: refresh.transpose()?,
+    })
 }
 
 /// The first value of a pinned map: a document and the padding behind it.

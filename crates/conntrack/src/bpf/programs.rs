@@ -1,6 +1,7 @@
 //! Loads the BPF programs of one mechanism and attaches them, as the table of hooks says.
 
 use std::mem::MaybeUninit;
+use std::os::fd::AsFd as _;
 
 use anyhow::Context as _;
 use libbpf_rs::Link;
@@ -11,6 +12,9 @@ use libbpf_rs::ProgramInput;
 use libbpf_rs::ProgramMut;
 use libbpf_rs::ProgramType;
 use libbpf_rs::libbpf_sys::BPF_FUNC_for_each_map_elem;
+use libbpf_rs::query::LinkTypeInfo;
+use libbpf_rs::query::PerfEventLinkInfo;
+use libbpf_rs::query::PerfEventType;
 use libbpf_rs::skel::OpenSkel as _;
 use libbpf_rs::skel::Skel as _;
 use libbpf_rs::skel::SkelBuilder as _;
@@ -18,9 +22,11 @@ use shared::record::wire::Loss;
 use shared::ring::layout::Source;
 
 use super::events::Events;
+use super::hiding::Hiding;
 use super::hooks;
 use super::hooks::Hook;
 use super::hooks::Role;
+use super::program_fd;
 use super::skel::ConntrackSkel;
 use super::skel::ConntrackSkelBuilder;
 use super::skel::types;
@@ -38,16 +44,28 @@ pub struct Settings {
     pub max_entries: u32,
     /// Bytes of the BPF ring buffer: a power of two of pages.
     pub ringbuf_bytes: u32,
-    /// Makes ids unpredictable.
-    pub ct_id_secret: u64,
+    /// Makes ids unique among those of user space, and unpredictable.
+    pub id_factor: u64,
+    /// One more than the highest number of a processor.
+    pub possible_cpus: u32,
+    /// Hides kernel addresses in the pinned maps.
+    pub hiding: Hiding,
+}
+
+/// A hook that is in place.
+struct Attached {
+    hook: &'static Hook,
+    symbol: &'static str,
+    links: Vec<Link>,
 }
 
 /// Loaded programs. Dropping them detaches and unloads everything that is not pinned.
 pub struct Programs {
     skel: ConntrackSkel<'static>,
     mechanism: Source,
-    links: Vec<Link>,
-    attached: Vec<Role>,
+    attached: Vec<Attached>,
+    /// Probes that were missed before the hooks counted.
+    missed_before: u64,
     /// Does this kernel let a program walk a map?
     pub has_sweep: bool,
 }
@@ -85,11 +103,12 @@ impl Programs {
             program.set_autoload(is_chosen);
         }
         open.progs.sweep.set_autoload(has_sweep);
+        open.progs.refresh_one.set_autoload(!chosen.is_empty());
         Ok(Self {
             skel: open.load().context("load the BPF programs")?,
             mechanism,
-            links: Vec::new(),
             attached: Vec::new(),
+            missed_before: 0,
             has_sweep,
         })
     }
@@ -104,18 +123,20 @@ impl Programs {
             let mut places = hooks::of(self.mechanism)
                 .filter(|hook| hook.role == role)
                 .flat_map(|hook| hook.symbols.iter().map(move |symbol| (hook, symbol)));
-            let links = places.find_map(|(hook, symbol)| {
+            let attached = places.find_map(|(hook, symbol)| {
                 let links = self.attach_to(hook, symbol);
-                links.map_err(|error| refusal = Some(error)).ok()
+                let links = links.map_err(|error| refusal = Some(error)).ok()?;
+                Some(Attached {
+                    hook,
+                    symbol,
+                    links,
+                })
             });
-            match (links, refusal, role.consequence()) {
-                (Some(links), ..) => {
-                    self.links.extend(links);
-                    self.attached.push(role);
-                }
-                (None, Some(error), Some(consequence)) => log::info!("{consequence}: {error:#}"),
-                (None, Some(error), None) => return Err(error),
-                (None, None, _) => {}
+            match (attached, refusal) {
+                (Some(attached), _) => self.attached.push(attached),
+                (None, Some(error)) if role == Role::Begin => return Err(error),
+                (None, Some(error)) => log::info!("{}: {error:#}", role.without()),
+                (None, None) => {}
             }
         }
         Ok(())
@@ -128,9 +149,9 @@ impl Programs {
                 let link = match hook.mechanism {
                     Source::Tracepoint => program.attach_raw_tracepoint(symbol),
                     Source::Kprobe => program.attach_kprobe(hook.at_return == Some(name), symbol),
-                    Source::Fentry | Source::Netlink => {
-                        anyhow::bail!("{hook:?} cannot be attached")
-                    }
+                    // The object names the function; libbpf found it in BTF.
+                    Source::Fentry => program.attach_trace(),
+                    Source::Netlink => anyhow::bail!("{hook:?} cannot be attached"),
                 };
                 link.with_context(|| format!("attach {} {symbol}", hook.mechanism.name()))
             })
@@ -144,14 +165,52 @@ impl Programs {
             .with_context(|| format!("the BPF object has no program {name}"))
     }
 
-    /// Is a hook of this role attached?
-    pub fn has(&self, role: Role) -> bool {
-        self.attached.contains(&role)
+    /// Where a hook of this role is attached, if one is.
+    pub fn symbol(&self, role: Role) -> Option<&'static str> {
+        let mut attached = self.attached.iter();
+        attached
+            .find(|attached| attached.hook.role == role)
+            .map(|attached| attached.symbol)
+    }
+
+    /// Detaches the hook of this role: it does not do what it should.
+    pub fn detach_role(&mut self, role: Role) {
+        self.attached.retain(|attached| attached.hook.role != role);
     }
 
     /// Detaches the programs; what they have reported can still be read.
     pub fn detach(&mut self) {
-        self.links.clear();
+        self.attached.clear();
+    }
+
+    /// From now on a missed probe is a loss: calls that were under way when the hooks were attached
+    /// are over.
+    ///
+    /// # Errors
+    /// If the counters cannot be read.
+    pub fn start_counting_missed(&mut self) -> anyhow::Result<()> {
+        self.missed_before = 0;
+        self.missed_before = self.missed()?;
+        Ok(())
+    }
+
+    /// How often the kernel skipped a program that reports beginnings, or the program itself noticed
+    /// that its other half was skipped. Both see the same misses, where the kernel counts them.
+    fn missed(&self) -> anyhow::Result<u64> {
+        let mut by_kernel = 0;
+        for Attached { hook, links, .. } in &self.attached {
+            // The sweep finds the ends that a hook missed.
+            if hook.role == Role::End {
+                continue;
+            }
+            for name in hook.programs() {
+                by_kernel += program_fd::skipped(self.program(name)?.as_fd())
+                    .context("read how often a program was skipped")?;
+            }
+            by_kernel += links.iter().map(skipped_probes).sum::<u64>();
+        }
+        let missed = by_kernel.max(self.counted(Loss::ProbeMissed)?);
+        Ok(missed.saturating_sub(self.missed_before))
     }
 
     /// The NAT table.
@@ -161,7 +220,14 @@ impl Programs {
     pub fn table(&self) -> anyhow::Result<FlowTable> {
         let maps = &self.skel.maps;
         let [v4, v6] = [&maps.flows4, &maps.flows6].map(MapHandle::try_from);
-        Ok(FlowTable { maps: [v4?, v6?] })
+        let refresh_one = &self.skel.progs.refresh_one;
+        let refresh = refresh_one
+            .autoload()
+            .then(|| refresh_one.as_fd().try_clone_to_owned());
+        Ok(FlowTable {
+            maps: [v4?, v6?],
+            refresh: refresh.transpose()?,
+        })
     }
 
     /// The events.
@@ -177,6 +243,13 @@ impl Programs {
     /// # Errors
     /// If the map cannot be read.
     pub fn lost(&self, place: Loss) -> anyhow::Result<u64> {
+        match place {
+            Loss::ProbeMissed => self.missed(),
+            place => self.counted(place),
+        }
+    }
+
+    fn counted(&self, place: Loss) -> anyhow::Result<u64> {
         let key = u32::from(place as u8).to_ne_bytes();
         let per_cpu = self.skel.maps.losses.lookup_percpu(&key, MapFlags::ANY);
         let per_cpu = per_cpu.context("read the loss counters")?;
@@ -205,8 +278,21 @@ impl Programs {
     }
 }
 
+/// How often the kernel found no room for a return, or was busy in another probe; 0 before 6.7, which
+/// does not say.
+fn skipped_probes(link: &Link) -> u64 {
+    match link.info().map(|info| info.info) {
+        Ok(LinkTypeInfo::PerfEvent(PerfEventLinkInfo {
+            event_type: PerfEventType::Kprobe { missed, .. },
+            ..
+        })) => missed,
+        _ => 0,
+    }
+}
+
 /// Sets the programs' constants. A setting that is added and not passed on does not compile.
 fn set(rodata: &mut types::rodata, settings: Settings) {
+    let at_timeout;
     Settings {
         layout: Layout {
             skb_nfct: rodata.off_skb_nfct,
@@ -218,6 +304,7 @@ fn set(rodata: &mut types::rodata, settings: Settings) {
             at_ct_net: rodata.at_ct_net,
             at_mark: rodata.at_mark,
             at_zone: rodata.at_zone,
+            at_timeout,
             net_inum: rodata.off_net_inum,
             ct_status: rodata.off_ct_status,
             known: rodata.layout_known,
@@ -225,8 +312,16 @@ fn set(rodata: &mut types::rodata, settings: Settings) {
         nat_only: rodata.nat_only,
         max_entries: _,
         ringbuf_bytes: _,
-        ct_id_secret: rodata.ct_id_secret,
+        id_factor: rodata.id_factor,
+        possible_cpus: rodata.possible_cpus,
+        hiding: Hiding {
+            mask: rodata.hide_mask,
+            factor: rodata.hide_factor,
+            inverse: rodata.hide_inverse,
+        },
     } = settings;
+    rodata.has_timeout = at_timeout.is_some();
+    rodata.at_timeout = at_timeout.unwrap_or(0);
 }
 
 #[cfg(test)]
@@ -243,11 +338,11 @@ mod tests {
         let found: BTreeSet<String> = programs
             .map(|program| program.name().to_string_lossy().into_owned())
             .collect();
-        // User space runs the sweep itself.
+        // User space runs these itself.
         let named = hooks::HOOKS
             .iter()
             .flat_map(Hook::programs)
-            .chain(["sweep"]);
+            .chain(["sweep", "refresh_one"]);
         assert_eq!(found, named.map(str::to_owned).collect());
     }
 

@@ -1,18 +1,40 @@
 //! The NAT table's two maps, seen from user space.
 
+use std::mem::offset_of;
+use std::os::fd::AsFd as _;
+use std::os::fd::OwnedFd;
+
 use anyhow::Context as _;
 use libbpf_rs::ErrorKind;
 use libbpf_rs::MapCore as _;
 use libbpf_rs::MapFlags;
 use libbpf_rs::MapHandle;
 
+use super::program_fd;
+use super::skel::types;
 use crate::flow_entry::Entry;
 use crate::flow_entry::Key;
+
+/// Entries that one system call reads.
+const BATCH: u32 = 4096;
 
 /// Both maps, open.
 pub struct FlowTable {
     /// IPv4's and IPv6's.
     pub(super) maps: [MapHandle; 2],
+    /// The program that brings an entry up to date; a netlink source has none.
+    pub(super) refresh: Option<OwnedFd>,
+}
+
+/// What the kernel says of an entry's connection now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Present {
+    /// It lives, and the entry has its status and mark of now.
+    Alive,
+    /// It has ended, and the entry will be removed.
+    Ended,
+    /// Nothing: the entry is as it was written.
+    Unknown,
 }
 
 /// The outcome of adding an entry.
@@ -68,12 +90,38 @@ impl FlowTable {
     }
 
     /// Every entry of one family. Entries that come or go meanwhile may be missing or come twice.
-    pub fn entries(&self, is_v6: bool) -> impl Iterator<Item = (Key, Entry)> + '_ {
-        let map = self.map(is_v6);
-        map.keys().filter_map(move |bytes| {
-            let key = Key::parse(is_v6, &bytes)?;
-            let value = map.lookup(&bytes, MapFlags::ANY).ok()??;
-            Some((key, Entry::parse(is_v6, &value)?))
+    ///
+    /// # Errors
+    /// If the map cannot be read.
+    pub fn entries(&self, is_v6: bool) -> anyhow::Result<impl Iterator<Item = (Key, Entry)> + '_> {
+        let batches = self
+            .map(is_v6)
+            .lookup_batch(BATCH, MapFlags::ANY, MapFlags::ANY)
+            .context("read the NAT table")?;
+        Ok(batches.filter_map(move |(key, entry)| {
+            Some((Key::parse(is_v6, &key)?, Entry::parse(is_v6, &entry)?))
+        }))
+    }
+
+    /// Brings an entry up to date.
+    ///
+    /// # Errors
+    /// If the kernel refuses to run the program.
+    pub fn refresh(&self, key: &Key) -> anyhow::Result<Present> {
+        let Some(program) = &self.refresh else {
+            return Ok(Present::Unknown);
+        };
+        let mut request = [0; size_of::<types::refresh_request>()];
+        let bytes = key.bytes();
+        request[..bytes.len()].copy_from_slice(bytes);
+        request[offset_of!(types::refresh_request, is_v6)..]
+            .copy_from_slice(&u64::from(key.is_v6()).to_ne_bytes());
+        let found = program_fd::run(program.as_fd(), &request)
+            .context("ask for the state of a connection")?;
+        Ok(match types::refreshed(found) {
+            types::refreshed::REFRESHED_ALIVE => Present::Alive,
+            types::refreshed::REFRESHED_NONE | types::refreshed::REFRESHED_ENDED => Present::Ended,
+            _ => Present::Unknown,
         })
     }
 

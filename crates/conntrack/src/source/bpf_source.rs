@@ -1,13 +1,10 @@
 //! The sources whose events BPF programs report: hooks, the ring buffer behind them, and the ends of
 //! connections.
 
-use std::fs::File;
-use std::io::Read as _;
 use std::mem;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use shared::exit::Failure;
 use shared::record::wire::Loss;
 use shared::record::wire::Record;
@@ -16,9 +13,11 @@ use shared::stop::Stop;
 
 use super::end_detection::EndDetection;
 use super::event_source::EventSource;
-use super::fire::fire_begin;
+use super::fire;
+use super::fire::Proof;
 use super::preexisting::Preexisting;
 use crate::bpf::events::Events;
+use crate::bpf::hiding::Hiding;
 use crate::bpf::hooks;
 use crate::bpf::hooks::Role;
 use crate::bpf::programs::Programs;
@@ -26,6 +25,7 @@ use crate::bpf::programs::Settings;
 use crate::bpf::table::FlowTable;
 use crate::ctnetlink::modules::may_be_used;
 use crate::ctnetlink::scope::Scope;
+use crate::flow_id::FlowIds;
 use crate::plan::Plan;
 use crate::sink::Sink;
 
@@ -44,8 +44,8 @@ pub struct BpfSource {
     preexisting: Result<Preexisting, String>,
     /// Reported while we waited for the hook to fire.
     early: Vec<Record>,
-    /// The connection that we made ourselves.
-    our_id: Option<u64>,
+    /// The connections that we made ourselves.
+    our_ids: Vec<u64>,
     programs: Programs,
 }
 
@@ -59,22 +59,32 @@ impl BpfSource {
             .layout
             .ok_or_else(|| Failure::Usage(NO_OFFSETS.into()))?;
         is_possible(kind)?;
+        let ids = FlowIds::of_user_space()?;
         let settings = Settings {
             layout,
             nat_only: plan.cli.nat_only,
             max_entries: plan.cli.max_entries,
             ringbuf_bytes: RINGBUF_BYTES,
-            ct_id_secret: secret()?,
+            id_factor: ids.odd(),
+            possible_cpus: ids.possible_cpus(),
+            hiding: Hiding::new()?,
         };
         let mut programs = Programs::load(kind, &settings)?;
         let mut events = programs.events()?;
         programs.attach()?;
+        let Proof {
+            our_ids,
+            early,
+            proven,
+        } = fire::prove(&mut programs, &mut events, plan.may_change_system())?;
+        programs.start_counting_missed()?;
+        announce(&programs, &proven);
         let scope = Scope::own(plan.cli.nat_only)?;
         let preexisting = may_be_used(plan.may_change_system())
             .and_then(|()| Preexisting::open(scope, layout.known));
         let ends = if programs.has_sweep {
             EndDetection::by_sweep()
-        } else if programs.has(Role::End) {
+        } else if programs.symbol(Role::End).is_some() {
             EndDetection::Hook
         } else {
             let subscribed = match &preexisting {
@@ -89,8 +99,6 @@ impl BpfSource {
         if let EndDetection::Netlink { .. } = ends {
             log::info!("this kernel cannot sweep: ends come from ctnetlink, own namespace only");
         }
-        let mut early = Vec::new();
-        let our_id = fire_begin(&mut events, plan.may_change_system(), &mut early)?;
         Ok(Self {
             kind,
             events,
@@ -98,7 +106,7 @@ impl BpfSource {
             ends,
             preexisting,
             early,
-            our_id,
+            our_ids,
             programs,
         })
     }
@@ -121,16 +129,19 @@ impl EventSource for BpfSource {
     }
 
     fn take(&mut self, sink: Sink<'_>) -> anyhow::Result<bool> {
-        let our_id = self.our_id;
+        let Self {
+            our_ids,
+            events,
+            early,
+            ..
+        } = self;
         let mut without_ours = |record: &Record| {
-            if Some(record.ct_id) != our_id {
+            if !our_ids.contains(&record.ct_id) {
                 sink(record);
             }
         };
-        mem::take(&mut self.early)
-            .iter()
-            .for_each(&mut without_ours);
-        self.events.take(&mut without_ours)
+        mem::take(early).iter().for_each(&mut without_ours);
+        events.take(&mut without_ours)
     }
 
     fn wait(&mut self, stop: &Stop, at_most: Duration) -> anyhow::Result<()> {
@@ -187,10 +198,17 @@ fn is_possible(mechanism: Source) -> Result<(), Failure> {
     Ok(())
 }
 
-fn secret() -> anyhow::Result<u64> {
-    let mut bytes = [0; 8];
-    File::open("/dev/urandom")
-        .and_then(|mut file| file.read_exact(&mut bytes))
-        .context("read /dev/urandom")?;
-    Ok(u64::from_ne_bytes(bytes))
+/// Which hooks were chosen, and whether each has shown that it fires.
+fn announce(programs: &Programs, proven: &[Role]) {
+    for role in Role::ALL {
+        let Some(symbol) = programs.symbol(role) else {
+            continue;
+        };
+        let verdict = if proven.contains(&role) {
+            "fires"
+        } else {
+            "not proven to fire"
+        };
+        log::info!("{}: {symbol}, {verdict}", role.name());
+    }
 }

@@ -67,8 +67,12 @@ fn no_source(refusals: &[anyhow::Error]) -> anyhow::Error {
 
 fn ladder(source: SourceName) -> &'static [Source] {
     match source {
-        // A source fentry belongs in front.
-        SourceName::Auto => &[Source::Kprobe, Source::Tracepoint, Source::Netlink],
+        SourceName::Auto => &[
+            Source::Fentry,
+            Source::Kprobe,
+            Source::Tracepoint,
+            Source::Netlink,
+        ],
         SourceName::Fentry => &[Source::Fentry],
         SourceName::Kprobe => &[Source::Kprobe],
         SourceName::Tracepoint => &[Source::Tracepoint],

@@ -1,4 +1,4 @@
-//! Single entries of the kernel's connection table, found, changed and deleted through ctnetlink,
+//! Single entries of the kernel's connection table, found, added, changed and deleted through ctnetlink,
 //! and the family's numbers. Parses no dumps and no events.
 
 mod entry;
@@ -11,6 +11,7 @@ pub use request::Change;
 pub use request::change;
 pub use request::delete;
 pub use request::find;
+pub use request::insert;
 pub use tuple::Tuple;
 pub use uapi::CTA_COUNTERS_BYTES;
 pub use uapi::CTA_COUNTERS_PACKETS;

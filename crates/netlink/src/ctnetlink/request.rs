@@ -4,6 +4,8 @@
 use nix::errno::Errno;
 
 use crate::Error;
+use crate::NLM_F_CREATE;
+use crate::NLM_F_EXCL;
 use crate::Request;
 use crate::Socket;
 use crate::nfnetlink::nfgenmsg;
@@ -58,6 +60,24 @@ pub fn change(socket: &mut Socket, original: &Tuple, change: &Change) -> Result<
             request.attrs().put_u32_be(kind, value);
         }
     }
+    socket.request(&mut request)
+}
+
+/// Adds an entry with these tuples, confirmed, that expires after so many seconds.
+///
+/// # Errors
+/// `EEXIST` if one of the tuples is taken.
+pub fn insert(
+    socket: &mut Socket,
+    original: &Tuple,
+    reply: &Tuple,
+    timeout_s: u32,
+) -> Result<(), Error> {
+    let flags = NLM_F_CREATE | NLM_F_EXCL;
+    let mut request = Request::new(uapi::NEW, flags, &nfgenmsg(original.family(), 0));
+    original.write(cta::TUPLE_ORIG, request.attrs());
+    reply.write(cta::TUPLE_REPLY, request.attrs());
+    request.attrs().put_u32_be(cta::TIMEOUT, timeout_s);
     socket.request(&mut request)
 }
 

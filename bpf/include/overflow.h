@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: GPL-2.0 OR MIT */
+/*
+ * Counts the connections for which the table has no room: each once, whatever the number of its
+ * packets, and none of them later becomes an entry, when there is room again.
+ */
+#ifndef OVERFLOW_H
+#define OVERFLOW_H
+
+#include <linux/bpf.h>
+#include <linux/errno.h>
+#include <stdbool.h>
+#include <bpf/bpf_helpers.h>
+#include "flow_entry.h"
+#include "identity.h"
+#include "losses.h"
+#include "sextant_record.h"
+
+/* A connection that was counted. */
+struct counted {
+	__u64 digest; /* of its tuples */
+	__u32 status;
+	__u32 expires_jiffies;
+};
+
+/*
+ * Key: hidden nf_conn. Value: which connection. Written and read only once the table has been full.
+ * When this is full, too, the least recently used is evicted, and would be counted again.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, __u64);
+	__type(value, struct counted);
+} overflow SEC(".maps");
+
+/* Has the table ever refused a connection? */
+volatile __u32 has_overflowed;
+
+static __always_inline __u64 digest_of(const struct flow6_key *key, const struct flow6 *flow,
+				       const int words)
+{
+	__u64 mixed = (__u64)key->netns_ino << 32 | (__u64)key->zone << 16 | key->proto;
+
+	mixed = mixed * 0x9e3779b97f4a7c15ULL ^
+		((__u64)key->sport << 48 | (__u64)key->dport << 32 |
+		 (__u64)flow->reply_sport << 16 | flow->reply_dport);
+	for (int i = 0; i < 2 * words; i++)
+		mixed = mixed * 0x9e3779b97f4a7c15ULL ^
+			((__u64)key->addrs[i] << 32 | flow->reply_addrs[i]);
+	return mixed ^ mixed >> 32;
+}
+
+/*
+ * Was this connection counted, when it or an earlier packet of it found no room? Ask only if
+ * the table has ever been full.
+ */
+static __noinline bool was_counted(const struct flow6_key *key, const struct flow6 *flow,
+				   bool opens, const int words)
+{
+	struct counted *was;
+
+	was = bpf_map_lookup_elem(&overflow, &flow->ct);
+	if (!was || was->digest != digest_of(key, flow, words) ||
+	    lost_status(was->status, flow->status) || (opens && has_expired(was->expires_jiffies)))
+		return false;
+	was->status = flow->status;
+	was->expires_jiffies = flow->expires_jiffies;
+	return true;
+}
+
+/* `refusal` is what the table said. */
+static __noinline int count_refused(const struct flow6_key *key, const struct flow6 *flow,
+				    long refusal, const int words)
+{
+	struct counted now = {
+		.digest = digest_of(key, flow, words),
+		.status = flow->status,
+		.expires_jiffies = flow->expires_jiffies,
+	};
+
+	has_overflowed = 1;
+	bpf_map_update_elem(&overflow, &flow->ct, &now, BPF_ANY);
+	count_loss(refusal == -E2BIG ? SEXTANT_LOSS_TABLE_FULL : SEXTANT_LOSS_TABLE_REFUSED);
+	return 0;
+}
+
+#endif
