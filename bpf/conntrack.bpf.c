@@ -17,8 +17,8 @@
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
 
-/* The context of `refresh`: which entry. The key of an IPv4 entry is the first part. */
-struct refresh_request {
+/* The context of `check_one`: which entry. The key of an IPv4 entry is the first part. */
+struct check_request {
 	struct flow6_key key;
 	__u64 is_v6;
 };
@@ -34,9 +34,9 @@ struct wire_types {
 	enum flow_flag flag;
 	enum event_size event;
 	enum window_size window;
-	enum refreshed refreshed;
+	enum checked checked;
 	enum id_lane lane;
-	struct refresh_request refresh_request;
+	struct check_request check_request;
 };
 const struct wire_types wire_types;
 
@@ -125,11 +125,20 @@ int on_confirmed(struct pt_regs *ctx)
 	return 0;
 }
 
+/* The first argument as a number: the verifier forbids arithmetic on a typed pointer. */
+static __always_inline __u64 first_argument(const __u64 *ctx)
+{
+	__u64 argument = 0;
+
+	bpf_probe_read_kernel(&argument, sizeof(argument), ctx);
+	return argument;
+}
+
 SEC("fexit/__nf_conntrack_confirm")
 int after_confirm(__u64 *ctx)
 {
 	if ((int)ctx[1] == NF_ACCEPT)
-		saw_confirmed(ctx[0]);
+		saw_confirmed(first_argument(ctx));
 	return 0;
 }
 
@@ -155,7 +164,7 @@ SEC("fexit/nf_conntrack_hash_check_insert")
 int after_insert(__u64 *ctx)
 {
 	if ((int)ctx[1] == 0)
-		saw_inserted(ctx[0]);
+		saw_inserted(first_argument(ctx));
 	return 0;
 }
 
@@ -173,7 +182,7 @@ int on_destroy(struct pt_regs *ctx)
 SEC("fentry/nf_ct_destroy")
 int before_destroy(__u64 *ctx)
 {
-	ct_ended(ctx[0]);
+	ct_ended(first_argument(ctx));
 	return 0;
 }
 
@@ -186,12 +195,12 @@ int sweep(void *ctx)
 }
 
 /*
- * Run likewise, by another process through its pin. Returns an enum refreshed.
+ * Run likewise for one entry, also by other processes through its pin. Returns an enum checked.
  */
 SEC("raw_tp")
-int refresh_one(struct refresh_request *ctx)
+int check_one(struct check_request *ctx)
 {
 	struct flow6_key key = ctx->key;
 
-	return ctx->is_v6 ? refresh(&key, V6_WORDS) : refresh(&key, V4_WORDS);
+	return ctx->is_v6 ? check(&key, V6_WORDS) : check(&key, V4_WORDS);
 }

@@ -21,8 +21,6 @@
 #include "sextant_record.h"
 
 const volatile bool nat_only;
-/* Without a sweep, what the full ring buffer did not take is never reported later. */
-const volatile bool can_sweep;
 
 /* How often a beginning waits for the program that ends its tuple's predecessor. */
 #define BEGIN_ATTEMPTS 4
@@ -42,6 +40,19 @@ static __always_inline void count_unreported(const struct flow6 *flow)
 	count_losses(SEXTANT_LOSS_RINGBUF_FULL, flow->flags & FLOW_UNANNOUNCED ? 2 : 1);
 }
 
+/* Puts an entry into the table for which the ring buffer has no room. */
+static __noinline long put_unreported(const struct flow6_key *key, struct flow6 *flow, __u64 mode,
+				      const int words)
+{
+	long err;
+
+	flow->flags = FLOW_UNANNOUNCED;
+	err = bpf_map_update_elem(table_of(words), key, flow, mode);
+	if (!err)
+		note_growth(words);
+	return err;
+}
+
 /*
  * Puts an entry into the table and reports it; `mode` as of bpf_map_update_elem. Room for the
  * record comes first, so that no other program ever finds an entry that is neither reported nor
@@ -50,23 +61,23 @@ static __always_inline void count_unreported(const struct flow6 *flow)
 static __always_inline long put_entry(const struct flow6_key *key, struct flow6 *flow, __u64 mode,
 				      __u32 lane, const int words)
 {
-	struct sextant_record *record = reserve_record();
+	struct sextant_record *record;
 	long err;
 
 	flow->ct_id = draw_id(lane);
-	flow->flags = record || !can_sweep ? 0 : FLOW_UNANNOUNCED;
+	flow->flags = 0;
+	record = reserve_record();
+	/* Two paths that share nothing: older verifiers lose track of the record else. */
+	if (!record)
+		return put_unreported(key, flow, mode, words);
 	err = bpf_map_update_elem(table_of(words), key, flow, mode);
-	if (record) {
-		if (err)
-			discard_record(record);
-		else
-			submit_beginning(record, key, flow, words);
-	} else if (!err && !can_sweep) {
-		count_loss(SEXTANT_LOSS_RINGBUF_FULL);
+	if (err) {
+		discard_record(record);
+		return err;
 	}
-	if (!err)
-		note_growth(words);
-	return err;
+	submit_beginning(record, key, flow, words);
+	note_growth(words);
+	return 0;
 }
 
 /* The end of an entry's connection as its nf_conn shows it, if that still serves no other. */
@@ -222,13 +233,11 @@ static __always_inline void end_flow(const struct flow6_key *key, const struct f
 		return;
 	if (report_end(key, flow, &ending, words)) {
 		bpf_map_delete_elem(table_of(words), key);
-	} else if (can_sweep) {
+	} else {
+		/* The next sweep reports it; until then its memory may serve another connection. */
 		flow->status = last->status;
 		flow->mark = last->mark;
 		flow->flags |= FLOW_ENDED;
-	} else {
-		count_unreported(flow);
-		bpf_map_delete_elem(table_of(words), key);
 	}
 	release(id);
 }

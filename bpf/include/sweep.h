@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 OR MIT */
 /*
- * Compares entries of the table with the nf_conn they came from: all of them, to report the
- * connections that have ended and those that found the ring buffer full, or one, for --get.
+ * Compares entries of the table with the nf_conn they came from, and reports the connections that
+ * have ended and those that found the ring buffer full: all entries, or one, for --get and for user
+ * space on kernels that cannot walk a map (before 5.13).
  */
 #ifndef SWEEP_H
 #define SWEEP_H
@@ -25,12 +26,13 @@ struct sweep_result {
 };
 struct sweep_result sweep_result;
 
-/* What refresh() returns. */
-enum refreshed {
-	REFRESHED_NONE = 0,    /* no such entry */
-	REFRESHED_ALIVE = 1,   /* status and mark are those of now */
-	REFRESHED_ENDED = 2,   /* the next sweep reports the end */
-	REFRESHED_UNKNOWN = 3, /* it came from a dump, and its nf_conn is not known */
+/* What a check of one entry found. */
+enum checked {
+	CHECKED_NONE = 0,    /* no such entry */
+	CHECKED_ALIVE = 1,   /* its status and mark are those of now */
+	CHECKED_ENDED = 2,   /* reported and removed */
+	CHECKED_UNKNOWN = 3, /* it came from a dump, and its nf_conn is not known */
+	CHECKED_STUCK = 4,   /* it has ended or was not announced, and the ring buffer is full */
 };
 
 /*
@@ -99,27 +101,39 @@ static __always_inline bool settle(const struct flow6_key *key, struct flow6 *fl
 	return is_done;
 }
 
-/* Checks one entry; 1 ends the sweep. */
-static __always_inline long sweep_flow(const struct flow6_key *key, struct flow6 *flow,
-				       const int words)
+static __always_inline enum checked check_flow(const struct flow6_key *key, struct flow6 *flow,
+					       const int words)
 {
 	struct ending ending;
 	bool has_ended;
 
 	if (!flow->ct)
-		return 0; /* from a dump; its nf_conn is not known */
+		return CHECKED_UNKNOWN;
 	has_ended = !is_alive(flow, key, &ending, words);
 	if (has_ended || flow->flags & FLOW_UNANNOUNCED) {
-		if (!settle(key, flow, has_ended, &ending, words)) {
-			sweep_result.stuck = 1;
-			return 1;
-		}
+		if (!settle(key, flow, has_ended, &ending, words))
+			return CHECKED_STUCK;
 	}
-	if (has_ended)
-		sweep_result.ended++;
-	else
+	return has_ended ? CHECKED_ENDED : CHECKED_ALIVE;
+}
+
+/* Checks one entry; 1 ends the sweep. */
+static __always_inline long sweep_flow(const struct flow6_key *key, struct flow6 *flow,
+				       const int words)
+{
+	switch (check_flow(key, flow, words)) {
+	case CHECKED_ALIVE:
 		sweep_result.kept[family_of(words)]++;
-	return 0;
+		return 0;
+	case CHECKED_ENDED:
+		sweep_result.ended++;
+		return 0;
+	case CHECKED_STUCK:
+		sweep_result.stuck = 1;
+		return 1;
+	default:
+		return 0;
+	}
 }
 
 static long sweep_flow4(void *map, const void *key, void *flow, void *unused)
@@ -154,17 +168,12 @@ static __always_inline void sweep_tables(void)
 		bpf_for_each_map_elem(&flows6, sweep_flow6, NULL, 0);
 }
 
-/* Brings the entry of one connection up to date. */
-static __always_inline enum refreshed refresh(const struct flow6_key *key, const int words)
+/* Checks the entry of one connection. */
+static __always_inline enum checked check(const struct flow6_key *key, const int words)
 {
 	struct flow6 *flow = bpf_map_lookup_elem(table_of(words), key);
-	struct ending ending;
 
-	if (!flow)
-		return REFRESHED_NONE;
-	if (!flow->ct)
-		return REFRESHED_UNKNOWN;
-	return is_alive(flow, key, &ending, words) ? REFRESHED_ALIVE : REFRESHED_ENDED;
+	return flow ? check_flow(key, flow, words) : CHECKED_NONE;
 }
 
 #endif

@@ -100,10 +100,10 @@ fn find(table: &FlowTable, asked: &Record, netns_ino: Option<u32>) -> anyhow::Re
 /// An entry's connection as it is now; `None` if it has ended. What cannot be asked about is absent.
 fn now(table: &FlowTable, key: &Key, entry: &Entry) -> anyhow::Result<Option<Record>> {
     let seen = entry.record(key, kind::DUMP);
-    Ok(match table.refresh(key)? {
+    Ok(match table.check(key)? {
         Present::Ended => None,
         Present::Alive => table.get(key)?.map(|entry| entry.record(key, kind::DUMP)),
-        Present::Unknown => Some(Record {
+        Present::Unknown | Present::Stuck => Some(Record {
             known: seen.known & !(known::STATUS | known::MARK),
             ..seen
         }),

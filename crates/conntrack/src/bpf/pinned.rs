@@ -17,7 +17,7 @@ use super::program_fd;
 use super::table::FlowTable;
 
 const MAPS: [&str; 2] = ["flows4", "flows6"];
-const REFRESH: &str = "refresh";
+const CHECK: &str = "check";
 
 /// Pins a table in a directory. It replaces one that a killed process left there.
 ///
@@ -30,10 +30,9 @@ pub fn pin_table(table: &mut FlowTable, dir: &Path) -> anyhow::Result<()> {
         map.pin(&path)
             .with_context(|| format!("pin {}", path.display()))?;
     }
-    if let Some(refresh) = &table.refresh {
-        let path = dir.join(REFRESH);
-        program_fd::pin(refresh.as_fd(), &path)
-            .with_context(|| format!("pin {}", path.display()))?;
+    if let Some(check) = &table.check {
+        let path = dir.join(CHECK);
+        program_fd::pin(check.as_fd(), &path).with_context(|| format!("pin {}", path.display()))?;
     }
     Ok(())
 }
@@ -44,7 +43,7 @@ pub fn pin_table(table: &mut FlowTable, dir: &Path) -> anyhow::Result<()> {
 /// If a file is there and cannot be removed.
 pub fn remove_table(dir: &Path) -> anyhow::Result<bool> {
     let mut any = false;
-    for name in MAPS.into_iter().chain([REFRESH]) {
+    for name in MAPS.into_iter().chain([CHECK]) {
         let path = dir.join(name);
         match fs::remove_file(&path) {
             Ok(()) => any = true,
@@ -64,13 +63,13 @@ pub fn open_table(dir: &Path) -> anyhow::Result<FlowTable> {
         let path = dir.join(name);
         MapHandle::from_pinned_path(&path).with_context(|| format!("open {}", path.display()))
     });
-    let path = dir.join(REFRESH);
-    let refresh = path.exists().then(|| {
+    let path = dir.join(CHECK);
+    let check = path.exists().then(|| {
         Program::fd_from_pinned_path(&path).with_context(|| format!("open {}", path.display()))
     });
     Ok(FlowTable {
         maps: [v4?, v6?],
-        refresh: refresh.transpose()?,
+        check: check.transpose()?,
     })
 }
 

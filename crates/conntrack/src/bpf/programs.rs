@@ -31,6 +31,7 @@ use super::skel::ConntrackSkel;
 use super::skel::ConntrackSkelBuilder;
 use super::skel::types;
 use super::table::FlowTable;
+use super::table::Present;
 use crate::layout::Layout;
 
 /// What is set in the programs and maps before they are loaded.
@@ -67,7 +68,7 @@ pub struct Programs {
     /// Probes that were missed before the hooks counted.
     missed_before: u64,
     /// Does this kernel let a program walk a map?
-    pub has_sweep: bool,
+    can_walk: bool,
 }
 
 impl Programs {
@@ -90,26 +91,25 @@ impl Programs {
 
         let chosen: Vec<&str> = hooks::of(mechanism).flat_map(Hook::programs).collect();
         // Walking a map came with 5.13.
-        let has_sweep = !chosen.is_empty()
+        let can_walk = !chosen.is_empty()
             && ProgramType::RawTracepoint
                 .is_helper_supported(BPF_FUNC_for_each_map_elem)
                 .unwrap_or(false);
         let rodata = open.maps.rodata_data.as_deref_mut();
         let rodata = rodata.context("the BPF object has no read-only data")?;
         set(rodata, *settings);
-        rodata.can_sweep = has_sweep;
         for mut program in open.open_object_mut().progs_mut() {
             let is_chosen = chosen.iter().any(|name| program.name() == *name);
             program.set_autoload(is_chosen);
         }
-        open.progs.sweep.set_autoload(has_sweep);
-        open.progs.refresh_one.set_autoload(!chosen.is_empty());
+        open.progs.sweep.set_autoload(can_walk);
+        open.progs.check_one.set_autoload(!chosen.is_empty());
         Ok(Self {
             skel: open.load().context("load the BPF programs")?,
             mechanism,
             attached: Vec::new(),
             missed_before: 0,
-            has_sweep,
+            can_walk,
         })
     }
 
@@ -220,13 +220,13 @@ impl Programs {
     pub fn table(&self) -> anyhow::Result<FlowTable> {
         let maps = &self.skel.maps;
         let [v4, v6] = [&maps.flows4, &maps.flows6].map(MapHandle::try_from);
-        let refresh_one = &self.skel.progs.refresh_one;
-        let refresh = refresh_one
+        let check_one = &self.skel.progs.check_one;
+        let check = check_one
             .autoload()
-            .then(|| refresh_one.as_fd().try_clone_to_owned());
+            .then(|| check_one.as_fd().try_clone_to_owned());
         Ok(FlowTable {
             maps: [v4?, v6?],
-            refresh: refresh.transpose()?,
+            check: check.transpose()?,
         })
     }
 
@@ -267,6 +267,9 @@ impl Programs {
     /// # Errors
     /// If the kernel refuses to run the program.
     pub fn sweep(&mut self) -> anyhow::Result<bool> {
+        if !self.can_walk {
+            return self.sweep_by_key();
+        }
         let sweep = &self.skel.progs.sweep;
         sweep
             .test_run(ProgramInput::default())
@@ -275,6 +278,19 @@ impl Programs {
         let found = bss.context("the BPF object has no data")?.sweep_result;
         log::trace!("sweep: kept {:?}, ended {}", found.kept, found.ended);
         Ok(found.stuck != 0)
+    }
+
+    /// The same on a kernel whose programs cannot walk a map: entry by entry.
+    fn sweep_by_key(&self) -> anyhow::Result<bool> {
+        let table = self.table()?;
+        for is_v6 in [false, true] {
+            for (key, _) in table.entries(is_v6)? {
+                if table.check(&key)? == Present::Stuck {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
     }
 }
 
@@ -342,7 +358,7 @@ mod tests {
         let named = hooks::HOOKS
             .iter()
             .flat_map(Hook::programs)
-            .chain(["sweep", "refresh_one"]);
+            .chain(["sweep", "check_one"]);
         assert_eq!(found, named.map(str::to_owned).collect());
     }
 

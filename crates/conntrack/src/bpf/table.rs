@@ -22,8 +22,8 @@ const BATCH: u32 = 4096;
 pub struct FlowTable {
     /// IPv4's and IPv6's.
     pub(super) maps: [MapHandle; 2],
-    /// The program that brings an entry up to date; a netlink source has none.
-    pub(super) refresh: Option<OwnedFd>,
+    /// The program that checks one entry; a netlink source has none.
+    pub(super) check: Option<OwnedFd>,
 }
 
 /// What the kernel says of an entry's connection now.
@@ -31,8 +31,10 @@ pub struct FlowTable {
 pub enum Present {
     /// It lives, and the entry has its status and mark of now.
     Alive,
-    /// It has ended, and the entry will be removed.
+    /// It has ended, and there is no entry any more.
     Ended,
+    /// It has ended, or not been reported yet, and the ring buffer has no room to report that.
+    Stuck,
     /// Nothing: the entry is as it was written.
     Unknown,
 }
@@ -103,24 +105,25 @@ impl FlowTable {
         }))
     }
 
-    /// Brings an entry up to date.
+    /// Brings an entry up to date, and reports what is due of it.
     ///
     /// # Errors
     /// If the kernel refuses to run the program.
-    pub fn refresh(&self, key: &Key) -> anyhow::Result<Present> {
-        let Some(program) = &self.refresh else {
+    pub fn check(&self, key: &Key) -> anyhow::Result<Present> {
+        let Some(program) = &self.check else {
             return Ok(Present::Unknown);
         };
-        let mut request = [0; size_of::<types::refresh_request>()];
+        let mut request = [0; size_of::<types::check_request>()];
         let bytes = key.bytes();
         request[..bytes.len()].copy_from_slice(bytes);
-        request[offset_of!(types::refresh_request, is_v6)..]
+        request[offset_of!(types::check_request, is_v6)..]
             .copy_from_slice(&u64::from(key.is_v6()).to_ne_bytes());
         let found = program_fd::run(program.as_fd(), &request)
             .context("ask for the state of a connection")?;
-        Ok(match types::refreshed(found) {
-            types::refreshed::REFRESHED_ALIVE => Present::Alive,
-            types::refreshed::REFRESHED_NONE | types::refreshed::REFRESHED_ENDED => Present::Ended,
+        Ok(match types::checked(found) {
+            types::checked::CHECKED_ALIVE => Present::Alive,
+            types::checked::CHECKED_NONE | types::checked::CHECKED_ENDED => Present::Ended,
+            types::checked::CHECKED_STUCK => Present::Stuck,
             _ => Present::Unknown,
         })
     }

@@ -11,7 +11,7 @@ use shared::record::wire::Record;
 use shared::ring::layout::Source;
 use shared::stop::Stop;
 
-use super::end_detection::EndDetection;
+use super::end_detection::Sweeps;
 use super::event_source::EventSource;
 use super::fire;
 use super::fire::Proof;
@@ -40,7 +40,7 @@ pub struct BpfSource {
     kind: Source,
     events: Events,
     table: FlowTable,
-    ends: EndDetection,
+    sweeps: Sweeps,
     preexisting: Result<Preexisting, String>,
     /// Reported while we waited for the hook to fire.
     early: Vec<Record>,
@@ -82,28 +82,11 @@ impl BpfSource {
         let scope = Scope::own(plan.cli.nat_only)?;
         let preexisting = may_be_used(plan.may_change_system())
             .and_then(|()| Preexisting::open(scope, layout.known));
-        let ends = if programs.has_sweep {
-            EndDetection::by_sweep()
-        } else if programs.symbol(Role::End).is_some() {
-            EndDetection::Hook
-        } else {
-            let subscribed = match &preexisting {
-                Ok(_) => EndDetection::by_netlink(scope.netns_ino, layout.known),
-                Err(why) => Err(why.clone()),
-            };
-            subscribed.unwrap_or_else(|why| {
-                log::warn!("no ends of connections: this kernel cannot sweep, and {why}");
-                EndDetection::None
-            })
-        };
-        if let EndDetection::Netlink { .. } = ends {
-            log::info!("this kernel cannot sweep: ends come from ctnetlink, own namespace only");
-        }
         Ok(Self {
             kind,
             events,
             table: programs.table()?,
-            ends,
+            sweeps: Sweeps::new(),
             preexisting,
             early,
             our_ids,
@@ -149,7 +132,7 @@ impl EventSource for BpfSource {
     }
 
     fn maintain(&mut self, sink: Sink<'_>) -> anyhow::Result<Duration> {
-        let mut left = self.ends.run(&mut self.programs, &self.table, sink)?;
+        let mut left = self.sweeps.run(&mut self.programs)?;
         if let Ok(preexisting) = &mut self.preexisting {
             match preexisting.review(&self.table, sink) {
                 Ok(again) => left = left.min(again),
@@ -166,18 +149,13 @@ impl EventSource for BpfSource {
             (Ok(preexisting), Loss::TableFull) => preexisting.full,
             _ => 0,
         };
-        let ends = match (&self.ends, place) {
-            (EndDetection::Netlink { events, .. }, Loss::NetlinkOverrun) => events.overruns,
-            (EndDetection::Netlink { events, .. }, Loss::NetlinkMalformed) => events.malformed,
-            _ => 0,
-        };
-        Ok(preexisting + ends + self.programs.lost(place)?)
+        Ok(preexisting + self.programs.lost(place)?)
     }
 
     fn stop(&mut self) -> anyhow::Result<bool> {
         self.programs.detach();
         // Connections that found the ring buffer full wait in the table for a sweep.
-        Ok(self.programs.has_sweep && self.programs.sweep()?)
+        self.programs.sweep()
     }
 }
 

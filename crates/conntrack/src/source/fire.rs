@@ -109,12 +109,10 @@ fn prove_end(
         );
         programs.detach_role(Role::End);
     }
-    if programs.has_sweep {
-        programs.sweep()?;
-        if proof.await_record(events, is_its_end)?.is_none() {
-            let text = "the sweep does not find the end of a connection".to_owned();
-            return Err(Failure::Kernel(text).into());
-        }
+    programs.sweep()?;
+    if proof.await_record(events, is_its_end)?.is_none() {
+        let text = "the sweep does not find the end of a connection".to_owned();
+        return Err(Failure::Kernel(text).into());
     }
     Ok(())
 }
@@ -156,7 +154,8 @@ fn prove_insert(
 }
 
 impl Proof {
-    /// Waits for such a record and gives its id; `None` if it does not come. All others are kept.
+    /// Waits for such a record, or finds it among those that came before, and gives its id; `None` if it
+    /// does not come. All others are kept.
     fn await_record(
         &mut self,
         events: &mut Events,
@@ -164,6 +163,9 @@ impl Proof {
     ) -> anyhow::Result<Option<u64>> {
         let begun = Instant::now();
         let mut found = None;
+        if let Some(at) = self.early.iter().position(&is_it) {
+            return Ok(Some(self.early.remove(at).ct_id));
+        }
         loop {
             let is_late = begun.elapsed() >= PATIENCE;
             let had_any = events.take(&mut |record| {
