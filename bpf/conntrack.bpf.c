@@ -81,17 +81,14 @@ int on_net_dev_queue(struct bpf_raw_tracepoint_args *ctx)
 		return 0;
 	sight.is_known = info != IP_CT_NEW || is_recent(ct);
 	saw_ct(ct, &sight);
-	if (sight.opens)
-		remember(ct);
-	else
-		forget(ct);
+	note_recent(ct, sight.opens);
 	return 0;
 }
 
 /* The connection of a packet whose confirmation has just succeeded. */
 static __always_inline void saw_confirmed(__u64 skb)
 {
-	struct sight sight = {.lane = LANE_CONFIRM};
+	struct sight sight = {.opens = true, .lane = LANE_CONFIRM};
 	/* Read after the call: the kernel replaces it when another one won the race for its tuple.
 	 */
 	__u64 ct = nfct_ct(read_nfct((void *)skb));
@@ -102,7 +99,7 @@ static __always_inline void saw_confirmed(__u64 skb)
 
 static __always_inline void saw_inserted(__u64 ct)
 {
-	struct sight sight = {.lane = LANE_INSERT};
+	struct sight sight = {.opens = true, .lane = LANE_INSERT};
 
 	saw_ct(ct, &sight);
 }

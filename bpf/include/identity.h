@@ -129,6 +129,14 @@ static __always_inline bool same_reply(const struct flow6 *flow, const struct ct
 	       same_address(flow->reply_addrs + words, reply->dst, words);
 }
 
+static __always_inline bool same_translation(const struct flow6 *a, const struct flow6 *b,
+					     const int words)
+{
+	return a->reply_sport == b->reply_sport && a->reply_dport == b->reply_dport &&
+	       same_address(a->reply_addrs, b->reply_addrs, words) &&
+	       same_address(a->reply_addrs + words, b->reply_addrs + words, words);
+}
+
 /*
  * Without NAT the reply tuple mirrors the original one. The tuples are compared, not the status
  * bits, which are also set on connections that a rule left unchanged. ICMP has an identifier for
@@ -200,9 +208,7 @@ static __always_inline bool is_same(const struct flow6 *was, __u64 ct, const str
 		return false;
 	if (was->ct && was->ct != now->ct)
 		return false;
-	if (was->reply_sport != now->reply_sport || was->reply_dport != now->reply_dport ||
-	    !same_address(was->reply_addrs, now->reply_addrs, words) ||
-	    !same_address(was->reply_addrs + words, now->reply_addrs + words, words))
+	if (!same_translation(was, now, words))
 		return false;
 	if (lost_status(was->status, now->status) && lost_status(was->status, read_status(ct)))
 		return false;
@@ -246,6 +252,20 @@ static __noinline enum found_flow read_flow(__u64 ct, struct flow6_key *key, str
 		return FOUND_IPV6;
 	}
 	return FOUND_OTHER_FAMILY;
+}
+
+/*
+ * Does a packet of an nf_conn that has ended come after the entry's connection began? If not, its
+ * own connection is the entry's successor, first seen when it had ended.
+ */
+static __always_inline bool is_late(const struct flow6 *was, const struct flow6 *now,
+				    const int words)
+{
+	if (!(now->status & IPS_DYING))
+		return false;
+	if (was->ct == now->ct)
+		return was->flags & FLOW_ENDED && same_translation(was, now, words);
+	return was->ct && !(read_status(reveal(was->ct)) & IPS_DYING);
 }
 
 #endif

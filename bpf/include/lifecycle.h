@@ -181,8 +181,7 @@ static __always_inline void saw_flow(__u64 ct, const struct flow6_key *key, stru
 			refresh_entry(was, flow, words);
 			return;
 		}
-		/* A late packet of a connection whose successor has begun. */
-		if (flow->status & IPS_DYING && was->ct != flow->ct)
+		if (is_late(was, flow, words))
 			return;
 		if (succeed(key, was, flow, sight->lane, words))
 			return;
@@ -222,10 +221,7 @@ static __always_inline void end_flow(const struct flow6_key *key, const struct f
 	struct flow6 *flow = bpf_map_lookup_elem(table_of(words), key);
 	__u64 id;
 
-	/* Of an address, only the very connection: a stale entry has other translations. */
-	if (!flow || flow->ct != last->ct || flow->reply_sport != last->reply_sport ||
-	    flow->reply_dport != last->reply_dport ||
-	    !same_address(flow->reply_addrs, last->reply_addrs, words))
+	if (!flow || flow->ct != last->ct || !same_translation(flow, last, words))
 		return;
 	id = flow->ct_id;
 	flow = claim(key, id, words);

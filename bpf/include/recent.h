@@ -27,14 +27,17 @@ static __always_inline bool is_recent(__u64 ct)
 	return recent[recent_slot(ct)] == ct;
 }
 
-static __always_inline void remember(__u64 ct)
+/* `begins`: or else it has been answered, and nothing more is to be learnt of its replies. */
+static __always_inline void note_recent(__u64 ct, bool begins)
 {
-	recent[recent_slot(ct)] = ct;
-}
+	__u64 *slot = &recent[recent_slot(ct)];
 
-static __always_inline void forget(__u64 ct)
-{
-	recent[recent_slot(ct)] = 0;
+	if (begins) {
+		if (*slot != ct)
+			*slot = ct;
+	} else if (*slot == ct) {
+		*slot = 0;
+	}
 }
 
 #endif

@@ -2,10 +2,11 @@
 # The whole pipeline in a guest that scripts/vm booted: the network of lab.sh, the static programs from
 # /sextant, one call of each kind. For tests/tests/guest.rs.
 #
-#   guest.sh SOURCE     tracepoint or kprobe
+#   guest.sh SOURCE     tracepoint, kprobe or fentry
 #
 # Prints lines of two columns, a tab between them: `kernel` its release, `guess` and `btf` the offsets
-# as JSON, `call` who called what, `oracle` the entries of conntrack-tools, `record` the records.
+# as JSON, `call` who called what, `oracle` the entries of conntrack-tools, `record` the records, and
+# `hook` which hooks were chosen. A connection from 10.9.9.9 is inserted by hand.
 set -eu
 source=$1
 PATH=/sextant:$PATH
@@ -29,7 +30,7 @@ ip netns exec lab-server traffic serve tcp:10.77.3.2:8080 udp:10.77.3.2:5353 \
 exec 4>hold
 read -r _ <served
 
-{ kcheck >&2 && guesser | sh -c "echo \$\$ >pid; exec conntrack --source $source --ready-fd 3"; } 3>ready &
+{ kcheck >&2 && guesser | sh -c "echo \$\$ >pid; exec conntrack -v --source $source --ready-fd 3 2>said"; } 3>ready &
 gwlookup -o json >records &
 viewer=$!
 read -r _ <ready
@@ -38,6 +39,8 @@ for end in tcp:10.96.0.10:80 udp:10.96.0.10:53 'tcp:[fd77:96::10]:80' 'udp:[fd77
 	ip netns exec lab-client traffic call "$end" | emit call
 done
 ip netns exec lab-router "$conntrack_tools" -L 2>/dev/null | emit oracle
+
+ip netns exec lab-router "$conntrack_tools" -I -p udp -s 10.9.9.9 -d 10.9.9.8 --sport 1 --dport 2 -t 60 >&2
 
 # Each flow's end is a record, too; then the ring closes and gwlookup ends by itself.
 ip netns exec lab-router "$conntrack_tools" -F >/dev/null 2>&1
@@ -49,3 +52,4 @@ done
 kill -TERM "$(cat pid)"
 wait "$viewer"
 emit record <records
+emit hook <said

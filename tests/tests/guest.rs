@@ -111,11 +111,30 @@ fn check(source: &str) {
         !records.iter().any(|record| record["type"] == "loss"),
         "nothing was lost"
     );
+    let inserted = |record: &&Value| record["type"] == "new" && record["orig"]["src"] == "10.9.9.9";
+    // Nothing of it is ever sent.
+    let seen = usize::from(source != "tracepoint");
+    assert_eq!(records.iter().filter(inserted).count(), seen);
+    let fires = output.lines("hook");
+    let fires: Vec<&String> = fires
+        .iter()
+        .filter(|line| line.ends_with(", fires"))
+        .collect();
+    assert_eq!(
+        fires.len(),
+        if source == "tracepoint" { 1 } else { 3 },
+        "{fires:?}"
+    );
 }
 
 #[test]
 fn guest_reports_nat_by_kprobe() {
     check("kprobe");
+}
+
+#[test]
+fn guest_reports_nat_by_fentry() {
+    check("fentry");
 }
 
 #[test]
