@@ -152,4 +152,17 @@ static __always_inline bool report_end(const struct flow6_key *key, struct flow6
 	return true;
 }
 
+/*
+ * The end of a claimed entry waits for room in the ring buffer. Until then its nf_conn may serve
+ * another connection, so what is known of the end is kept here.
+ */
+static __always_inline void keep_ending(struct flow6 *flow, const struct ending *ending)
+{
+	flow->flags |= FLOW_ENDED;
+	if (!ending->is_known)
+		flow->known &= ~(SEXTANT_KNOWN_STATUS | SEXTANT_KNOWN_MARK);
+	flow->status = ending->is_known ? ending->status : 0;
+	flow->mark = ending->is_known ? ending->mark : 0;
+}
+
 #endif

@@ -69,6 +69,16 @@ static __always_inline void *table_of(const int words)
 	return words == V4_WORDS ? (void *)&flows4 : (void *)&flows6;
 }
 
+/*
+ * Which connection an entry is of now. The kernel gives the memory of a removed entry to another at
+ * once, so read this first, then what you decide by, and claim() this id: it fails if the entry has
+ * changed hands meanwhile.
+ */
+static __always_inline __u64 id_of(const struct flow6 *flow)
+{
+	return *(const volatile __u64 *)&flow->ct_id;
+}
+
 static __always_inline void release(__u64 id)
 {
 	bpf_map_delete_elem(&claims, &id);

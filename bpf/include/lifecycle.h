@@ -106,16 +106,17 @@ static __always_inline void read_ending(const struct flow6_key *key, const struc
 	ending->is_known = read_status(ct) & IPS_DYING;
 }
 
-/* Replaces the entry of a connection that has ended by that of its successor; false if another
- * program ends it right now. */
-static __noinline bool succeed(const struct flow6_key *key, struct flow6 *was, struct flow6 *flow,
+/*
+ * Replaces the entry of a connection that has ended, which has this id, by that of its successor;
+ * false if another program ends it right now.
+ */
+static __noinline bool succeed(const struct flow6_key *key, __u64 id, struct flow6 *flow,
 			       __u32 lane, const int words)
 {
-	__u64 id = was->ct_id;
+	struct flow6 *was = claim(key, id, words);
 	struct ending ending;
 	long err;
 
-	was = claim(key, id, words);
 	if (!was)
 		return false;
 	read_ending(key, was, flow->ct, &ending, words);
@@ -155,6 +156,7 @@ static __always_inline void saw_flow(__u64 ct, const struct flow6_key *key, stru
 				     const struct sight *sight, const int words)
 {
 	struct flow6 *was;
+	__u64 id;
 	long err;
 
 	if (nat_only && !flow->nat)
@@ -177,13 +179,14 @@ static __always_inline void saw_flow(__u64 ct, const struct flow6_key *key, stru
 			if (!was)
 				continue;
 		}
+		id = id_of(was);
 		if (is_same(was, ct, flow, sight->opens, words)) {
 			refresh_entry(was, flow, words);
 			return;
 		}
 		if (is_late(was, flow, words))
 			return;
-		if (succeed(key, was, flow, sight->lane, words))
+		if (succeed(key, id, flow, sight->lane, words))
 			return;
 	}
 	count_loss(SEXTANT_LOSS_TUPLE_BUSY);
@@ -221,19 +224,18 @@ static __always_inline void end_flow(const struct flow6_key *key, const struct f
 	struct flow6 *flow = bpf_map_lookup_elem(table_of(words), key);
 	__u64 id;
 
-	if (!flow || flow->ct != last->ct || !same_translation(flow, last, words))
+	if (!flow)
 		return;
-	id = flow->ct_id;
+	id = id_of(flow);
+	if (flow->ct != last->ct || !same_translation(flow, last, words))
+		return;
 	flow = claim(key, id, words);
 	if (!flow)
 		return;
 	if (report_end(key, flow, &ending, words)) {
 		bpf_map_delete_elem(table_of(words), key);
 	} else {
-		/* The next sweep reports it; until then its memory may serve another connection. */
-		flow->status = last->status;
-		flow->mark = last->mark;
-		flow->flags |= FLOW_ENDED;
+		keep_ending(flow, &ending);
 	}
 	release(id);
 }

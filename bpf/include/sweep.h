@@ -46,6 +46,7 @@ enum checked {
 static __always_inline bool is_alive(struct flow6 *flow, const struct flow6_key *key,
 				     struct ending *ending, const int words)
 {
+	__u64 id = id_of(flow);
 	struct flow6_key key_now;
 	struct flow6 now;
 
@@ -66,32 +67,29 @@ static __always_inline bool is_alive(struct flow6 *flow, const struct flow6_key 
 		ending->is_known = true;
 		return false;
 	}
-	flow->status = now.status;
-	flow->mark = now.mark;
-	flow->expires_jiffies = now.expires_jiffies;
+	if (id_of(flow) == id) {
+		flow->status = now.status;
+		flow->mark = now.mark;
+		flow->expires_jiffies = now.expires_jiffies;
+	}
 	return true;
 }
 
-/* Reports what an entry still has to report; false if the ring buffer is full. */
-static __always_inline bool settle(const struct flow6_key *key, struct flow6 *flow, bool has_ended,
+/* Reports what the entry with this id still has to report; false if the ring buffer is full. */
+static __always_inline bool settle(const struct flow6_key *key, __u64 id, bool has_ended,
 				   const struct ending *ending, const int words)
 {
-	__u64 id = flow->ct_id;
+	struct flow6 *flow = claim(key, id, words);
 	bool is_done;
 
-	flow = claim(key, id, words);
 	if (!flow)
 		return true; /* another program ends it */
 	if (has_ended) {
 		is_done = report_end(key, flow, ending, words);
-		if (is_done) {
+		if (is_done)
 			bpf_map_delete_elem(table_of(words), key);
-		} else if (ending->is_known) {
-			/* Its memory may serve another connection before there is room. */
-			flow->status = ending->status;
-			flow->mark = ending->mark;
-			flow->flags |= FLOW_ENDED;
-		}
+		else
+			keep_ending(flow, ending);
 	} else {
 		is_done = !(flow->flags & FLOW_UNANNOUNCED) || report_beginning(key, flow, words);
 		if (is_done)
@@ -104,6 +102,7 @@ static __always_inline bool settle(const struct flow6_key *key, struct flow6 *fl
 static __always_inline enum checked check_flow(const struct flow6_key *key, struct flow6 *flow,
 					       const int words)
 {
+	__u64 id = id_of(flow);
 	struct ending ending;
 	bool has_ended;
 
@@ -111,7 +110,7 @@ static __always_inline enum checked check_flow(const struct flow6_key *key, stru
 		return CHECKED_UNKNOWN;
 	has_ended = !is_alive(flow, key, &ending, words);
 	if (has_ended || flow->flags & FLOW_UNANNOUNCED) {
-		if (!settle(key, flow, has_ended, &ending, words))
+		if (!settle(key, id, has_ended, &ending, words))
 			return CHECKED_STUCK;
 	}
 	return has_ended ? CHECKED_ENDED : CHECKED_ALIVE;
