@@ -104,7 +104,7 @@ fn two_connections_of_one_tuple_are_both_reported() {
     let netns = testbed.inode("router");
     let router = testbed.namespace("router");
     let mut watch = Watch::start(None, &["--source", "tracepoint"]);
-    let sockets = clash(&testbed, 10);
+    let sockets = clash(&testbed, 5);
     let ports: Vec<u16> = sockets
         .iter()
         .map(|socket| socket.local_addr().expect("it is bound").port())
@@ -116,20 +116,30 @@ fn two_connections_of_one_tuple_are_both_reported() {
         .filter_map(|word| word.strip_prefix("clash_resolve="))
         .map(|count| count.parse::<u64>().expect("a number"))
         .sum();
-    assert!(resolved >= 10, "{resolved} of 10 are clashes");
+    assert!(resolved >= 5, "{resolved} of 5 are clashes");
 
     let is_ours = |record: &Value| {
         let port = record["orig"]["sport"].as_u64();
         record["netns"] == netns && ports.iter().any(|ours| port == Some((*ours).into()))
     };
     let is = |kind: &'static str| move |record: &Value| is_ours(record) && record["type"] == kind;
-    watch.wait_for("beginnings", 20, is("new"));
+    watch.wait_for("beginnings", 10, is("new"));
     // Nobody answered: the kernel's patience with the second of each pair is one second, and the first is
     // ended here.
     oracle::flush(&router);
-    watch.wait_for("ends", 20, is("destroy"));
+    watch.wait_for("ends", 10, is("destroy"));
     watch.settle(Duration::from_millis(100));
     let ended = watch.end();
+    // Neither was ended to make room for the other.
+    for port in &ports {
+        let ours = ended
+            .records
+            .iter()
+            .filter(|record| record["netns"] == netns && record["orig"]["sport"] == *port);
+        let kinds: Vec<&Value> = ours.map(|record| &record["type"]).collect();
+        assert_eq!(kinds, ["new", "new", "destroy", "destroy"], "port {port}");
+    }
+
     let connections = ledger::connections(&ended.records, netns);
     for port in &ports {
         let pair: Vec<&Connection> = connections
@@ -146,14 +156,4 @@ fn two_connections_of_one_tuple_are_both_reported() {
         assert_eq!(clashed.count(), 1, "{pair:?}");
         assert!(pair.iter().all(|one| one.ended.is_some()), "{pair:?}");
     }
-    // No connection but these two was ended to make room for the other.
-    let both_begin_first = |port: &u16| {
-        let ours = ended
-            .records
-            .iter()
-            .filter(|record| record["netns"] == netns && record["orig"]["sport"] == *port);
-        let kinds: Vec<&Value> = ours.map(|record| &record["type"]).collect();
-        kinds == ["new", "new", "destroy", "destroy"]
-    };
-    assert!(ports.iter().all(both_begin_first), "{:?}", ended.records);
 }

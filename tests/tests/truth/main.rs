@@ -4,6 +4,7 @@
 mod clash;
 mod endings;
 mod exact;
+mod lookup;
 mod older;
 mod portless;
 mod reborn;
