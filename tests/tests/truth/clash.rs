@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use std::net::UdpSocket;
 use std::sync::Barrier;
 use std::thread;
-use std::time::Duration;
 
+use harness::conntrack_tools::conntrack;
 use harness::wait_until;
 use scenes::inside;
 use scenes::ledger;
@@ -110,7 +110,7 @@ fn two_connections_of_one_tuple_are_both_reported() {
         .map(|socket| socket.local_addr().expect("it is bound").port())
         .collect();
     // The kernel's own list has the winners only; what it did with the others is in its statistics.
-    let resolved: u64 = harness::conntrack_tools::conntrack(Some(&router), &["-S"])
+    let resolved: u64 = conntrack(Some(&router), &["-S"])
         .iter()
         .flat_map(|line| line.split_whitespace())
         .filter_map(|word| word.strip_prefix("clash_resolve="))
@@ -128,7 +128,6 @@ fn two_connections_of_one_tuple_are_both_reported() {
     // ended here.
     oracle::flush(&router);
     watch.wait_for("ends", 10, is("destroy"));
-    watch.settle(Duration::from_millis(100));
     let ended = watch.end();
     // Neither was ended to make room for the other.
     for port in &ports {

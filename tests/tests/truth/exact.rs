@@ -4,6 +4,7 @@
 //! `SEXTANT_FLOWS=1000000 cargo test -p scenes --test truth exact` makes a million, instead of 20,000.
 
 use std::env;
+use std::process::Stdio;
 use std::time::Duration;
 
 use harness::Running;
@@ -53,7 +54,7 @@ fn check_nothing_is_missing(is_stopped: bool) {
     let asked = count().to_string();
     let mut traffic = in_namespace(&testbed.namespace("client"), built("traffic"));
     traffic.args(["flows", "--to", SINK, "--count", &asked]);
-    let (_, made) = Running::start(&mut traffic).finish_within(PATIENCE);
+    let (_, made) = Running::start(traffic.stdin(Stdio::null())).finish_within(PATIENCE);
     assert!(made.out.contains(" refused 0 "), "{made:?}");
     let mut made = 0;
     wait_until("the last connection passes the router", || {

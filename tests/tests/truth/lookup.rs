@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read as _;
 use std::io::Write as _;
+use std::path::Path;
 use std::process::Command;
 
 use harness::conntrack_tools::conntrack;
@@ -60,9 +61,15 @@ fn zones(router: &str, backend_of_zone_1: &str) {
                 chain nat {{
                     ip daddr 10.96.0.50 ct zone vmap {{ 0: goto zone0, 1: goto zone1, 2: goto zone2 }}
                 }}
-                chain zone0 {{ meta l4proto udp dnat to 10.77.4.10 }}
-                chain zone1 {{ meta l4proto udp dnat to {backend_of_zone_1} }}
-                chain zone2 {{ meta l4proto udp dnat to 10.77.4.12 }}
+                chain zone0 {{
+                    meta l4proto udp dnat to 10.77.4.10
+                }}
+                chain zone1 {{
+                    meta l4proto udp dnat to {backend_of_zone_1}
+                }}
+                chain zone2 {{
+                    meta l4proto udp dnat to 10.77.4.12
+                }}
             }}"
         ),
     );
@@ -125,7 +132,7 @@ fn get_answers_each_zone_truly() {
 }
 
 /// The keys and values of a pinned map, as bytes.
-fn dumped(map: &std::path::Path) -> Vec<Vec<u8>> {
+fn dumped(map: &Path) -> Vec<Vec<u8>> {
     let mut bpftool = Command::new("bpftool");
     let dump = run(bpftool.args(["--json", "map", "dump", "pinned"]).arg(map)).json();
     let entries = dump.as_array().expect("a list of entries");
@@ -168,7 +175,7 @@ fn no_address_of_the_kernel_is_in_the_pinned_maps() {
             for at in (0..bytes.len().saturating_sub(7)).step_by(4) {
                 let word = bytes[at..at + 8].try_into().expect("eight bytes");
                 let word = u64::from_ne_bytes(word);
-                let is_address = word >= 0xffff_8000_0000_0000 && word < u64::MAX - 4095;
+                let is_address = (0xffff_8000_0000_0000..u64::MAX - 4095).contains(&word);
                 let shown = map.display();
                 assert!(!is_address, "{word:#x} at {at} of an entry of {shown}");
             }

@@ -6,6 +6,7 @@ use harness::wait_until;
 use scenes::inside;
 use scenes::ledger;
 use scenes::ledger::Connection;
+use scenes::oracle;
 use scenes::testbed::Testbed;
 use scenes::watch::Watch;
 use serde_json::Value;
@@ -122,7 +123,7 @@ fn an_icmp_identifier_that_a_clash_rewrote_is_snat() {
             );
             assert_eq!(&record["nat"], nat, "{source}: {record}");
         }
-        scenes::oracle::flush(&router);
+        oracle::flush(&router);
     }
 }
 
@@ -177,6 +178,6 @@ fn gre_without_keys_has_no_ports_and_a_dropped_tunnel_is_no_connection() {
             tunnels[0]["reply"],
             json!({"src": "10.77.3.2", "dst": "10.77.2.1"})
         );
-        scenes::oracle::flush(&router);
+        oracle::flush(&router);
     }
 }

@@ -1,6 +1,8 @@
 //! Reborn is another: a connection that has the tuple of one that has ended, often at the same address in
 //! the slab, perhaps with another translation.
 
+use std::net::TcpListener;
+use std::net::UdpSocket;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -42,7 +44,7 @@ fn send(client: &str, ports: &[u16]) {
     inside::inside(client, || {
         inside::stay_on(0);
         for port in ports {
-            let socket = std::net::UdpSocket::bind((CLIENT, *port)).expect("a free port");
+            let socket = UdpSocket::bind((CLIENT, *port)).expect("a free port");
             socket.send_to(b"x", (SERVICE, 514)).expect("a way");
         }
     });
@@ -199,15 +201,21 @@ fn a_tcp_port_that_the_host_reuses_at_once_is_another_connection_each_time() {
         }",
     );
     let doors = ["10.77.3.2:80", "10.77.3.3:80"].map(|door| {
-        let listener = inside::inside(&server, || std::net::TcpListener::bind(door));
-        listener.expect("a free port")
+        let listener = inside::inside(&server, || TcpListener::bind(door)).expect("a free port");
+        listener.set_nonblocking(true).expect("a flag");
+        listener
     });
     let mut watch = Watch::start(None, &["--source", "tracepoint"]);
     for number in 0..6 {
         let stream = inside::tcp(&router, Some(CALLER), "10.96.0.20:80").expect("an answer");
-        // The backend that received is the right one.
-        let (_, peer) = doors[number % 2].accept().expect("the call");
-        assert_eq!(peer.to_string(), CALLER);
+        // The backend that received the call is the right one.
+        let mut accepted = None;
+        wait_until("its turn's backend is called", || {
+            accepted = doors[number % 2].accept().ok();
+            accepted.is_some()
+        });
+        let peer = accepted.as_ref().map(|(_, peer)| peer.to_string());
+        assert_eq!(peer.as_deref(), Some(CALLER));
         inside::reset(stream);
     }
     let called = |kind: &'static str| {

@@ -207,10 +207,10 @@ fn a_refused_port_scan_fills_no_table() {
     assert_eq!(connections.len(), 1, "{connections:?}");
 }
 
-/// Two containers on one bridge, whose host filters bridged packets, too. One calls a service that is the
-/// other: the packet is queued on the bridge before the last hook has translated its source.
+/// Two containers on one bridge, whose host filters bridged packets, too. One calls the other directly, and by
+/// a service: that packet is queued on the bridge before the last hook has translated its source.
 #[test]
-fn a_hairpin_call_on_a_bridge_is_reported_once_and_fully_translated() {
+fn a_call_on_a_bridge_is_reported_once_and_fully_translated() {
     let _others = beside_others();
     let (host, caller, callee) = (Namespace::new(), Namespace::new(), Namespace::new());
     for line in [
@@ -246,7 +246,7 @@ fn a_hairpin_call_on_a_bridge_is_reported_once_and_fully_translated() {
             }
             chain postrouting {
                 type nat hook postrouting priority srcnat
-                ip saddr 10.5.0.0/24 ip daddr 10.5.0.0/24 masquerade
+                ct status dnat ip daddr 10.5.0.0/24 masquerade
             }
         }",
     );
@@ -256,27 +256,37 @@ fn a_hairpin_call_on_a_bridge_is_reported_once_and_fully_translated() {
     assert_eq!(server.line(), "ready\n");
 
     let mut watch = Watch::start(None, &["--source", "tracepoint"]);
-    for end in ["udp:10.96.0.10:53", "tcp:10.96.0.10:80"] {
+    for end in [
+        "udp:10.96.0.10:53",
+        "tcp:10.96.0.10:80",
+        "udp:10.5.0.3:5353",
+    ] {
         let mut call = in_namespace(caller.name(), built("traffic"));
         let _ = run(call.args(["call", end])).success();
     }
     let entries = oracle::entries(host.name());
-    assert_eq!(entries.len(), 2, "{entries:?}");
-    for entry in &entries {
-        assert_eq!(entry.reply["dst"], "10.5.0.1", "the scene masquerades");
-    }
+    assert_eq!(entries.len(), 3, "{entries:?}");
     let netns = host.inum();
-    watch.wait_for("both calls", 2, |record| {
+    watch.wait_for("calls", 3, |record| {
         record["type"] == "new" && record["netns"] == netns
     });
     let ended = watch.end();
     let connections = ledger::connections(&ended.records, netns);
-    assert_eq!(connections.len(), 2, "{connections:?}");
+    assert_eq!(connections.len(), 3, "{connections:?}");
     for entry in &entries {
         let is_it = |began: &&Value| oracle::of_record(began).orig == entry.orig;
         let mut records = connections.iter().map(|connection| &connection.began);
         let record = records.find(is_it).expect("a record of each call");
         assert_eq!(oracle::of_record(record).reply, entry.reply, "{record}");
-        assert_eq!(record["nat"], json!(["snat", "dnat"]), "{record}");
+        let (source, nat) = if entry.orig["dst"] == "10.5.0.3" {
+            ("10.5.0.2", json!([]))
+        } else {
+            ("10.5.0.1", json!(["snat", "dnat"]))
+        };
+        assert_eq!(
+            entry.reply["dst"], source,
+            "the scene masquerades a service's callers"
+        );
+        assert_eq!(record["nat"], nat, "{record}");
     }
 }

@@ -2,6 +2,7 @@
 
 use std::net::UdpSocket;
 
+use harness::conntrack_tools::conntrack;
 use scenes::inside;
 use scenes::ledger;
 use scenes::testbed::Testbed;
@@ -42,7 +43,7 @@ fn check_each_is_reported_or_counted(end: &str, is_answered: bool) {
     let flags = ["--source", "tracepoint", "--max-entries", "100"];
     let mut watch = Watch::start(None, &flags);
     let sockets = make_flows(&testbed, end, is_answered);
-    let truth = harness::conntrack_tools::conntrack(Some(&testbed.namespace("router")), &["-C"]);
+    let truth = conntrack(Some(&testbed.namespace("router")), &["-C"]);
     assert_eq!(truth, [FLOWS.to_string()], "the kernel holds them all");
     watch.wait_for("loss", 1, |record| record["where"] == "table_full");
     let ended = watch.end();
