@@ -1,7 +1,10 @@
 //! What the scenes share: a testbed of namespaces, programs that run on it, guests with other
 //! kernels, the matrix of these, and the source tree itself. Used by `tests/` only.
 
+pub mod asked;
 pub mod guest;
+pub mod inside;
+pub mod ledger;
 pub mod matrix;
 pub mod oracle;
 pub mod pipeline;

@@ -77,6 +77,12 @@ impl Watch {
         watch
     }
 
+    /// Where it pins its table.
+    #[must_use]
+    pub fn pin(&self) -> &Path {
+        &self.pin
+    }
+
     /// Ends it by SIGTERM.
     ///
     /// # Panics
