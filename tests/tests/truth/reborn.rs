@@ -183,8 +183,7 @@ fn reborn_is_another_connection_for_netlink() {
 
 /// The host itself calls again from the same port, within milliseconds. No packet of the host shows that the
 /// first connection was answered.
-#[test]
-fn a_tcp_port_that_the_host_reuses_at_once_is_another_connection_each_time() {
+fn check_each_call_from_one_port(source: &str) {
     const CALLER: &str = "10.77.2.1:45000";
     let _others = beside_others();
     let testbed = Testbed::up();
@@ -205,7 +204,8 @@ fn a_tcp_port_that_the_host_reuses_at_once_is_another_connection_each_time() {
         listener.set_nonblocking(true).expect("a flag");
         listener
     });
-    let mut watch = Watch::start(None, &["--source", "tracepoint"]);
+    let place = (source == "netlink").then_some(router.as_str());
+    let mut watch = Watch::start(place, &["--source", source]);
     for number in 0..6 {
         let stream = inside::tcp(&router, Some(CALLER), "10.96.0.20:80").expect("an answer");
         // The backend that received the call is the right one.
@@ -237,4 +237,14 @@ fn a_tcp_port_that_the_host_reuses_at_once_is_another_connection_each_time() {
     let turns = ["10.77.3.2", "10.77.3.3"].repeat(3);
     assert_eq!(backends, turns);
     check_each_ends_before_the_next(&ended.records, netns);
+}
+
+#[test]
+fn a_tcp_port_that_the_host_reuses_at_once_is_another_connection_each_time() {
+    check_each_call_from_one_port("tracepoint");
+}
+
+#[test]
+fn a_tcp_port_that_the_host_reuses_at_once_is_another_connection_for_netlink() {
+    check_each_call_from_one_port("netlink");
 }
