@@ -39,6 +39,7 @@ enum sextant_known {
 	SEXTANT_KNOWN_ZONE = 1 << 3,
 	SEXTANT_KNOWN_COUNTERS = 1 << 4,
 	SEXTANT_KNOWN_START = 1 << 5,
+	SEXTANT_KNOWN_TIME = 1 << 6,
 };
 
 /* Where events were lost; also the index of the counter in the ring's header. */
@@ -52,7 +53,10 @@ enum sextant_loss {
 	SEXTANT_LOSS_NETLINK_MALFORMED = 6, /* message that could not be parsed */
 	SEXTANT_LOSS_DUMP_INTERRUPTED = 7,  /* table changed during a dump */
 	SEXTANT_LOSS_RING_OVERWRITTEN = 8,  /* a reader fell behind; counted by that reader */
-	SEXTANT_LOSS_KINDS = 9,
+	SEXTANT_LOSS_TABLE_REFUSED = 9,	    /* NAT table had room but refused an entry */
+	SEXTANT_LOSS_PROBE_MISSED = 10,	    /* the kernel ran a probe not at all, or half */
+	SEXTANT_LOSS_TUPLE_BUSY = 11,	    /* the tuple's previous connection was being ended */
+	SEXTANT_LOSS_KINDS = 12,
 };
 
 struct sextant_record {
@@ -81,7 +85,8 @@ struct sextant_record {
 	__u64 start_ns;	    /* 120: CLOCK_REALTIME of the first packet */
 	__u64 packets[2];   /* 128: original direction, reply */
 	__u64 bytes[2];	    /* 144 */
-	__u64 reserved[4];  /* 160: zero; for later minor versions */
+	__u64 ts_ns;	    /* 160: CLOCK_REALTIME of the event, filled by conntrack */
+	__u64 reserved[3];  /* 168: zero; for later minor versions */
 };
 
 _Static_assert(sizeof(struct sextant_record) == 192, "a slot is three cache lines");

@@ -12,7 +12,7 @@
 
 #define SEXTANT_RING_MAGIC     0x5358544e52494e47ULL /* "SXTNRING" */
 #define SEXTANT_RING_ABI_MAJOR 1
-#define SEXTANT_RING_ABI_MINOR 1
+#define SEXTANT_RING_ABI_MINOR 2
 
 struct sextant_ring_field {
 	char name[24];	 /* as in struct sextant_record */
@@ -31,7 +31,7 @@ struct sextant_ring_header {
 	uint64_t reserved0;	     /* 40: zero */
 	uint64_t boot_id[2];	     /* 48 */
 	uint64_t epoch_ns;	     /* 64 */
-	uint64_t realtime_offset_ns; /* 72: CLOCK_REALTIME minus CLOCK_MONOTONIC */
+	uint64_t realtime_offset_ns; /* 72: CLOCK_REALTIME minus CLOCK_MONOTONIC at creation */
 	uint64_t fields;	     /* 80: entries of field[] */
 	uint64_t pad0[21];
 	uint64_t state; /* 256: 1 dumping, 2 live, 3 closed */

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::Context as _;
 use netlink::netns::Namespace;
 use shared::cli::log::SUMMARY;
-use shared::clock::realtime_offset_ns;
+use shared::clock::realtime_ns;
 use shared::exit::Answer;
 use shared::exit::Failure;
 use shared::line;
@@ -92,9 +92,14 @@ fn find(table: &FlowTable, asked: &Record, netns_ino: Option<u32>) -> anyhow::Re
 }
 
 fn flow(record: &Record) -> anyhow::Result<Flow> {
-    let offset_ns = realtime_offset_ns().context("read the clock")?;
+    // Like a dump, the answer has the time at which it was so.
+    let record = Record {
+        ts_ns: realtime_ns().context("read the clock")?,
+        known: record.known | known::TIME,
+        ..*record
+    };
     // The table does not say which source added the entry.
-    Flow::from_record(record, "", offset_ns)
+    Flow::from_record(&record, "")
         .map(|flow| Flow {
             source: None,
             ..flow

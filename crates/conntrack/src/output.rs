@@ -21,17 +21,15 @@ use crate::cli::Format;
 pub struct Output {
     format: Format,
     source: Source,
-    realtime_offset_ns: u64,
     lines: Lines<StdoutLock<'static>>,
 }
 
 impl Output {
     /// Locks stdout.
-    pub fn new(format: Format, source: Source, realtime_offset_ns: u64) -> Self {
+    pub fn new(format: Format, source: Source) -> Self {
         Self {
             format,
             source,
-            realtime_offset_ns,
             lines: Lines::stdout(),
         }
     }
@@ -44,12 +42,10 @@ impl Output {
         match self.format {
             Format::None => Ok(()),
             Format::Text => self.lines.text(&text(record)),
-            Format::Json => {
-                match Flow::from_record(record, self.source.name(), self.realtime_offset_ns) {
-                    Some(flow) => self.lines.json(&flow),
-                    None => Ok(()),
-                }
-            }
+            Format::Json => match Flow::from_record(record, self.source.name()) {
+                Some(flow) => self.lines.json(&flow),
+                None => Ok(()),
+            },
         }
     }
 

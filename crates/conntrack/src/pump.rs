@@ -9,6 +9,7 @@ use shared::clock::monotonic_ns;
 use shared::record::wire::Loss;
 use shared::record::wire::Record;
 use shared::record::wire::kind;
+use shared::record::wire::known;
 use shared::ring::Writer;
 use shared::stop::Stop;
 
@@ -31,6 +32,8 @@ pub struct Pump<'a> {
     pub output: Output,
     /// The file of counters.
     pub metrics: Option<Metrics>,
+    /// CLOCK_REALTIME less CLOCK_MONOTONIC.
+    pub realtime_offset_ns: u64,
     /// Totals so far.
     pub counters: Counters,
     /// Whether stdout could be written since the last hand-over.
@@ -125,9 +128,14 @@ impl Pump<'_> {
     }
 
     fn publish(&mut self, record: &Record) {
-        self.ring.push(record);
+        let record = Record {
+            ts_ns: record.ts_mono_ns.wrapping_add(self.realtime_offset_ns),
+            known: record.known | known::TIME,
+            ..*record
+        };
+        self.ring.push(&record);
         if self.written.is_ok() {
-            self.written = self.output.write(record);
+            self.written = self.output.write(&record);
         }
     }
 

@@ -40,7 +40,6 @@ pub fn run(cli: Cli) -> anyhow::Result<Answer> {
         (None, _) => {}
     }
     let ring = Writer::create(&plan.cli.ring, plan.cli.ring_size, kind)?;
-    let offset_ns = realtime_offset_ns().context("read the clock")?;
     let metrics = plan
         .cli
         .metrics
@@ -53,8 +52,9 @@ pub fn run(cli: Cli) -> anyhow::Result<Answer> {
     let mut pump = Pump {
         plan: &plan,
         ring,
-        output: Output::new(plan.cli.output, kind, offset_ns),
+        output: Output::new(plan.cli.output, kind),
         metrics,
+        realtime_offset_ns: realtime_offset_ns().context("read the clock")?,
         counters: Counters::default(),
         written: Ok(()),
     };

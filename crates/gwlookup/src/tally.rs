@@ -85,7 +85,7 @@ mod tests {
         tally.record(Err(&Unrouted::NetnsNotFound));
         tally.record(Err(&Unrouted::NetnsNotFound));
         tally.record(Err(&Unrouted::NoRoute));
-        tally.loss(&Flow::loss(0, Loss::RingbufFull, 40));
+        tally.loss(&Flow::loss(None, Loss::RingbufFull, 40));
         tally.unreadable += 1;
         assert_eq!(
             tally.to_string(),

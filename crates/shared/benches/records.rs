@@ -45,13 +45,14 @@ fn sample() -> Record {
     let v4 = |last| address_bytes(Ipv4Addr::new(192, 0, 2, last).into());
     let mut record = Record {
         ts_mono_ns: 123_456_789_012,
+        ts_ns: 1_795_325_274_085_362_531,
         ct_id: 0xabcdef,
         r#type: kind::NEW,
         family: family::IPV4,
         proto: 6,
         netns_ino: 4_026_531_840,
         status: 0x1be,
-        known: known::NETNS | known::STATUS | known::MARK | known::ZONE,
+        known: known::NETNS | known::STATUS | known::MARK | known::ZONE | known::TIME,
         orig_src: v4(1),
         orig_dst: v4(2),
         reply_src: v4(3),
@@ -112,7 +113,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut lines = Lines::to(io::sink());
     let json = median_ns(|| {
         for _ in 0..RECORDS {
-            let flow = Flow::from_record(black_box(&record), "tracepoint", 1);
+            let flow = Flow::from_record(black_box(&record), "tracepoint");
             lines.json(&flow).expect("a sink takes all");
         }
     });

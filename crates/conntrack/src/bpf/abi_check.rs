@@ -28,7 +28,7 @@ macro_rules! same_fields {
 same_fields!(sextant_record, Record:
     seq ts_mono_ns ct_id r#type family proto nat netns_ino status mark zone loss_where pad0 known
     orig_src orig_dst reply_src reply_dst orig_sport orig_dport reply_sport reply_dport
-    start_ns packets bytes reserved);
+    start_ns packets bytes ts_ns reserved);
 same_fields!(flow4_key flow6_key, WireKey: netns_ino zone proto pad0 sport dport addrs);
 same_fields!(flow4 flow6, WireEntry:
     ct ct_id first_seen_ns status mark reply_sport reply_dport nat flags known pad0 reply_addrs);
@@ -69,6 +69,7 @@ equal!(sextant_known:
     SEXTANT_KNOWN_ZONE = known::ZONE;
     SEXTANT_KNOWN_COUNTERS = known::COUNTERS;
     SEXTANT_KNOWN_START = known::START;
+    SEXTANT_KNOWN_TIME = known::TIME;
 );
 equal!(sextant_loss:
     SEXTANT_LOSS_RINGBUF_FULL = Loss::RingbufFull;
@@ -79,6 +80,9 @@ equal!(sextant_loss:
     SEXTANT_LOSS_NETLINK_MALFORMED = Loss::NetlinkMalformed;
     SEXTANT_LOSS_DUMP_INTERRUPTED = Loss::DumpInterrupted;
     SEXTANT_LOSS_RING_OVERWRITTEN = Loss::RingOverwritten;
+    SEXTANT_LOSS_TABLE_REFUSED = Loss::TableRefused;
+    SEXTANT_LOSS_PROBE_MISSED = Loss::ProbeMissed;
+    SEXTANT_LOSS_TUPLE_BUSY = Loss::TupleBusy;
     SEXTANT_LOSS_KINDS = Loss::ALL.len() + 1;
 );
 equal!(window_size: WINDOW_MAX = WINDOW_MAX_BYTES;);

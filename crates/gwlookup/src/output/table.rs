@@ -220,7 +220,7 @@ mod tests {
     #[test]
     fn a_loss_cannot_be_overlooked() {
         let mut table = Table::default();
-        let row = table.row(&Flow::loss(1, Loss::RingOverwritten, 42), None);
+        let row = table.row(&Flow::loss(Some(1), Loss::RingOverwritten, 42), None);
         assert_eq!(row, "LOSS    42 lost at ring_overwritten");
     }
 }

@@ -164,7 +164,7 @@ mod tests {
             ("{", "column 1: EOF while parsing an object"),
             ("[]", "column"),
             (r#"{"type":"newer","ts_ns":1}"#, "unknown variant `newer`"),
-            (r#"{"type":"new"}"#, "missing field `ts_ns`"),
+            (r#"{"ts_ns":1}"#, "missing field `type`"),
             (r#"{"type":"new","ts_ns":1}"#, "no original and reply tuple"),
             ("\u{fffd}", "column 1: expected value"),
         ] {

@@ -150,11 +150,11 @@ fn step_of(reader: &Reader, next: Next) -> Step {
         Next::Empty => return Step::Idle,
         Next::Record(record) => {
             let header = reader.header();
-            Flow::from_record(&record, header.source.name(), header.realtime_offset_ns)
+            Flow::from_record(&header.with_time(record), header.source.name())
         }
         Next::Lost(count) => {
             // Without a clock the count still matters.
-            let now_ns = clock::realtime_ns().unwrap_or(0);
+            let now_ns = clock::realtime_ns().ok();
             Some(Flow::loss(now_ns, Loss::RingOverwritten, count))
         }
     };

@@ -86,7 +86,8 @@ pub struct Flow {
     /// What happened.
     pub r#type: Type,
     /// When, in nanoseconds since the epoch.
-    pub ts_ns: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ts_ns: Option<u64>,
     /// The same for all records of one connection.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<u64>,
@@ -138,16 +139,13 @@ pub struct Flow {
 }
 
 impl Flow {
-    /// The wire record as a flow. `realtime_offset_ns` is CLOCK_REALTIME less CLOCK_MONOTONIC.
+    /// The wire record as a flow.
     ///
     /// `None` if the type, the family or the place of a loss has no meaning in this version.
     #[must_use]
-    pub fn from_record(
-        record: &Record,
-        source: &'static str,
-        realtime_offset_ns: u64,
-    ) -> Option<Self> {
-        let ts_ns = record.ts_mono_ns.wrapping_add(realtime_offset_ns);
+    pub fn from_record(record: &Record, source: &'static str) -> Option<Self> {
+        let knows = |bit| record.knows(bit).then_some(());
+        let ts_ns = knows(known::TIME).map(|()| record.ts_ns);
         let r#type = match record.r#type {
             kind::NEW => Type::New,
             kind::UPDATE => Type::Update,
@@ -164,7 +162,6 @@ impl Flow {
             wire::family::IPV6 => Family::Ipv6,
             _ => return None,
         };
-        let knows = |bit| record.knows(bit).then_some(());
         let tuple = |src, dst, ports| Tuple::from_wire(record, src, dst, ports);
         let orig_ports = [record.orig_sport, record.orig_dport];
         let reply_ports = [record.reply_sport, record.reply_dport];
@@ -194,7 +191,7 @@ impl Flow {
 
     /// A loss record: `count` events were lost at `place`.
     #[must_use]
-    pub fn loss(ts_ns: u64, place: Loss, count: u64) -> Self {
+    pub fn loss(ts_ns: Option<u64>, place: Loss, count: u64) -> Self {
         Self {
             ts_ns,
             loss_where: Some(Cow::Borrowed(place.name())),
@@ -236,13 +233,13 @@ mod tests {
 
     fn dnat_record() -> Record {
         let mut record = Record {
-            ts_mono_ns: 5,
+            ts_ns: 105,
             ct_id: 7,
             r#type: kind::NEW,
             family: wire::family::IPV4,
             proto: proto::TCP,
             status: 0x1a8,
-            known: known::STATUS,
+            known: known::STATUS | known::TIME,
             orig_src: v4(1),
             orig_dst: v4(2),
             reply_src: v4(3),
@@ -259,7 +256,7 @@ mod tests {
 
     #[test]
     fn what_is_not_known_is_absent() {
-        let flow = Flow::from_record(&dnat_record(), "tracepoint", 100).unwrap();
+        let flow = Flow::from_record(&dnat_record(), "tracepoint").unwrap();
         let json = serde_json::to_value(&flow).unwrap();
         assert_eq!(
             json,
@@ -287,7 +284,7 @@ mod tests {
             reply_src: v4(2),
             ..dnat_record()
         };
-        let flow = Flow::from_record(&record, "netlink", 0).unwrap();
+        let flow = Flow::from_record(&record, "netlink").unwrap();
         let orig = flow.orig.unwrap();
         assert_eq!(
             (orig.sport, orig.icmp),
@@ -304,12 +301,46 @@ mod tests {
     }
 
     #[test]
+    fn icmp_whose_id_a_clash_rewrote_is_source_nat() {
+        for (proto, request, reply) in [(proto::ICMP, 8, 0), (proto::ICMPV6, 128, 129)] {
+            let record = Record {
+                proto,
+                orig_sport: 99,
+                orig_dport: request << 8,
+                reply_sport: 99,
+                reply_dport: reply << 8,
+                reply_src: v4(2),
+                ..dnat_record()
+            };
+            assert_eq!(record.nat_from_tuples(), 0);
+            let rewritten = Record {
+                reply_sport: 100,
+                ..record
+            };
+            assert_eq!(rewritten.nat_from_tuples(), nat::SNAT);
+        }
+    }
+
+    #[test]
+    fn a_time_that_is_not_known_is_absent() {
+        let record = Record {
+            known: known::STATUS,
+            ..dnat_record()
+        };
+        let flow = Flow::from_record(&record, "tracepoint").unwrap();
+        assert_eq!(flow.ts_ns, None);
+        let json = serde_json::to_value(&flow).unwrap();
+        assert_eq!(json.get("ts_ns"), None);
+        assert_eq!(serde_json::from_value::<Flow>(json).unwrap(), flow);
+    }
+
+    #[test]
     fn the_start_is_there_where_the_kernel_keeps_it() {
         let record = Record {
             start_ns: 123,
             ..dnat_record()
         };
-        let start = |record| Flow::from_record(record, "netlink", 0).unwrap().start_ns;
+        let start = |record| Flow::from_record(record, "netlink").unwrap().start_ns;
         assert_eq!(start(&record), None);
         let known = record.known | known::START;
         assert_eq!(start(&Record { known, ..record }), Some(123));
@@ -317,8 +348,12 @@ mod tests {
 
     #[test]
     fn loss_names_its_place() {
-        let record = Record::loss(1, Loss::RingbufFull, 42);
-        let flow = Flow::from_record(&record, "tracepoint", 0).unwrap();
+        let record = Record {
+            ts_ns: 1,
+            known: known::TIME,
+            ..Record::loss(1, Loss::RingbufFull, 42)
+        };
+        let flow = Flow::from_record(&record, "tracepoint").unwrap();
         let json = serde_json::to_string(&flow).unwrap();
         assert_eq!(
             json,
@@ -332,6 +367,6 @@ mod tests {
             r#type: 77,
             ..dnat_record()
         };
-        assert_eq!(Flow::from_record(&record, "tracepoint", 0), None);
+        assert_eq!(Flow::from_record(&record, "tracepoint"), None);
     }
 }

@@ -1,5 +1,7 @@
 //! Names of the `IPS_*` bits of `nf_conn.status`, as conntrack-tools users know them.
-//! Source: `include/uapi/linux/netfilter/nf_conntrack_common.h`, `enum ip_conntrack_status`.
+//! Source: `include/uapi/linux/netfilter/nf_conntrack_common.h`, `enum ip_conntrack_status`. Bit 12
+//! is called `IPS_UNTRACKED` for user space there, "obsolete and not used anymore"; since 5.7 the
+//! kernel itself sets it as `IPS_NAT_CLASH`.
 
 macro_rules! bits {
     ($($name:ident = $bit:literal, $text:literal;)*) => {
@@ -21,7 +23,7 @@ bits! {
     DYING = 9, "dying";
     FIXED_TIMEOUT = 10, "fixed_timeout";
     TEMPLATE = 11, "template";
-    UNTRACKED = 12, "untracked";
+    NAT_CLASH = 12, "nat_clash";
     HELPER = 13, "helper";
     OFFLOAD = 14, "offload";
     HW_OFFLOAD = 15, "hw_offload";
@@ -38,6 +40,15 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+
+    #[test]
+    fn a_clash_has_the_name_that_the_kernel_gives_it() {
+        assert!(names(CONFIRMED | FIXED_TIMEOUT | 1 << 12).eq([
+            "confirmed",
+            "fixed_timeout",
+            "nat_clash",
+        ]));
+    }
 
     #[test]
     fn each_bit_has_a_name_of_its_own() {

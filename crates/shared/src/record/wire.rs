@@ -48,7 +48,8 @@ pub struct Record {
     pub start_ns: u64,
     pub packets: [u64; 2],
     pub bytes: [u64; 2],
-    pub reserved: [u64; 4],
+    pub ts_ns: u64,
+    pub reserved: [u64; 3],
 }
 
 const _: () = assert!(size_of::<Record>() == RECORD_BYTES);
@@ -101,6 +102,8 @@ constants! {
         COUNTERS = 16;
         /// `start_ns` is known.
         START = 32;
+        /// `ts_ns` is known.
+        TIME = 64;
     }
 }
 
@@ -124,6 +127,12 @@ numbered! {
         DumpInterrupted = 7, "dump_interrupted";
         /// A reader of the ring fell behind by this many records.
         RingOverwritten = 8, "ring_overwritten";
+        /// The NAT table had room but refused an entry.
+        TableRefused = 9, "table_refused";
+        /// The kernel skipped a probe, or ran only one of the two that belong to a call.
+        ProbeMissed = 10, "probe_missed";
+        /// A connection began while the previous one of its tuple was being ended.
+        TupleBusy = 11, "tuple_busy";
     }
 }
 
@@ -155,12 +164,16 @@ impl Record {
     /// it is also set on connections whose addresses a rule left as they were.
     #[must_use]
     pub fn nat_from_tuples(&self) -> u8 {
-        // ICMP has no ports: its id and type are in their place, and they differ without NAT, too.
-        let is_icmp = proto::is_icmp(self.proto);
-        let snat =
-            self.orig_src != self.reply_dst || (!is_icmp && self.orig_sport != self.reply_dport);
-        let dnat =
-            self.orig_dst != self.reply_src || (!is_icmp && self.orig_dport != self.reply_sport);
+        // ICMP has its id in the place of the source port, the same in both directions. Its type and
+        // code, in the place of the destination port, differ without NAT, too.
+        let (source, destination) = if proto::is_icmp(self.proto) {
+            (self.orig_sport != self.reply_sport, false)
+        } else {
+            let source = self.orig_sport != self.reply_dport;
+            (source, self.orig_dport != self.reply_sport)
+        };
+        let snat = self.orig_src != self.reply_dst || source;
+        let dnat = self.orig_dst != self.reply_src || destination;
         (u8::from(snat) * nat::SNAT) | (u8::from(dnat) * nat::DNAT)
     }
 }

@@ -5,6 +5,7 @@ use super::RingError;
 use super::layout;
 use super::layout::ABI_MAJOR;
 use super::layout::ABI_MINOR;
+use super::layout::ABI_MINOR_WITH_TIME;
 use super::layout::FIELD_BYTES;
 use super::layout::FIELDS;
 use super::layout::HEADER_BYTES;
@@ -13,6 +14,8 @@ use super::layout::SLOT_BYTES;
 use super::layout::SLOTS_LOG2;
 use super::layout::Source;
 use super::layout::at;
+use crate::record::wire::Record;
+use crate::record::wire::known;
 
 /// What does not change while the ring lives.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,8 +30,10 @@ pub struct Header {
     pub boot_id: [u64; 2],
     /// CLOCK_REALTIME at creation, in nanoseconds.
     pub epoch_ns: u64,
-    /// CLOCK_REALTIME less CLOCK_MONOTONIC, in nanoseconds.
+    /// CLOCK_REALTIME less CLOCK_MONOTONIC at creation, in nanoseconds.
     pub realtime_offset_ns: u64,
+    /// The writer's minor version, [`ABI_MINOR`] in a ring of our own.
+    pub abi_minor: u16,
 }
 
 impl Header {
@@ -40,7 +45,8 @@ impl Header {
 
     /// Hands every constant word but the magic to `store`, as (byte offset, word).
     pub fn compose(&self, mut store: impl FnMut(usize, u64)) {
-        let abi = u64::from(ABI_MAJOR) << 48 | u64::from(ABI_MINOR) << 32 | HEADER_BYTES as u64;
+        let minor = u64::from(self.abi_minor);
+        let abi = u64::from(ABI_MAJOR) << 48 | minor << 32 | HEADER_BYTES as u64;
         store(at::ABI, abi);
         let slots = (SLOT_BYTES as u64) << 32 | u64::from(self.slots_log2);
         let writer = u64::from(self.writer_pid) << 32 | self.source as u64;
@@ -111,6 +117,7 @@ impl Header {
             boot_id: [load(at::BOOT_ID), load(at::BOOT_ID + 8)],
             epoch_ns: load(at::EPOCH),
             realtime_offset_ns: load(at::REALTIME_OFFSET),
+            abi_minor: minor,
         };
         if header.boot_id != boot_id {
             return Err(RingError::OtherBoot(name()));
@@ -124,6 +131,20 @@ impl Header {
             });
         }
         Ok(header)
+    }
+
+    /// A record of this ring with its CLOCK_REALTIME. Writers before [`ABI_MINOR_WITH_TIME`] left it
+    /// to their readers; what a later writer does not know stays unknown.
+    #[must_use]
+    pub const fn with_time(&self, record: Record) -> Record {
+        if self.abi_minor >= ABI_MINOR_WITH_TIME {
+            return record;
+        }
+        Record {
+            ts_ns: record.ts_mono_ns.wrapping_add(self.realtime_offset_ns),
+            known: record.known | known::TIME,
+            ..record
+        }
     }
 }
 
@@ -142,6 +163,7 @@ mod tests {
             boot_id: [1, 2],
             epoch_ns: 3,
             realtime_offset_ns: 4,
+            abi_minor: ABI_MINOR,
         }
     }
 
@@ -210,7 +232,26 @@ mod tests {
         let mut words = words();
         words.insert(at::ABI, later);
         words.insert(at::SCHEMA_HASH, 1);
-        assert_eq!(parse(&words).unwrap(), header());
+        let expected = Header {
+            abi_minor: ABI_MINOR + 1,
+            ..header()
+        };
+        assert_eq!(parse(&words).unwrap(), expected);
+    }
+
+    #[test]
+    fn records_of_an_older_writer_get_the_time_that_its_header_gives() {
+        let record = Record {
+            ts_mono_ns: 100,
+            ..Record::BLANK
+        };
+        let older = Header {
+            abi_minor: 1,
+            ..header()
+        };
+        let timed = older.with_time(record);
+        assert_eq!((timed.ts_ns, timed.knows(known::TIME)), (104, true));
+        assert_eq!(header().with_time(record), record, "unknown stays unknown");
     }
 
     proptest! {

@@ -16,7 +16,9 @@ pub const MAGIC: u64 = u64::from_be_bytes(*b"SXTNRING");
 /// Readers refuse another major version. A minor version only adds.
 pub const ABI_MAJOR: u16 = 1;
 /// See [`ABI_MAJOR`].
-pub const ABI_MINOR: u16 = 1;
+pub const ABI_MINOR: u16 = 2;
+/// The first minor version whose records have a `ts_ns`.
+pub const ABI_MINOR_WITH_TIME: u16 = 2;
 /// Bytes before the first slot.
 pub const HEADER_BYTES: usize = 4096;
 /// Bytes of a slot.
@@ -43,7 +45,8 @@ pub mod at {
     pub const BOOT_ID: usize = 48;
     /// u64: CLOCK_REALTIME nanoseconds at creation; each ring of this name has another.
     pub const EPOCH: usize = 64;
-    /// u64: CLOCK_REALTIME less CLOCK_MONOTONIC, in nanoseconds.
+    /// u64: CLOCK_REALTIME less CLOCK_MONOTONIC at creation, in nanoseconds. It is constant, so it
+    /// is wrong once the clock is set: records have their own `ts_ns` since minor version 2.
     pub const REALTIME_OFFSET: usize = 72;
     /// u64: entries in the field table.
     pub const FIELDS: usize = 80;
@@ -157,6 +160,7 @@ field_table! {
     "start_ns" start_ns 0 known::START;
     "packets" packets 0 known::COUNTERS;
     "bytes" bytes 0 known::COUNTERS;
+    "ts_ns" ts_ns 0 known::TIME;
 }
 
 const _: () = assert!(at::FIELD_TABLE + FIELDS.len() * FIELD_BYTES <= HEADER_BYTES);

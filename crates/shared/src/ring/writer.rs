@@ -68,6 +68,7 @@ impl Writer {
             boot_id: kernel::boot_id().map_err(failed("boot id for"))?,
             epoch_ns: clock::realtime_ns().map_err(failed("clock for"))?,
             realtime_offset_ns: clock::realtime_offset_ns().map_err(failed("clock for"))?,
+            abi_minor: layout::ABI_MINOR,
         };
 
         // Of two writers that start at once, only one may find the name free.
