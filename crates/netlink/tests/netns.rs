@@ -196,14 +196,14 @@ fn a_namespace_that_is_mounted_anywhere_is_surveyed() {
 }
 
 #[test]
-fn what_only_a_descriptor_keeps_is_found_anywhere() {
+fn what_only_a_descriptor_keeps_is_located() {
     need_root();
     let lab = Namespace::create().unwrap();
     let inum = lab.inum();
     assert!(is_gone(inum));
-    assert_eq!(netns::find_anywhere(inum).unwrap().inum(), inum);
+    assert_eq!(netns::locate(inum).unwrap().inum(), inum);
     drop(lab);
-    let gone = netns::find_anywhere(inum).unwrap_err();
+    let gone = netns::locate(inum).unwrap_err();
     assert!(
         matches!(gone, Error::NotFound { .. } | Error::Hidden { .. }),
         "{gone}"

@@ -1,13 +1,10 @@
 //! The sources whose events BPF programs report: hooks, the ring buffer behind them, and the ends of
 //! connections.
 
-use std::fs::File;
-use std::io::Read as _;
 use std::mem;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use shared::exit::Failure;
 use shared::record::wire::Loss;
 use shared::record::wire::Record;
@@ -26,8 +23,10 @@ use crate::bpf::programs::Settings;
 use crate::bpf::table::FlowTable;
 use crate::ctnetlink::modules::may_be_used;
 use crate::ctnetlink::scope::Scope;
+use crate::flow_id::FlowIds;
 use crate::plan::Plan;
 use crate::sink::Sink;
+use crate::unseen::Unseen;
 
 /// Bytes of the BPF ring buffer: 30,000 records, a tenth of a second at the highest rate.
 const RINGBUF_BYTES: u32 = 4 << 20;
@@ -59,26 +58,27 @@ impl BpfSource {
             .layout
             .ok_or_else(|| Failure::Usage(NO_OFFSETS.into()))?;
         is_possible(kind)?;
+        let ids = FlowIds::of_user_space()?;
         let settings = Settings {
             layout,
             nat_only: plan.cli.nat_only,
             max_entries: plan.cli.max_entries,
             ringbuf_bytes: RINGBUF_BYTES,
-            ct_id_secret: secret()?,
+            ct_id_secret: ids.odd(),
         };
         let mut programs = Programs::load(kind, &settings)?;
         let mut events = programs.events()?;
         programs.attach()?;
         let scope = Scope::own(plan.cli.nat_only)?;
         let preexisting = may_be_used(plan.may_change_system())
-            .and_then(|()| Preexisting::open(scope, layout.known));
+            .and_then(|()| Preexisting::open(scope, layout.known, ids));
         let ends = if programs.has_sweep {
             EndDetection::by_sweep()
         } else if programs.has(Role::End) {
             EndDetection::Hook
         } else {
             let subscribed = match &preexisting {
-                Ok(_) => EndDetection::by_netlink(scope.netns_ino, layout.known),
+                Ok(_) => EndDetection::by_netlink(scope, layout.known),
                 Err(why) => Err(why.clone()),
             };
             subscribed.unwrap_or_else(|why| {
@@ -86,7 +86,7 @@ impl BpfSource {
                 EndDetection::None
             })
         };
-        if let EndDetection::Netlink { .. } = ends {
+        if let EndDetection::Netlink(_) = ends {
             log::info!("this kernel cannot sweep: ends come from ctnetlink, own namespace only");
         }
         let mut early = Vec::new();
@@ -115,7 +115,20 @@ impl EventSource for BpfSource {
 
     fn load(&mut self, sink: Sink<'_>) -> anyhow::Result<()> {
         match &mut self.preexisting {
-            Ok(preexisting) => preexisting.load(&self.table, sink),
+            Ok(preexisting) => {
+                let unentered = preexisting.load(&self.table, sink)?;
+                if !unentered.is_none() {
+                    log::info!("connections from before the start: {unentered}");
+                }
+                Ok(())
+            }
+            Err(why) => Err(anyhow::anyhow!("{why}")),
+        }
+    }
+
+    fn unseen(&mut self, _: Sink<'_>) -> anyhow::Result<Unseen> {
+        match &mut self.preexisting {
+            Ok(preexisting) => preexisting.unseen(&self.table),
             Err(why) => Err(anyhow::anyhow!("{why}")),
         }
     }
@@ -152,12 +165,12 @@ impl EventSource for BpfSource {
         let preexisting = match (&self.preexisting, place) {
             (Ok(preexisting), Loss::DumpInterrupted) => preexisting.interrupted,
             (Ok(preexisting), Loss::NetlinkMalformed) => preexisting.malformed(),
-            (Ok(preexisting), Loss::TableFull) => preexisting.full,
+            (Ok(preexisting), Loss::TableFull) => preexisting.full(),
+            (Ok(preexisting), Loss::TableRefused) => preexisting.refused(),
             _ => 0,
         };
-        let ends = match (&self.ends, place) {
-            (EndDetection::Netlink { events, .. }, Loss::NetlinkOverrun) => events.overruns,
-            (EndDetection::Netlink { events, .. }, Loss::NetlinkMalformed) => events.malformed,
+        let ends = match &self.ends {
+            EndDetection::Netlink(events) => events.lost(place),
             _ => 0,
         };
         Ok(preexisting + ends + self.programs.lost(place)?)
@@ -185,12 +198,4 @@ fn is_possible(mechanism: Source) -> Result<(), Failure> {
         return Err(Failure::Kernel(text));
     }
     Ok(())
-}
-
-fn secret() -> anyhow::Result<u64> {
-    let mut bytes = [0; 8];
-    File::open("/dev/urandom")
-        .and_then(|mut file| file.read_exact(&mut bytes))
-        .context("read /dev/urandom")?;
-    Ok(u64::from_ne_bytes(bytes))
 }

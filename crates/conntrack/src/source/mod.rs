@@ -2,6 +2,8 @@
 //! loads, attaches and fires.
 
 mod bpf_source;
+mod census;
+mod destroy_events;
 mod end_detection;
 mod event_source;
 mod fire;
@@ -9,6 +11,7 @@ mod flow_cache;
 mod netlink_source;
 mod preexisting;
 mod schedule;
+mod untold_end;
 
 use shared::exit;
 use shared::exit::Failure;

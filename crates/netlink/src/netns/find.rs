@@ -24,33 +24,28 @@ pub fn find(inum: u32) -> Result<Namespace, Error> {
     if own.inum() == inum {
         return Ok(own);
     }
-    open_in(inum, place::usual())
+    search(inum, place::usual()).map(|(_, namespace)| namespace)
 }
 
-/// Opens the network namespace with this inode number, wherever it is: [`find`] that also looks at
-/// every thread and descriptor of this host, which takes long.
+/// Where the network namespace with this inode number is, wherever that be: looks at the places of
+/// [`find`], and then at every thread and descriptor of this host, which takes long.
 ///
 /// A namespace that only sockets keep alive is not found.
 ///
 /// # Errors
 /// As [`find`].
-pub fn find_anywhere(inum: u32) -> Result<Namespace, Error> {
-    match find(inum) {
-        Err(Error::NotFound { .. } | Error::Hidden { .. }) => {
-            open_in(inum, place::usual().chain(place::unusual()))
-        }
-        found => found,
-    }
+pub fn locate(inum: u32) -> Result<Place, Error> {
+    search(inum, place::usual().chain(place::unusual())).map(|(place, _)| place)
 }
 
-fn open_in(inum: u32, places: impl Iterator<Item = Look>) -> Result<Namespace, Error> {
+fn search(inum: u32, places: impl Iterator<Item = Look>) -> Result<(Place, Namespace), Error> {
     let mut hidden = 0;
     for looked in places {
         match looked {
             Look::Here(place) if place.inum() == inum => match place.open() {
                 // A process that has just ended.
                 Err(Error::NotFound { .. }) => {}
-                opened => return opened,
+                opened => return opened.map(|namespace| (place, namespace)),
             },
             Look::Here(_) => {}
             Look::Hidden => hidden += 1,
