@@ -8,6 +8,7 @@ mod end_detection;
 mod event_source;
 mod fire;
 mod flow_cache;
+mod flow_identity;
 mod netlink_source;
 mod preexisting;
 mod schedule;
