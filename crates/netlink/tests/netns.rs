@@ -196,18 +196,19 @@ fn a_namespace_that_is_mounted_anywhere_is_surveyed() {
 }
 
 #[test]
-fn what_only_a_descriptor_keeps_is_located() {
+fn what_only_a_descriptor_keeps_is_in_a_full_survey() {
     need_root();
     let lab = Namespace::create().unwrap();
     let inum = lab.inum();
-    assert!(is_gone(inum));
-    assert_eq!(netns::locate(inum).unwrap().inum(), inum);
+    assert!(is_gone(inum) && surveyed(inum).is_empty());
+    let full = || {
+        let mut places = netns::full_survey().places.into_iter();
+        places.find(|place| place.inum() == inum)
+    };
+    let place = full().unwrap();
+    assert_eq!(place.open().unwrap().inum(), inum);
     drop(lab);
-    let gone = netns::locate(inum).unwrap_err();
-    assert!(
-        matches!(gone, Error::NotFound { .. } | Error::Hidden { .. }),
-        "{gone}"
-    );
+    assert_eq!(full(), None);
 }
 
 #[test]

@@ -100,37 +100,51 @@ impl Namespaces {
         Ok(unentered)
     }
 
-    /// Dumps one namespace, wherever it is now.
+    /// Dumps some namespaces, wherever they are now. Calls `end` after each.
     ///
     /// # Errors
     /// If our own cannot be dumped.
-    pub fn dump_one(
+    pub fn dump_some(
         &mut self,
-        netns_ino: u32,
+        all: impl IntoIterator<Item = u32>,
         mut each: impl FnMut(Record),
-    ) -> anyhow::Result<Dump> {
-        if netns_ino == self.scope.netns_ino {
-            return self.dump_own(each);
-        }
-        if let Some(place) = self.others.get(&netns_ino).cloned() {
-            match self.enter(&place, &mut each) {
-                Ok(Dump::Gone) => {}
-                dumped => return Ok(closed(dumped)),
+        mut end: impl FnMut(u32, Dump),
+    ) -> anyhow::Result<()> {
+        // Where a process has ended or a name is gone, its namespace may be elsewhere.
+        let mut moved = Vec::new();
+        for netns_ino in all {
+            if netns_ino == self.scope.netns_ino {
+                end(netns_ino, self.dump_own(&mut each)?);
+                continue;
+            }
+            match self.others.get(&netns_ino).cloned() {
+                Some(place) => match self.enter(&place, &mut each) {
+                    Ok(Dump::Gone) => moved.push(netns_ino),
+                    dumped => end(netns_ino, closed(dumped)),
+                },
+                None => moved.push(netns_ino),
             }
         }
-        // Its process has ended or its name is gone, which need not be its end.
-        match netns::locate(netns_ino) {
-            Ok(place) => {
-                let dumped = self.enter(&place, &mut each);
-                self.others.insert(netns_ino, place);
-                Ok(closed(dumped))
-            }
-            Err(Error::NotFound { .. }) => {
-                self.others.remove(&netns_ino);
-                Ok(Dump::Gone)
-            }
-            Err(error) => Ok(closed(Err(error.to_string()))),
+        if moved.is_empty() {
+            return Ok(());
         }
+        let survey = netns::full_survey();
+        for netns_ino in moved {
+            let mut places = survey.places.iter();
+            let dumped = match places.find(|place| place.inum() == netns_ino) {
+                Some(place) => {
+                    self.others.insert(netns_ino, place.clone());
+                    closed(self.enter(place, &mut each))
+                }
+                None if survey.hidden > 0 => Dump::Closed,
+                None => {
+                    self.others.remove(&netns_ino);
+                    Dump::Gone
+                }
+            };
+            end(netns_ino, dumped);
+        }
+        Ok(())
     }
 
     /// Fails with the reason, in words, why it could not be entered.

@@ -80,17 +80,16 @@ impl Census {
         };
         let netns: HashSet<u32> = missing.iter().map(|(netns_ino, ..)| *netns_ino).collect();
         let mut failed = Ok(());
-        for netns_ino in netns {
-            namespaces.dump_one(netns_ino, |record| {
-                // A dump may have an entry twice.
-                if missing.remove(&identity(&record)) {
-                    match is_known(&record) {
-                        Ok(is_known) => unseen.live += u64::from(!is_known),
-                        Err(error) => failed = Err(error),
-                    }
+        let note = |record: Record| {
+            // A dump may have an entry twice.
+            if missing.remove(&identity(&record)) {
+                match is_known(&record) {
+                    Ok(is_known) => unseen.live += u64::from(!is_known),
+                    Err(error) => failed = Err(error),
                 }
-            })?;
-        }
+            }
+        };
+        namespaces.dump_some(netns, note, |_, _| {})?;
         failed.map(|()| unseen)
     }
 }

@@ -2,6 +2,7 @@
 //! Their `nf_conn` is unknown until one of their packets passes, so only netlink can say when they end.
 
 use std::collections::HashMap;
+use std::collections::HashSet;
 use std::time::Duration;
 
 use shared::record::wire::Record;
@@ -147,20 +148,25 @@ impl Preexisting {
         self.schedule.run_if_due(|| {
             loaded.round = loaded.round.wrapping_add(1);
             let all: Vec<u32> = loaded.flows.keys().copied().collect();
-            for netns_ino in all {
-                let mut successors = Vec::new();
-                let dumped = namespaces.dump_one(netns_ino, |record| {
-                    if !loaded.see(&record) {
-                        successors.push(record);
-                    }
-                })?;
+            let mut successors = Vec::new();
+            let mut whole = HashSet::new();
+            let see = |record: Record| {
+                if !loaded.see(&record) {
+                    successors.push(record);
+                }
+            };
+            namespaces.dump_some(all, see, |netns_ino, dumped| {
                 // Otherwise what was not seen may still exist.
                 if matches!(dumped, Dump::Whole | Dump::Gone) {
-                    loaded.end_unseen(netns_ino, table, sink)?;
-                    for record in successors {
-                        loaded.add(&record, table, sink);
-                    }
+                    whole.insert(netns_ino);
                 }
+            })?;
+            for netns_ino in &whole {
+                loaded.end_unseen(*netns_ino, table, sink)?;
+            }
+            successors.retain(|record| whole.contains(&record.netns_ino));
+            for record in successors {
+                loaded.add(&record, table, sink);
             }
             Ok(None)
         })

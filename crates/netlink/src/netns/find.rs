@@ -24,28 +24,13 @@ pub fn find(inum: u32) -> Result<Namespace, Error> {
     if own.inum() == inum {
         return Ok(own);
     }
-    search(inum, place::usual()).map(|(_, namespace)| namespace)
-}
-
-/// Where the network namespace with this inode number is, wherever that be: looks at the places of
-/// [`find`], and then at every thread and descriptor of this host, which takes long.
-///
-/// A namespace that only sockets keep alive is not found.
-///
-/// # Errors
-/// As [`find`].
-pub fn locate(inum: u32) -> Result<Place, Error> {
-    search(inum, place::usual().chain(place::unusual())).map(|(place, _)| place)
-}
-
-fn search(inum: u32, places: impl Iterator<Item = Look>) -> Result<(Place, Namespace), Error> {
     let mut hidden = 0;
-    for looked in places {
+    for looked in place::usual() {
         match looked {
             Look::Here(place) if place.inum() == inum => match place.open() {
                 // A process that has just ended.
                 Err(Error::NotFound { .. }) => {}
-                opened => return opened.map(|namespace| (place, namespace)),
+                opened => return opened,
             },
             Look::Here(_) => {}
             Look::Hidden => hidden += 1,
@@ -100,9 +85,20 @@ pub struct Survey {
 /// open keeps it alive.
 #[must_use]
 pub fn survey() -> Survey {
+    survey_of(place::usual())
+}
+
+/// A [`survey`] that also looks at every thread and descriptor of this host, which takes long. It
+/// misses namespaces that only sockets keep alive.
+#[must_use]
+pub fn full_survey() -> Survey {
+    survey_of(place::usual().chain(place::unusual()))
+}
+
+fn survey_of(places: impl Iterator<Item = Look>) -> Survey {
     let mut survey = Survey::default();
     let mut seen = HashSet::new();
-    for looked in place::usual() {
+    for looked in places {
         match looked {
             Look::Here(place) if seen.insert(place.inum()) => survey.places.push(place),
             Look::Here(_) => {}

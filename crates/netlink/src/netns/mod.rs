@@ -10,7 +10,7 @@ pub use error::Error;
 pub use find::Survey;
 pub use find::all;
 pub use find::find;
-pub use find::locate;
+pub use find::full_survey;
 pub use find::survey;
 pub use namespace::Namespace;
 pub use namespace::Visit;

@@ -64,17 +64,22 @@ pub(super) fn usual() -> impl Iterator<Item = Look> {
     let named = named.filter_map(|path| look(path, by_inode));
     let mounts = iter::once_with(|| fs::read_to_string(MOUNTS).unwrap_or_default());
     let mounts = mounts.flat_map(|text| mounted(&text)).map(Look::Here);
-    let processes = processes().filter_map(|process| look(process.join("ns/net"), by_link));
+    let processes = processes().filter_map(|process| match look(process.join("ns/net"), by_link) {
+        Some(Look::Hidden) if is_in_ours(&process) => None,
+        looked => looked,
+    });
     named.chain(mounts).chain(processes)
 }
 
-/// Namespaces that only a thread is in, or only a descriptor keeps: a search of every process.
+/// Namespaces that only a thread is in, or only a descriptor keeps: a search of every process but those
+/// that hide, which are among the [`usual`] places.
 pub(super) fn unusual() -> impl Iterator<Item = Look> {
     processes().flat_map(|process| {
         let threads = entries(&process.join("task")).map(|thread| thread.join("ns/net"));
         let descriptors = entries(&process.join("fd"));
         let links = threads.chain(descriptors);
-        links.filter_map(|path| look(path, by_link))
+        let looked = links.filter_map(|path| look(path, by_link));
+        looked.filter(|looked| matches!(looked, Look::Here(_)))
     })
 }
 
@@ -84,6 +89,15 @@ fn processes() -> impl Iterator<Item = PathBuf> {
         let name = path.file_name().map_or(&[][..], |name| name.as_bytes());
         name.iter().all(u8::is_ascii_digit)
     })
+}
+
+/// Is a process whose namespace may not be looked at in that of the calling thread? What is under
+/// `/proc/PID/net` is the namespace's own, and looking there needs no privilege (`get_proc_task_net` in
+/// the kernel's `fs/proc/proc_net.c`).
+fn is_in_ours(process: &Path) -> bool {
+    let file = |path: &Path| path.join("net/dev").metadata().map(|file| file.ino());
+    let ours = file(Path::new("/proc/thread-self"));
+    ours.is_ok_and(|ours| file(process).is_ok_and(|theirs| theirs == ours))
 }
 
 /// The paths in a directory; none if it does not exist.
