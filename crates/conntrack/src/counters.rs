@@ -5,6 +5,8 @@ use std::fmt;
 use shared::record::wire::Loss;
 use shared::record::wire::kind;
 
+use crate::unseen::Unseen;
+
 /// Record types, in the order in which they are shown.
 const TYPES: [(u8, &str); 4] = [
     (kind::NEW, "new"),
@@ -18,7 +20,19 @@ const TYPES: [(u8, &str); 4] = [
 pub struct Counters {
     records: [u64; TYPES.len()],
     losses: [u64; Loss::ALL.len()],
+    /// What the source has not seen, or why nobody looked.
+    unseen: Option<Result<Unseen, String>>,
 }
+
+/// Places at which a connection is lost before it is reported: it lives on in the kernel.
+const BEGINNINGS: [Loss; 6] = [
+    Loss::RingbufFull,
+    Loss::TableFull,
+    Loss::ReadFault,
+    Loss::TableRefused,
+    Loss::ProbeMissed,
+    Loss::TupleBusy,
+];
 
 impl Counters {
     /// Counts one record of a connection; ignores loss records.
@@ -46,6 +60,25 @@ impl Counters {
         self.losses.iter().sum()
     }
 
+    /// Sets what the source has not seen, or why that is not known. Call it after the last losses are
+    /// counted: what was lost is not in the source's table either, and no hook missed it.
+    pub fn set_unseen(&mut self, looked: Result<Unseen, String>) {
+        let lost: u64 = BEGINNINGS
+            .iter()
+            .map(|place| self.losses[*place as usize - 1])
+            .sum();
+        self.unseen = Some(looked.map(|unseen| Unseen {
+            live: unseen.live.saturating_sub(lost),
+            ..unseen
+        }));
+    }
+
+    /// Live connections that the source has never reported, at least; `None` if nobody looked.
+    pub fn unseen(&self) -> Option<u64> {
+        let looked = self.unseen.as_ref()?.as_ref();
+        looked.ok().map(|unseen| unseen.live)
+    }
+
     /// Records by type name.
     pub fn by_type(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
         TYPES
@@ -60,7 +93,8 @@ impl Counters {
     }
 }
 
-/// `3 new, 2 destroy; nothing lost`.
+/// `3 new, 2 destroy; nothing lost`. These words stand only where no counter of losses has moved and the
+/// kernel was asked, and had no connection that the source has not reported.
 impl fmt::Display for Counters {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut separator = "";
@@ -71,15 +105,37 @@ impl fmt::Display for Counters {
         if self.records() == 0 {
             f.write_str("no records")?;
         }
-        if self.losses() == 0 {
-            return f.write_str("; nothing lost");
-        }
         let mut separator = "; lost ";
         for (place, count) in self.by_place().filter(|(_, count)| *count > 0) {
             write!(f, "{separator}{count} ({})", place.name())?;
             separator = ", ";
         }
-        Ok(())
+        let has_losses = self.losses() > 0;
+        match &self.unseen {
+            Some(Ok(unseen)) => {
+                if unseen.live == 0 && !has_losses {
+                    f.write_str("; nothing lost")?;
+                }
+                let at_least = if unseen.live > 0 && has_losses {
+                    "at least "
+                } else {
+                    ""
+                };
+                match unseen.to_string() {
+                    text if text.is_empty() => Ok(()),
+                    text => write!(f, "; {at_least}{text}"),
+                }
+            }
+            not_looked => {
+                if !has_losses {
+                    f.write_str("; no loss counted")?;
+                }
+                match not_looked {
+                    Some(Err(why)) => write!(f, "; connections out of sight not counted: {why}"),
+                    _ => Ok(()),
+                }
+            }
+        }
     }
 }
 
@@ -87,9 +143,17 @@ impl fmt::Display for Counters {
 mod tests {
     use super::*;
 
+    const README: &str = "(see README: what each source cannot see)";
+
+    fn unseen(live: u64) -> Result<Unseen, String> {
+        let unentered = None;
+        Ok(Unseen { live, unentered })
+    }
+
     #[test]
     fn the_summary_shows_records_and_losses() {
         let mut counters = Counters::default();
+        counters.set_unseen(unseen(0));
         assert_eq!(counters.to_string(), "no records; nothing lost");
         for kind in [kind::NEW, kind::NEW, kind::DESTROY, kind::LOSS] {
             counters.count(kind);
@@ -102,5 +166,40 @@ mod tests {
             counters.to_string(),
             "2 new, 1 destroy; lost 7 (table_full)"
         );
+    }
+
+    #[test]
+    fn nothing_is_lost_only_where_nothing_is_out_of_sight() {
+        let mut counters = Counters::default();
+        assert_eq!(counters.to_string(), "no records; no loss counted");
+        counters.set_unseen(Err("--no-dump".into()));
+        let text = "no records; no loss counted; connections out of sight not counted: --no-dump";
+        assert_eq!(counters.to_string(), text);
+        assert_eq!(counters.unseen(), None);
+
+        counters.set_unseen(unseen(1));
+        let one =
+            format!("no records; 1 live connection never passed the hooks of this source {README}");
+        assert_eq!(counters.to_string(), one);
+        assert_eq!(counters.unseen(), Some(1));
+
+        let unentered = Some("2 network namespaces could not be entered (EPERM)".to_owned());
+        counters.set_unseen(Ok(Unseen { live: 0, unentered }));
+        let text = "no records; nothing lost; 2 network namespaces could not be entered (EPERM)";
+        assert_eq!(counters.to_string(), text);
+    }
+
+    #[test]
+    fn what_was_lost_is_not_counted_as_unseen() {
+        let mut counters = Counters::default();
+        counters.lost(Loss::TableFull, 3);
+        counters.set_unseen(unseen(3));
+        assert_eq!(counters.to_string(), "no records; lost 3 (table_full)");
+        counters.set_unseen(unseen(5));
+        let text = format!(
+            "no records; lost 3 (table_full); at least 2 live connections never passed the hooks of \
+             this source {README}"
+        );
+        assert_eq!(counters.to_string(), text);
     }
 }

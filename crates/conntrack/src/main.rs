@@ -20,6 +20,7 @@ mod ready;
 mod run;
 mod sink;
 mod source;
+mod unseen;
 
 use std::process::ExitCode;
 

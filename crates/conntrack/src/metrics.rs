@@ -72,6 +72,13 @@ fn render(counters: &Counters, source: &str) -> String {
         .by_place()
         .map(|(place, count)| (place.name(), count));
     family("lost", "Events lost, by place.", "where", &mut lost);
+    // Known at the end of a run, and absent before.
+    if let Some(unseen) = counters.unseen() {
+        let name = "sextant_conntrack_unseen_total";
+        let help = "Live connections that this source has never reported, at the end of the run.";
+        let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} counter");
+        let _ = writeln!(text, "{name}{{source=\"{source}\"}} {unseen}");
+    }
     text
 }
 
@@ -81,6 +88,7 @@ mod tests {
     use shared::record::wire::kind;
 
     use super::*;
+    use crate::unseen::Unseen;
 
     #[test]
     fn the_file_is_replaced_as_a_whole() {
@@ -98,6 +106,14 @@ mod tests {
         ] {
             assert!(text.contains(line), "{text}");
         }
+        assert!(!text.contains("unseen"), "{text}");
+        let unentered = None;
+        counters.set_unseen(Ok(Unseen { live: 6, unentered }));
+        metrics.update(&counters);
+        let text = fs::read_to_string(&path).unwrap();
+        // Four of the six were lost in a full table.
+        let line = "sextant_conntrack_unseen_total{source=\"tracepoint\"} 2\n";
+        assert!(text.contains(line), "{text}");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
         assert!(Metrics::create(dir.path().join("no/such"), "x").is_err());
     }

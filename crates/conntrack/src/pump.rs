@@ -95,6 +95,13 @@ impl Pump<'_> {
 
     /// Takes what was reported before the hooks were removed, and the last counts.
     fn finish(&mut self, source: &mut dyn EventSource) -> anyhow::Result<()> {
+        let looked = if self.plan.cli.no_dump {
+            // Those from before the start could not be told from those that the source has missed.
+            Err("--no-dump".into())
+        } else {
+            let looked = source.unseen(&mut |record| self.forward(record));
+            looked.map_err(|error| format!("{error:#}"))
+        };
         loop {
             let holds_back = source.stop()?;
             while !self.has_enough() && source.take(&mut |record| self.forward(record))? {
@@ -104,6 +111,8 @@ impl Pump<'_> {
                 break;
             }
         }
+        self.count_losses(source)?;
+        self.counters.set_unseen(looked);
         self.keep_house(source)?;
         self.hand_over()
     }
@@ -147,7 +156,7 @@ impl Pump<'_> {
             .context("write to stdout")
     }
 
-    fn keep_house(&mut self, source: &mut dyn EventSource) -> anyhow::Result<()> {
+    fn count_losses(&mut self, source: &mut dyn EventSource) -> anyhow::Result<u64> {
         let now_ns = monotonic_ns().context("read the clock")?;
         for place in Loss::ALL {
             let total = source.lost(place)?;
@@ -158,6 +167,11 @@ impl Pump<'_> {
                 self.hand_over()?;
             }
         }
+        Ok(now_ns)
+    }
+
+    fn keep_house(&mut self, source: &mut dyn EventSource) -> anyhow::Result<()> {
+        let now_ns = self.count_losses(source)?;
         self.ring.heartbeat(now_ns);
         if let Some(metrics) = &mut self.metrics {
             metrics.update(&self.counters);

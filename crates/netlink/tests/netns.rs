@@ -132,6 +132,85 @@ fn a_namespace_is_found_through_a_process_and_gone_with_it() {
     assert!(is_gone(inum));
 }
 
+/// The places of a survey that this namespace is in.
+fn surveyed(inum: u32) -> Vec<netns::Place> {
+    let places = netns::survey().places.into_iter();
+    places.filter(|place| place.inum() == inum).collect()
+}
+
+#[test]
+fn a_survey_has_each_namespace_once_and_keeps_none_alive() {
+    need_root();
+    assert_eq!(surveyed(own_inum()).len(), 1);
+    let named = Named::new();
+    let inum = named.inum();
+    // A process is in it, too.
+    let inside = Namespace::open(Path::new(&named.path())).unwrap();
+    let sleeper = inside.run(sleeper).unwrap();
+    drop(inside);
+    let places = surveyed(inum);
+    assert_eq!(places.len(), 1, "{places:?}");
+    assert_eq!(places[0].open().unwrap().inum(), inum);
+    drop((sleeper, named));
+    assert_eq!(
+        places[0].open().unwrap_err(),
+        Error::NotFound { inum },
+        "the place keeps it"
+    );
+    assert!(surveyed(inum).is_empty());
+}
+
+#[test]
+fn a_namespace_that_is_mounted_anywhere_is_surveyed() {
+    need_root();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("my net");
+    fs::write(&path, "").unwrap();
+    let lab = Namespace::create().unwrap();
+    let inum = lab.inum();
+    let mount = |args: &[&std::ffi::OsStr]| Command::new(args[0]).args(&args[1..]).status();
+    let file = format!(
+        "/proc/{}/task/{}/ns/net",
+        std::process::id(),
+        nix::unistd::gettid()
+    );
+    let bound = lab.visit().unwrap();
+    let status = mount(&[
+        "mount".as_ref(),
+        "--bind".as_ref(),
+        file.as_ref(),
+        path.as_ref(),
+    ]);
+    bound.leave().unwrap();
+    assert!(status.unwrap().success());
+    drop(lab);
+    let places = surveyed(inum);
+    let opened = places.first().map(|place| place.open().map(|it| it.inum()));
+    assert!(
+        mount(&["umount".as_ref(), path.as_ref()])
+            .unwrap()
+            .success()
+    );
+    assert_eq!(opened, Some(Ok(inum)));
+    assert!(surveyed(inum).is_empty());
+}
+
+#[test]
+fn what_only_a_descriptor_keeps_is_in_a_full_survey() {
+    need_root();
+    let lab = Namespace::create().unwrap();
+    let inum = lab.inum();
+    assert!(is_gone(inum) && surveyed(inum).is_empty());
+    let full = || {
+        let mut places = netns::full_survey().places.into_iter();
+        places.find(|place| place.inum() == inum)
+    };
+    let place = full().unwrap();
+    assert_eq!(place.open().unwrap().inum(), inum);
+    drop(lab);
+    assert_eq!(full(), None);
+}
+
 #[test]
 fn a_named_namespace_is_found_and_other_files_are_not() {
     need_root();

@@ -1,7 +1,5 @@
 //! Every entry of the kernel's table, in one namespace, both families.
 
-use std::collections::HashSet;
-
 use anyhow::Context as _;
 use netlink::DumpEnd;
 use netlink::Error;
@@ -9,6 +7,8 @@ use netlink::Protocol;
 use netlink::Request;
 use netlink::Socket;
 use netlink::ctnetlink::GET;
+use netlink::netns;
+use netlink::netns::Namespace;
 use netlink::nfnetlink::nfgenmsg;
 use shared::clock::monotonic_ns;
 use shared::record::wire::Record;
@@ -16,7 +16,6 @@ use shared::record::wire::kind;
 
 use super::parse::parse;
 use super::scope::Scope;
-use crate::flow_entry::Key;
 
 /// How often a dump is repeated that changed under the reader.
 const ATTEMPTS: usize = 3;
@@ -38,6 +37,18 @@ impl Dumper {
         Ok(Self {
             socket: Socket::open(Protocol::Netfilter)?,
             scope,
+            malformed: 0,
+        })
+    }
+
+    /// Opens a socket in another namespace than that of the scope.
+    ///
+    /// # Errors
+    /// If it cannot be entered, or the kernel has no such family.
+    pub fn within(namespace: &Namespace, scope: Scope) -> Result<Self, netns::Error> {
+        Ok(Self {
+            socket: namespace.socket(Protocol::Netfilter)?,
+            scope: scope.of(namespace),
             malformed: 0,
         })
     }
@@ -75,20 +86,5 @@ impl Dumper {
             }
         }
         Ok(end)
-    }
-
-    /// The keys of the entries that exist; `None` if the table changed and some may be missing.
-    ///
-    /// # Errors
-    /// If the kernel refuses, or the exchange fails.
-    pub fn present(
-        &mut self,
-        key: impl Fn(&Record) -> Key,
-    ) -> anyhow::Result<Option<HashSet<Key>>> {
-        let mut present = HashSet::new();
-        let end = self.dump(|record| {
-            present.insert(key(&record));
-        })?;
-        Ok((end == DumpEnd::Consistent).then_some(present))
     }
 }

@@ -25,6 +25,14 @@ impl Scope {
         })
     }
 
+    /// The same in another namespace.
+    pub fn of(self, namespace: &Namespace) -> Self {
+        Self {
+            netns_ino: namespace.inum(),
+            ..self
+        }
+    }
+
     /// Adds time and namespace to a parsed record; `None` if it is of no interest.
     pub fn complete(&self, record: Record, now_ns: u64) -> Option<Record> {
         (!self.nat_only || record.nat != 0).then_some(Record {

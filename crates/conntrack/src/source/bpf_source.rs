@@ -11,11 +11,11 @@ use shared::record::wire::Record;
 use shared::ring::layout::Source;
 use shared::stop::Stop;
 
-use super::end_detection::Sweeps;
 use super::event_source::EventSource;
 use super::fire;
 use super::fire::Proof;
 use super::preexisting::Preexisting;
+use super::sweeps::Sweeps;
 use crate::bpf::events::Events;
 use crate::bpf::hiding::Hiding;
 use crate::bpf::hooks;
@@ -28,6 +28,7 @@ use crate::ctnetlink::scope::Scope;
 use crate::flow_id::FlowIds;
 use crate::plan::Plan;
 use crate::sink::Sink;
+use crate::unseen::Unseen;
 
 /// Bytes of the BPF ring buffer: 30,000 records, a tenth of a second at the highest rate.
 const RINGBUF_BYTES: u32 = 4 << 20;
@@ -81,7 +82,7 @@ impl BpfSource {
         announce(&programs, &proven);
         let scope = Scope::own(plan.cli.nat_only)?;
         let preexisting = may_be_used(plan.may_change_system())
-            .and_then(|()| Preexisting::open(scope, layout.known));
+            .and_then(|()| Preexisting::open(scope, layout.known, ids));
         Ok(Self {
             kind,
             events,
@@ -106,7 +107,20 @@ impl EventSource for BpfSource {
 
     fn load(&mut self, sink: Sink<'_>) -> anyhow::Result<()> {
         match &mut self.preexisting {
-            Ok(preexisting) => preexisting.load(&self.table, sink),
+            Ok(preexisting) => {
+                let unentered = preexisting.load(&self.table, sink)?;
+                if !unentered.is_none() {
+                    log::info!("connections from before the start: {unentered}");
+                }
+                Ok(())
+            }
+            Err(why) => Err(anyhow::anyhow!("{why}")),
+        }
+    }
+
+    fn unseen(&mut self, _: Sink<'_>) -> anyhow::Result<Unseen> {
+        match &mut self.preexisting {
+            Ok(preexisting) => preexisting.unseen(&self.table),
             Err(why) => Err(anyhow::anyhow!("{why}")),
         }
     }
@@ -146,7 +160,8 @@ impl EventSource for BpfSource {
         let preexisting = match (&self.preexisting, place) {
             (Ok(preexisting), Loss::DumpInterrupted) => preexisting.interrupted,
             (Ok(preexisting), Loss::NetlinkMalformed) => preexisting.malformed(),
-            (Ok(preexisting), Loss::TableFull) => preexisting.full,
+            (Ok(preexisting), Loss::TableFull) => preexisting.full(),
+            (Ok(preexisting), Loss::TableRefused) => preexisting.refused(),
             _ => 0,
         };
         Ok(preexisting + self.programs.lost(place)?)

@@ -8,6 +8,7 @@ use shared::stop::Stop;
 
 use crate::bpf::table::FlowTable;
 use crate::sink::Sink;
+use crate::unseen::Unseen;
 
 /// Something that reports connections.
 pub trait EventSource {
@@ -40,6 +41,13 @@ pub trait EventSource {
     /// # Errors
     /// If the source cannot go on.
     fn maintain(&mut self, sink: Sink<'_>) -> anyhow::Result<Duration>;
+
+    /// Counts the live connections that it has never reported. Called once, before the stream ends; what
+    /// arrives meanwhile may be reported.
+    ///
+    /// # Errors
+    /// If the kernel cannot be asked; that is no reason to fail.
+    fn unseen(&mut self, sink: Sink<'_>) -> anyhow::Result<Unseen>;
 
     /// Events lost so far at one place.
     ///

@@ -1,200 +1,278 @@
-//! The live connections that a netlink source knows: in memory, and in a pinned table if it has one.
+//! The live connections that a netlink source knows: in memory, and in a pinned table if it has one. Gives each
+//! an id of its own, since ctnetlink's is a hash of address and tuple and comes again with both.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry as Slot;
 
+use shared::record::wire::Loss;
 use shared::record::wire::Record;
 use shared::record::wire::kind;
-use shared::ring::layout::Source;
 
-use super::end_detection::ended;
-use crate::bpf::programs::Programs;
-use crate::bpf::programs::Settings;
+use super::flow_identity::Identity;
+use super::flow_identity::Present;
+use super::untold_end::untold_end;
 use crate::bpf::table::FlowTable;
 use crate::bpf::table::Put;
 use crate::flow_entry::Entry;
 use crate::flow_entry::Key;
+use crate::flow_id::FlowIds;
 use crate::sink::Sink;
 
-/// The connections by key.
+/// Who says that a connection is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Teller {
+    /// An event of its beginning.
+    Event,
+    /// A dump. The event may have come before, or still be on its way.
+    Dump,
+}
+
+/// One connection.
+struct Flow {
+    /// Its entry for the table, with our id.
+    entry: Entry,
+    /// ctnetlink's id.
+    kernel_id: u64,
+    /// The number of the dump whose event may still come; 0: it has come, so the next is another's.
+    dump: u32,
+}
+
+/// The connections that are known, and those that are not for want of room.
 pub struct FlowCache {
-    flows: HashMap<Key, Entry>,
+    flows: HashMap<Identity, Flow>,
+    ids: FlowIds,
+    /// Connections of IPv4 and of IPv6.
+    live: [usize; 2],
     max_entries: u32,
-    is_full: bool,
+    /// Those without room, with ctnetlink's id: each is counted once and then passed over. The kernel's own
+    /// limit bounds them.
+    refused: HashMap<(Identity, u64), u32>,
+    dump: u32,
+    full: u64,
+    table_refused: u64,
     pub table: Option<FlowTable>,
 }
 
 impl FlowCache {
-    /// An empty cache, with a table in BPF maps if it is wanted and the kernel allows it.
-    pub fn new(max_entries: u32, with_table: bool) -> Self {
-        let table = with_table.then(|| table(max_entries));
+    /// An empty cache.
+    pub fn new(max_entries: u32, ids: FlowIds, table: Option<FlowTable>) -> Self {
         Self {
             flows: HashMap::new(),
+            ids,
+            live: [0; 2],
             max_entries,
-            is_full: false,
-            table: table.and_then(|table| {
-                table
-                    .map_err(|error| log::warn!("no table for --get: {error:#}"))
-                    .ok()
-            }),
+            refused: HashMap::new(),
+            dump: 1,
+            full: 0,
+            table_refused: 0,
+            table,
         }
     }
 
-    /// Adds a connection and reports it; `false` if it is known already. If its tuple belonged to
-    /// another connection whose end was not seen, that end is reported first.
+    /// Adds a connection and reports it; `false` if it is known already, or there is no room. If its
+    /// tuple belonged to another connection whose end was not told, that end is reported first.
     ///
     /// # Errors
-    /// If the table cannot be written.
-    pub fn begin(&mut self, record: &Record, sink: Sink<'_>) -> anyhow::Result<bool> {
-        let (key, entry) = (Key::of(record), Entry::of(record));
-        let has_room = self.flows.len() < self.max_entries as usize;
-        let mut replaced = None;
-        match self.flows.entry(key) {
-            Slot::Occupied(slot) if slot.get().ct_id() == record.ct_id => return Ok(false),
-            Slot::Occupied(mut slot) => replaced = Some(slot.insert(entry)),
-            Slot::Vacant(slot) if has_room => {
-                slot.insert(entry);
+    /// If an entry of the table cannot be removed.
+    pub fn begin(
+        &mut self,
+        record: &Record,
+        teller: Teller,
+        sink: Sink<'_>,
+    ) -> anyhow::Result<bool> {
+        let identity = Identity::of(record);
+        let dump = if teller == Teller::Dump { self.dump } else { 0 };
+        if let Some(flow) = self.flows.get_mut(&identity) {
+            if flow.is_of(&identity.key, record) && (teller == Teller::Dump || flow.dump != 0) {
+                if teller == Teller::Event {
+                    flow.dump = 0;
+                }
+                return Ok(false);
             }
-            Slot::Vacant(_) if !self.is_full => {
-                log::warn!("the table is full: --get will miss connections (--max-entries)");
-                self.is_full = true;
-            }
-            Slot::Vacant(_) => {}
+            self.end_untold(&identity, sink)?;
         }
-        if let Some(table) = &self.table {
-            if replaced.is_some() {
-                table.remove(&key)?;
-            }
-            if table.add(&key, &entry)? == Put::Full {
-                log::debug!("the pinned table is full");
+        if let Some(told) = self.refused.get_mut(&(identity, record.ct_id)) {
+            if teller == Teller::Dump || *told != 0 {
+                if teller == Teller::Event {
+                    *told = 0;
+                }
+                return Ok(false);
             }
         }
-        if let Some(replaced) = replaced {
-            sink(&ended(replaced.record(&key, kind::DESTROY)));
+        let ours = Record {
+            ct_id: self.ids.next(),
+            ..*record
+        };
+        let entry = Entry::of(&ours);
+        if let Err(place) = self.make_room(&identity.key, &entry) {
+            match place {
+                Loss::TableFull => self.full += 1,
+                _ => self.table_refused += 1,
+            }
+            self.refused.insert((identity, record.ct_id), dump);
+            return Ok(false);
         }
-        sink(record);
+        self.live[usize::from(identity.key.is_v6())] += 1;
+        let kernel_id = record.ct_id;
+        let flow = Flow {
+            entry,
+            kernel_id,
+            dump,
+        };
+        self.flows.insert(identity, flow);
+        sink(&ours);
         Ok(true)
     }
 
-    /// Removes a connection that has ended, but not its successor under the same tuple.
+    /// Enters it in the table, or tells where it is lost.
+    fn make_room(&self, key: &Key, entry: &Entry) -> Result<(), Loss> {
+        if self.live[usize::from(key.is_v6())] >= self.max_entries as usize {
+            if self.full == 0 {
+                log::warn!("the table is full: connections are neither kept nor reported");
+            }
+            return Err(Loss::TableFull);
+        }
+        let Some(table) = &self.table else {
+            return Ok(());
+        };
+        match table.add(key, entry) {
+            // Two that have clashed share a key of the table, which has the first of them.
+            Ok(Put::Added | Put::Present) => Ok(()),
+            Ok(Put::Full) => Err(Loss::TableFull),
+            Err(error) => {
+                if self.table_refused == 0 {
+                    log::warn!("{error:#}");
+                }
+                Err(Loss::TableRefused)
+            }
+        }
+    }
+
+    /// Removes a connection that has ended and reports the end, under the id of its beginning. An end of
+    /// one that was never reported is not, but for one whose beginning the kernel never tells: that of
+    /// the loser of a clash.
     ///
     /// # Errors
     /// If the table cannot be written.
-    pub fn end(&mut self, record: &Record) -> anyhow::Result<()> {
-        let key = Key::of(record);
-        let is_same = |entry: &Entry| entry.ct_id() == record.ct_id;
-        if self.flows.get(&key).is_some_and(is_same) {
-            self.remove(&key)?;
-        }
+    pub fn end(&mut self, record: &Record, sink: Sink<'_>) -> anyhow::Result<()> {
+        let identity = Identity::of(record);
+        let known = self.flows.get(&identity);
+        let ct_id = match known.filter(|flow| flow.is_of(&identity.key, record)) {
+            Some(flow) => {
+                let id = flow.entry.ct_id();
+                self.remove(&identity)?;
+                id
+            }
+            None if self.refused.remove(&(identity, record.ct_id)).is_some() => return Ok(()),
+            None if identity.clash.is_some() => self.ids.next(),
+            None => return Ok(()),
+        };
+        sink(&Record { ct_id, ..*record });
         Ok(())
     }
 
-    /// Removes every connection that is not alive, and reports its end.
+    /// Removes the connections that a dump has not and that may end in this way, and reports their end.
+    /// Forgets those without room that it has not.
     ///
     /// # Errors
     /// If the table cannot be written.
     pub fn retain(
         &mut self,
-        is_alive: impl Fn(&Key, u64) -> bool,
+        present: &Present,
+        may_end: impl Fn(&Identity) -> bool,
         sink: Sink<'_>,
     ) -> anyhow::Result<()> {
-        let gone: Vec<(Key, Entry)> = self
+        let is_gone = |identity: &Identity, flow: &Flow| {
+            // The kernel's dumps hide the loser of a clash.
+            identity.clash.is_none() && !present.has(identity, flow.kernel_id) && may_end(identity)
+        };
+        let gone: Vec<Identity> = self
             .flows
             .iter()
-            .filter(|(key, entry)| !is_alive(key, entry.ct_id()))
-            .map(|(key, entry)| (*key, *entry))
+            .filter(|(identity, flow)| is_gone(identity, flow))
+            .map(|(identity, _)| *identity)
             .collect();
-        for (key, entry) in gone {
-            self.remove(&key)?;
-            sink(&ended(entry.record(&key, kind::DESTROY)));
+        for identity in gone {
+            self.end_untold(&identity, sink)?;
+        }
+        self.refused
+            .retain(|(identity, id), _| present.has(identity, *id));
+        Ok(())
+    }
+
+    /// From now on an event of a beginning is that of a new connection, also where a dump has told of one
+    /// with the same address and tuple: whatever was on its way then has come.
+    pub fn settle(&mut self) {
+        let settled = self.dump;
+        for dump in self
+            .flows
+            .values_mut()
+            .map(|flow| &mut flow.dump)
+            .chain(self.refused.values_mut())
+        {
+            if *dump == settled {
+                *dump = 0;
+            }
+        }
+        self.dump += 1;
+    }
+
+    /// Has the connection been reported?
+    pub fn has(&self, record: &Record) -> bool {
+        let identity = Identity::of(record);
+        let known = self.flows.get(&identity);
+        known.is_some_and(|flow| flow.is_of(&identity.key, record))
+    }
+
+    /// Is there a live one of this identity?
+    pub fn has_identity(&self, identity: &Identity) -> bool {
+        self.flows.contains_key(identity)
+    }
+
+    /// Are there any without room?
+    pub fn has_refused(&self) -> bool {
+        !self.refused.is_empty()
+    }
+
+    /// Connections that were lost at this place.
+    pub fn lost(&self, place: Loss) -> u64 {
+        match place {
+            Loss::TableFull => self.full,
+            Loss::TableRefused => self.table_refused,
+            _ => 0,
+        }
+    }
+
+    fn end_untold(&mut self, identity: &Identity, sink: Sink<'_>) -> anyhow::Result<()> {
+        if let Some(flow) = self.remove(identity)? {
+            sink(&untold_end(flow.entry.record(&identity.key, kind::DESTROY)));
         }
         Ok(())
     }
 
-    fn remove(&mut self, key: &Key) -> anyhow::Result<()> {
-        self.flows.remove(key);
-        self.is_full = false;
+    fn remove(&mut self, identity: &Identity) -> anyhow::Result<Option<Flow>> {
+        let Some(flow) = self.flows.remove(identity) else {
+            return Ok(None);
+        };
+        self.live[usize::from(identity.key.is_v6())] -= 1;
         if let Some(table) = &self.table {
-            table.remove(key)?;
+            let id = flow.entry.ct_id();
+            let in_table = table.get(&identity.key)?;
+            if in_table.is_some_and(|entry| entry.ct_id() == id) {
+                table.remove(&identity.key)?;
+            }
         }
-        Ok(())
+        Ok(Some(flow))
     }
 }
 
-/// The maps outlive the object that they come from.
-fn table(max_entries: u32) -> anyhow::Result<FlowTable> {
-    let settings = Settings {
-        max_entries,
-        // Not used, but it must have a page, which is 64 KiB at most.
-        ringbuf_bytes: 64 << 10,
-        ..Settings::default()
-    };
-    Programs::load(Source::Netlink, &settings)?.table()
+impl Flow {
+    /// Is the record, of the same key, about this very connection? Its NAT never changes.
+    fn is_of(&self, key: &Key, record: &Record) -> bool {
+        let known = self.entry.record(key, record.r#type);
+        let reply = |it: &Record| (it.reply_src, it.reply_dst, it.reply_sport, it.reply_dport);
+        self.kernel_id == record.ct_id && reply(&known) == reply(record)
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use shared::record::wire::family;
-
-    use super::*;
-
-    fn flow(port: u16, id: u64) -> Record {
-        Record {
-            r#type: kind::NEW,
-            family: family::IPV4,
-            ct_id: id,
-            orig_sport: port,
-            ..Record::BLANK
-        }
-    }
-
-    /// Types and ids of what is reported when this connection begins.
-    fn begin(cache: &mut FlowCache, port: u16, id: u64) -> Vec<(u8, u64)> {
-        let mut reported = Vec::new();
-        let is_new = cache
-            .begin(&flow(port, id), &mut |record| {
-                reported.push((record.r#type, record.ct_id));
-            })
-            .unwrap();
-        assert_eq!(is_new, !reported.is_empty());
-        reported
-    }
-
-    #[test]
-    fn a_connection_begins_once_and_may_be_replaced() {
-        let mut cache = FlowCache::new(10, false);
-        assert_eq!(begin(&mut cache, 1, 1), [(kind::NEW, 1)]);
-        assert_eq!(begin(&mut cache, 1, 1), []);
-        let replaced = [(kind::DESTROY, 1), (kind::NEW, 2)];
-        assert_eq!(begin(&mut cache, 1, 2), replaced);
-        // A late event of an end does not end the successor.
-        cache.end(&flow(1, 1)).unwrap();
-        assert_eq!(begin(&mut cache, 1, 2), []);
-        cache.end(&flow(1, 2)).unwrap();
-        assert_eq!(begin(&mut cache, 1, 2), [(kind::NEW, 2)]);
-    }
-
-    #[test]
-    fn a_full_cache_reports_and_forgets() {
-        let mut cache = FlowCache::new(1, false);
-        begin(&mut cache, 1, 1);
-        assert_eq!(begin(&mut cache, 2, 2), [(kind::NEW, 2)]);
-        assert_eq!(begin(&mut cache, 2, 2), [(kind::NEW, 2)]);
-        assert!(cache.is_full);
-    }
-
-    #[test]
-    fn a_connection_that_is_not_alive_has_ended() {
-        let mut cache = FlowCache::new(10, false);
-        for port in 1..=4 {
-            begin(&mut cache, port, port.into());
-        }
-        let mut ends = Vec::new();
-        cache
-            .retain(|_, id| id % 2 == 0, &mut |record| ends.push(record.ct_id))
-            .unwrap();
-        ends.sort_unstable();
-        assert_eq!(ends, [1, 3]);
-        assert_eq!(begin(&mut cache, 2, 2), []);
-    }
-}
+mod tests;

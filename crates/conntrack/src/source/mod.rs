@@ -2,13 +2,16 @@
 //! loads, attaches and fires.
 
 mod bpf_source;
-mod end_detection;
+mod census;
 mod event_source;
 mod fire;
 mod flow_cache;
+mod flow_identity;
 mod netlink_source;
 mod preexisting;
 mod schedule;
+mod sweeps;
+mod untold_end;
 
 use shared::exit;
 use shared::exit::Failure;

@@ -4,9 +4,9 @@
 use std::collections::HashSet;
 use std::os::fd::AsFd as _;
 use std::time::Duration;
+use std::time::Instant;
 
 use anyhow::Context as _;
-use netlink::DumpEnd;
 use netlink::nfnetlink::NFNLGRP_CONNTRACK_DESTROY;
 use netlink::nfnetlink::NFNLGRP_CONNTRACK_NEW;
 use nix::errno::Errno;
@@ -19,32 +19,50 @@ use shared::record::wire::kind;
 use shared::ring::layout::Source;
 use shared::stop::Stop;
 
+use super::census::Census;
 use super::event_source::EventSource;
 use super::flow_cache::FlowCache;
+use super::flow_cache::Teller;
+use super::flow_identity::Identity;
+use super::flow_identity::Present;
 use super::preexisting::REVIEW_PERIOD;
 use super::schedule::Schedule;
+use crate::bpf::programs::Programs;
+use crate::bpf::programs::Settings;
 use crate::bpf::table::FlowTable;
-use crate::ctnetlink::dump::Dumper;
 use crate::ctnetlink::listen::Subscription;
 use crate::ctnetlink::modules::may_be_used;
+use crate::ctnetlink::namespaces::Dump;
+use crate::ctnetlink::namespaces::Namespaces;
 use crate::ctnetlink::scope::Scope;
-use crate::flow_entry::Key;
+use crate::flow_id::FlowIds;
 use crate::plan::Plan;
 use crate::sink::Sink;
 use crate::sink::wait;
+use crate::unseen::Unseen;
 
 /// Records that one call takes at most.
 const BATCH: usize = 4096;
+/// The kernel inserts a connection into its table before it tells of it, so a dump can be ahead of an
+/// event by as long as a processor is interrupted in between.
+const EVENT_BEHIND_DUMP: Duration = Duration::from_millis(50);
+
+/// More than it takes to read a whole receive buffer.
+const CATCH_UP: Duration = Duration::from_secs(2);
 
 /// A subscription, and the connections that it has reported.
 pub struct NetlinkSource {
     events: Subscription,
-    dumper: Dumper,
+    namespaces: Namespaces,
     flows: FlowCache,
     scope: Scope,
     /// Connections that the kernel reports no end of: it keeps events only for those that begin
     /// while a program listens (`nf_conntrack_events` 2, the default since 5.19).
-    without_events: HashSet<Key>,
+    without_events: HashSet<Identity>,
+    /// The last dump, while an event of a connection in it may be on its way.
+    dumped: Option<Instant>,
+    /// Events were lost, and no whole dump has made up for them.
+    is_behind: bool,
     schedule: Schedule,
     interrupted: u64,
 }
@@ -60,12 +78,21 @@ impl NetlinkSource {
         let groups = [NFNLGRP_CONNTRACK_NEW, NFNLGRP_CONNTRACK_DESTROY];
         let events = Subscription::join(&groups).map_err(|error| refused(&error))?;
         let scope = Scope::own(plan.cli.nat_only)?;
+        let max_entries = plan.cli.max_entries;
+        let table = is_pinned.then(|| table(max_entries)).and_then(|table| {
+            table
+                .map_err(|error| log::warn!("no table for --get: {error:#}"))
+                .ok()
+        });
+        log::info!("ctnetlink's events are of our own network namespace only");
         Ok(Self {
             events,
-            dumper: Dumper::open(scope)?,
-            flows: FlowCache::new(plan.cli.max_entries, is_pinned),
+            namespaces: Namespaces::open(scope)?,
+            flows: FlowCache::new(max_entries, FlowIds::of_user_space()?, table),
             scope,
             without_events: HashSet::new(),
+            dumped: None,
+            is_behind: false,
             schedule: Schedule::every(REVIEW_PERIOD),
             interrupted: 0,
         })
@@ -75,23 +102,47 @@ impl NetlinkSource {
     /// us as `DUMP`, one that is gone as `DESTROY`.
     fn compare(&mut self, sink: Sink<'_>) -> anyhow::Result<()> {
         // Whole before anything is reported: a slow reader must not hold the kernel's dump open.
-        let mut dumped = Vec::new();
-        let end = self.dumper.dump(|record| dumped.push(record))?;
-        let mut present = HashSet::new();
-        for record in dumped {
-            let key = Key::of(&record);
-            present.insert((key, record.ct_id));
-            if self.flows.begin(&record, sink)? {
-                self.without_events.insert(key);
+        let mut records = Vec::new();
+        let dump = self.namespaces.dump_own(|record| records.push(record))?;
+        self.dumped = Some(Instant::now());
+        let mut present = Present::default();
+        for record in records {
+            present.insert(&record);
+            if self.flows.begin(&record, Teller::Dump, sink)? {
+                self.without_events.insert(Identity::of(&record));
             }
         }
-        if end == DumpEnd::Interrupted {
-            // An entry that it lacks may still exist.
+        // An entry that an interrupted dump lacks may still exist.
+        self.is_behind = dump != Dump::Whole;
+        if self.is_behind {
             self.interrupted += 1;
             return Ok(());
         }
-        let is_alive = |key: &Key, id| present.contains(&(*key, id));
-        self.flows.retain(is_alive, sink)
+        self.flows.retain(&present, |_| true, sink)
+    }
+
+    /// Takes what the kernel has told so far.
+    fn catch_up(&mut self, sink: Sink<'_>) -> anyhow::Result<()> {
+        let begun = Instant::now();
+        while self.take(sink)? && begun.elapsed() < CATCH_UP {}
+        Ok(())
+    }
+
+    /// Takes the ends of connections that have no events from a dump.
+    fn review(&mut self, sink: Sink<'_>) -> anyhow::Result<()> {
+        let Self {
+            namespaces,
+            flows,
+            without_events,
+            ..
+        } = self;
+        let mut present = Present::default();
+        let dump = namespaces.dump_own(|record| present.insert(&record))?;
+        if dump == Dump::Whole {
+            flows.retain(&present, |identity| without_events.contains(identity), sink)?;
+            without_events.retain(|identity| flows.has_identity(identity));
+        }
+        Ok(())
     }
 }
 
@@ -117,20 +168,23 @@ impl EventSource for NetlinkSource {
                 return Ok(());
             };
             match record.r#type {
-                kind::NEW => {
-                    flows.begin(&record, sink)?;
-                }
-                kind::DESTROY => {
-                    flows.end(&record)?;
-                    sink(&record);
-                }
-                _ => {}
+                kind::NEW => flows.begin(&record, Teller::Event, sink).map(drop),
+                kind::DESTROY => flows.end(&record, sink),
+                _ => Ok(()),
             }
-            Ok(())
         })?;
+        if taken == 0
+            && self
+                .dumped
+                .is_some_and(|at| at.elapsed() > EVENT_BEHIND_DUMP)
+        {
+            self.flows.settle();
+            self.dumped = None;
+        }
         let is_lossy = self.events.overruns > overruns;
         if is_lossy {
             log::info!("conntrack events were lost: comparing with a dump");
+            self.is_behind = true;
             if let Err(error) = self.compare(sink) {
                 log::warn!("the dump after lost events failed: {error:#}");
             }
@@ -143,46 +197,67 @@ impl EventSource for NetlinkSource {
             PollFd::new(stop.as_fd(), PollFlags::POLLIN),
             PollFd::new(self.events.as_fd(), PollFlags::POLLIN),
         ];
-        wait(&mut fds, at_most)
+        let at_most = match self.dumped {
+            Some(at) => at_most.min(EVENT_BEHIND_DUMP.saturating_sub(at.elapsed())),
+            None => at_most,
+        };
+        wait(&mut fds, at_most + Duration::from_millis(1))
     }
 
     fn maintain(&mut self, sink: Sink<'_>) -> anyhow::Result<Duration> {
-        let Self {
-            dumper,
-            flows,
-            without_events,
-            ..
-        } = self;
-        if without_events.is_empty() {
+        let has_refused = self.flows.has_refused();
+        if self.without_events.is_empty() && !has_refused && !self.is_behind {
             return Ok(REVIEW_PERIOD);
         }
-        let left = self.schedule.run_if_due(|| {
-            if let Some(present) = dumper.present(Key::of)? {
-                let is_alive =
-                    |key: &Key, _| present.contains(key) || !without_events.contains(key);
-                flows.retain(is_alive, sink)?;
-                without_events.retain(|key| present.contains(key));
+        let mut schedule = self.schedule;
+        let left = schedule.run_if_due(|| {
+            if self.is_behind {
+                self.compare(sink)?;
+            } else {
+                self.review(sink)?;
             }
             Ok(None)
         });
+        self.schedule = schedule;
         left.or_else(|error| {
-            log::warn!("ends of preexisting connections: {error:#}");
+            log::warn!("comparing with a dump: {error:#}");
             Ok(REVIEW_PERIOD)
         })
+    }
+
+    fn unseen(&mut self, sink: Sink<'_>) -> anyhow::Result<Unseen> {
+        self.catch_up(sink)?;
+        let flows = &self.flows;
+        let census = Census::take(&mut self.namespaces, true, |it| Ok(flows.has(it)))?;
+        census.wait();
+        self.catch_up(sink)?;
+        let flows = &self.flows;
+        census.repeat(&mut self.namespaces, |it| Ok(flows.has(it)))
     }
 
     fn lost(&self, place: Loss) -> anyhow::Result<u64> {
         Ok(match place {
             Loss::NetlinkOverrun => self.events.overruns,
-            Loss::NetlinkMalformed => self.events.malformed + self.dumper.malformed,
+            Loss::NetlinkMalformed => self.events.malformed + self.namespaces.malformed(),
             Loss::DumpInterrupted => self.interrupted,
-            _ => 0,
+            place => self.flows.lost(place),
         })
     }
 
     fn stop(&mut self) -> anyhow::Result<bool> {
         Ok(false)
     }
+}
+
+/// The maps outlive the object that they come from.
+fn table(max_entries: u32) -> anyhow::Result<FlowTable> {
+    let settings = Settings {
+        max_entries,
+        // Not used, but it must have a page, which is 64 KiB at most.
+        ringbuf_bytes: 64 << 10,
+        ..Settings::default()
+    };
+    Programs::load(Source::Netlink, &settings)?.table()
 }
 
 /// Gives a refusal its exit code.

@@ -1,37 +1,61 @@
-//! The connections that existed before the programs were attached. Their `nf_conn` is unknown until
-//! one of their packets passes, so only netlink can say when they end.
+//! The connections that existed before the programs were attached, in every namespace that can be entered.
+//! Their `nf_conn` is unknown until one of their packets passes, so only netlink can say when they end.
 
 use std::collections::HashMap;
+use std::collections::HashSet;
 use std::time::Duration;
 
-use netlink::DumpEnd;
 use shared::record::wire::Record;
+use shared::record::wire::kind;
 use shared::record::wire::known;
 
-use super::end_detection::ended;
+use super::census::Census;
 use super::schedule::Schedule;
+use super::untold_end::untold_end;
 use crate::bpf::table::FlowTable;
 use crate::bpf::table::Put;
-use crate::ctnetlink::dump::Dumper;
+use crate::ctnetlink::namespaces::Dump;
+use crate::ctnetlink::namespaces::Namespaces;
+use crate::ctnetlink::namespaces::Unentered;
 use crate::ctnetlink::scope::Scope;
 use crate::flow_entry::Entry;
 use crate::flow_entry::Key;
+use crate::flow_id::FlowIds;
 use crate::sink::Sink;
+use crate::unseen::Unseen;
 
 /// How often the kernel is asked about them again, while there are any.
 pub const REVIEW_PERIOD: Duration = Duration::from_secs(5);
 
 /// Entries that came from a dump.
 pub struct Preexisting {
-    dumper: Dumper,
-    /// Fields that the programs' keys have; a key made here must not have more.
-    key_known: u32,
-    unconfirmed: HashMap<Key, Record>,
+    namespaces: Namespaces,
+    loaded: Loaded,
     schedule: Schedule,
     /// Dumps that changed under the reader and may lack entries.
     pub interrupted: u64,
-    /// Entries for which there was no room.
-    pub full: u64,
+}
+
+/// What the table got from dumps.
+struct Loaded {
+    /// Fields that the programs' keys have; a key made here must not have more.
+    key_known: u32,
+    ids: FlowIds,
+    /// By namespace.
+    flows: HashMap<u32, HashMap<Key, Flow>>,
+    /// Number of the review.
+    round: u32,
+    full: u64,
+    refused: u64,
+}
+
+struct Flow {
+    /// In our records.
+    id: u64,
+    /// ctnetlink's.
+    kernel_id: u64,
+    /// The last review that found it alive.
+    seen: u32,
 }
 
 impl Preexisting {
@@ -39,42 +63,74 @@ impl Preexisting {
     ///
     /// # Errors
     /// The reason, in words, if the kernel has no such family.
-    pub fn open(scope: Scope, layout_known: u32) -> Result<Self, String> {
+    pub fn open(scope: Scope, layout_known: u32, ids: FlowIds) -> Result<Self, String> {
         Ok(Self {
-            dumper: Dumper::open(scope).map_err(|error| error.to_string())?,
-            key_known: layout_known & (known::NETNS | known::ZONE),
-            unconfirmed: HashMap::new(),
+            namespaces: Namespaces::open(scope).map_err(|error| error.to_string())?,
+            loaded: Loaded {
+                key_known: layout_known & (known::NETNS | known::ZONE),
+                ids,
+                flows: HashMap::new(),
+                round: 0,
+                full: 0,
+                refused: 0,
+            },
             schedule: Schedule::every(REVIEW_PERIOD),
             interrupted: 0,
-            full: 0,
         })
     }
 
     /// Entries that could not be parsed.
     pub fn malformed(&self) -> u64 {
-        self.dumper.malformed
+        self.namespaces.malformed()
     }
 
-    /// Adds every connection of the namespace to the table, and reports those that were not there.
+    /// Connections that are not reported, since the table had no room.
+    pub fn full(&self) -> u64 {
+        self.loaded.full
+    }
+
+    /// Connections that are not reported, since the table refused them although it had room.
+    pub fn refused(&self) -> u64 {
+        self.loaded.refused
+    }
+
+    /// Adds every connection of every namespace to the table, and reports those that were not there.
+    /// Returns the namespaces that could not be entered.
     ///
     /// # Errors
-    /// If the kernel refuses the dump, or the table an entry.
-    pub fn load(&mut self, table: &FlowTable, sink: Sink<'_>) -> anyhow::Result<()> {
-        let mut failed = Ok(());
-        let end = self.dumper.dump(|record| {
-            let key = key(self.key_known, &record);
-            match table.add(&key, &Entry::of(&record)) {
-                Ok(Put::Added) => {
-                    sink(&record);
-                    self.unconfirmed.insert(key, record);
-                }
-                Ok(Put::Present) => {}
-                Ok(Put::Full) => self.full += 1,
-                Err(error) => failed = Err(error),
-            }
-        })?;
-        self.interrupted += u64::from(end == DumpEnd::Interrupted);
-        failed
+    /// If the kernel refuses the dump of our own namespace.
+    pub fn load(&mut self, table: &FlowTable, sink: Sink<'_>) -> anyhow::Result<Unentered> {
+        let Self {
+            namespaces,
+            loaded,
+            interrupted,
+            ..
+        } = self;
+        let has_netns = loaded.key_known & known::NETNS != 0;
+        let add = |record: Record| loaded.add(&record, table, sink);
+        let mut end = |dumped| *interrupted += u64::from(dumped == Dump::Interrupted);
+        if has_netns {
+            return namespaces.dump_all(add, end);
+        }
+        // Connections of several namespaces would be one in a table whose keys have no namespace.
+        log::info!("the namespace is not known on this kernel: only our own is loaded");
+        end(namespaces.dump_own(add)?);
+        Ok(Unentered::default())
+    }
+
+    /// Counts the live connections that are not in the table: neither a hook nor a dump reported them.
+    ///
+    /// # Errors
+    /// If the kernel refuses the dump, or the table cannot be read.
+    pub fn unseen(&mut self, table: &FlowTable) -> anyhow::Result<Unseen> {
+        let Self {
+            namespaces, loaded, ..
+        } = self;
+        let has_netns = loaded.key_known & known::NETNS != 0;
+        let is_known = |record: &Record| Ok(table.get(&loaded.key(record))?.is_some());
+        let census = Census::take(namespaces, has_netns, is_known)?;
+        census.wait();
+        census.repeat(namespaces, is_known)
     }
 
     /// If it is due, dumps again and reports the end of those that are gone. Returns when it will be
@@ -84,39 +140,135 @@ impl Preexisting {
     /// If the kernel refuses the dump, or the table cannot be read.
     pub fn review(&mut self, table: &FlowTable, sink: Sink<'_>) -> anyhow::Result<Duration> {
         let Self {
-            dumper,
-            unconfirmed,
-            key_known,
-            ..
+            namespaces, loaded, ..
         } = self;
-        if unconfirmed.is_empty() {
+        if loaded.flows.is_empty() {
             return Ok(REVIEW_PERIOD);
         }
         self.schedule.run_if_due(|| {
-            let Some(present) = dumper.present(|record| key(*key_known, record))? else {
-                return Ok(None);
-            };
-            let gone: Vec<Key> = unconfirmed
-                .keys()
-                .filter(|key| !present.contains(*key))
-                .copied()
-                .collect();
-            for key in gone {
-                let record = unconfirmed.remove(&key);
-                // If its nf_conn has become known, the sweep reports its end.
-                let is_unknown = |entry: &Entry| !entry.has_nf_conn();
-                if table.get(&key)?.as_ref().is_some_and(is_unknown) && table.remove(&key)? {
-                    record.into_iter().for_each(|record| sink(&ended(record)));
+            loaded.round = loaded.round.wrapping_add(1);
+            let all: Vec<u32> = loaded.flows.keys().copied().collect();
+            let mut successors = Vec::new();
+            let mut whole = HashSet::new();
+            let see = |record: Record| {
+                if !loaded.see(&record) {
+                    successors.push(record);
                 }
+            };
+            namespaces.dump_some(all, see, |netns_ino, dumped| {
+                // Otherwise what was not seen may still exist.
+                if matches!(dumped, Dump::Whole | Dump::Gone) {
+                    whole.insert(netns_ino);
+                }
+            })?;
+            for netns_ino in &whole {
+                loaded.end_unseen(*netns_ino, table, sink)?;
+            }
+            successors.retain(|record| whole.contains(&record.netns_ino));
+            for record in successors {
+                loaded.add(&record, table, sink);
             }
             Ok(None)
         })
     }
 }
 
-fn key(key_known: u32, record: &Record) -> Key {
+impl Loaded {
+    fn key(&self, record: &Record) -> Key {
+        key_of(self.key_known, record)
+    }
+
+    fn add(&mut self, record: &Record, table: &FlowTable, sink: Sink<'_>) {
+        let key = self.key(record);
+        let kernel_id = record.ct_id;
+        let record = Record {
+            ct_id: self.ids.next(),
+            ..*record
+        };
+        match table.add(&key, &Entry::of(&record)) {
+            Ok(Put::Added) => {}
+            Ok(Put::Present) => return,
+            Ok(Put::Full) => {
+                self.full += 1;
+                return;
+            }
+            Err(error) => {
+                self.refused += 1;
+                if self.refused == 1 {
+                    log::warn!("a connection from before the start: {error:#}");
+                }
+                return;
+            }
+        }
+        let flow = Flow {
+            id: record.ct_id,
+            kernel_id,
+            seen: self.round,
+        };
+        sink(&record);
+        self.flows
+            .entry(record.netns_ino)
+            .or_default()
+            .insert(key, flow);
+    }
+
+    /// Marks it as alive; `false` if another one has its tuple now.
+    fn see(&mut self, record: &Record) -> bool {
+        let key = self.key(record);
+        let flows = self.flows.get_mut(&record.netns_ino);
+        let Some(flow) = flows.and_then(|flows| flows.get_mut(&key)) else {
+            return true;
+        };
+        if flow.kernel_id == record.ct_id {
+            flow.seen = self.round;
+        }
+        flow.kernel_id == record.ct_id
+    }
+
+    /// Reports the end of those that this round has not seen.
+    fn end_unseen(
+        &mut self,
+        netns_ino: u32,
+        table: &FlowTable,
+        sink: Sink<'_>,
+    ) -> anyhow::Result<()> {
+        let Some(flows) = self.flows.get_mut(&netns_ino) else {
+            return Ok(());
+        };
+        let mut gone = Vec::new();
+        flows.retain(|key, flow| {
+            let is_alive = flow.seen == self.round;
+            if !is_alive {
+                gone.push((*key, flow.id));
+            }
+            is_alive
+        });
+        if flows.is_empty() {
+            self.flows.remove(&netns_ino);
+        }
+        for (key, id) in gone {
+            // If its nf_conn has become known, the sweep reports its end.
+            let is_ours = |entry: &Entry| entry.ct_id() == id && !entry.has_nf_conn();
+            let entry = table.get(&key)?.filter(is_ours);
+            if let Some(entry) = entry {
+                if table.remove(&key)? {
+                    let record = entry.record(&key, kind::DESTROY);
+                    sink(&untold_end(Record {
+                        netns_ino,
+                        known: record.known | known::NETNS,
+                        ..record
+                    }));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A key never has more than those of the programs. The status tells which of several it is after a clash.
+fn key_of(key_known: u32, record: &Record) -> Key {
     Key::of(&Record {
-        known: key_known,
+        known: key_known | (record.known & known::STATUS),
         ..*record
     })
 }

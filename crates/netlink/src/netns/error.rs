@@ -59,6 +59,11 @@ impl Error {
         }
     }
 
+    /// Has what was to be opened just gone?
+    pub(super) fn is_gone(&self) -> bool {
+        matches!(self.errno(), Some(Errno::ENOENT | Errno::ESRCH))
+    }
+
     /// The error number behind this error, if there is one.
     #[must_use]
     pub fn errno(&self) -> Option<Errno> {

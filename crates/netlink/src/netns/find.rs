@@ -1,24 +1,18 @@
 //! Finds the network namespaces of this host: one by its inode number, as records have it, or all.
 
 use std::collections::HashSet;
-use std::fs;
-use std::io;
 use std::iter;
-use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
-use std::path::PathBuf;
 
 use nix::errno::Errno;
 
 use super::error::Error;
 use super::namespace::Namespace;
-
-/// Where named namespaces are bound: by `ip netns` and by container engines.
-const NAMED: [&str; 2] = ["/run/netns", "/run/docker/netns"];
+use super::place;
+use super::place::Look;
+use super::place::Place;
 
 /// Opens the network namespace with this inode number. Searches the calling thread's own, named
-/// ones, and those of processes, in this order.
+/// and mounted ones, and those of processes, in this order.
 ///
 /// A namespace that only sockets, descriptors or single threads keep alive is not found.
 ///
@@ -31,21 +25,15 @@ pub fn find(inum: u32) -> Result<Namespace, Error> {
         return Ok(own);
     }
     let mut hidden = 0;
-    for path in places() {
-        match path.metadata().map(|inode| inode.ino()) {
-            Ok(ino) if ino == u64::from(inum) => {}
-            Ok(_) => continue,
-            Err(error) => {
-                hidden += usize::from(error.kind() == io::ErrorKind::PermissionDenied);
-                continue;
-            }
-        }
-        match Namespace::open(&path) {
-            Ok(found) if found.inum() == inum => return Ok(found),
-            // Another kind of file with this number, or a process that has just ended.
-            Ok(_) | Err(Error::NotANamespace { .. }) => {}
-            Err(error) if is_gone(&error) => {}
-            Err(error) => return Err(error),
+    for looked in place::usual() {
+        match looked {
+            Look::Here(place) if place.inum() == inum => match place.open() {
+                // A process that has just ended.
+                Err(Error::NotFound { .. }) => {}
+                opened => return opened,
+            },
+            Look::Here(_) => {}
+            Look::Hidden => hidden += 1,
         }
     }
     match hidden {
@@ -65,45 +53,59 @@ pub fn all() -> impl Iterator<Item = Result<Namespace, Error>> {
     let own = Namespace::current();
     let mut seen = HashSet::new();
     seen.extend(own.as_ref().map(Namespace::inum));
-    let others = places().filter_map(move |path| {
-        // Most processes share a namespace, and stat is cheaper than open.
-        let inum = u32::try_from(path.metadata().ok()?.ino()).ok()?;
-        if seen.contains(&inum) {
+    let others = place::usual().filter_map(move |looked| {
+        let Look::Here(place) = looked else {
+            return None;
+        };
+        // Most processes share a namespace.
+        if seen.contains(&place.inum()) {
             return None;
         }
-        let opened = Namespace::open(&path);
+        let opened = place.open();
         match &opened {
             Ok(namespace) => seen.insert(namespace.inum()).then_some(opened),
-            Err(Error::NotANamespace { .. }) => None,
-            Err(error) if is_gone(error) || is_hidden(error) => None,
+            Err(Error::NotFound { .. }) => None,
+            Err(error) if is_hidden(error) => None,
             Err(_) => Some(opened),
         }
     });
     iter::once(own).chain(others)
 }
 
-/// The files that stand for namespaces: named ones, then those of processes.
-fn places() -> impl Iterator<Item = PathBuf> {
-    let named = NAMED.iter().flat_map(|dir| entries(Path::new(dir)));
-    let processes = iter::once_with(|| entries(Path::new("/proc"))).flatten();
-    named.chain(processes.filter_map(|entry| {
-        let name = entry.file_name()?.as_bytes();
-        let is_pid = name.iter().all(u8::is_ascii_digit);
-        is_pid.then(|| entry.join("ns/net"))
-    }))
+/// The namespaces that a search of this host has found.
+#[derive(Debug, Clone, Default)]
+pub struct Survey {
+    /// A place of each; the calling thread's own namespace is there if a process or a name has it.
+    pub places: Vec<Place>,
+    /// Places that may not be looked at: each may be of a namespace that is not among the others.
+    pub hidden: usize,
 }
 
-/// The paths in a directory; none if it does not exist.
-fn entries(dir: &Path) -> impl Iterator<Item = PathBuf> + use<> {
-    fs::read_dir(dir)
-        .into_iter()
-        .flatten()
-        .flatten()
-        .map(|entry| entry.path())
+/// Searches the places of [`find`], opens nothing, and keeps nothing open: who holds a namespace
+/// open keeps it alive.
+#[must_use]
+pub fn survey() -> Survey {
+    survey_of(place::usual())
 }
 
-fn is_gone(error: &Error) -> bool {
-    matches!(error.errno(), Some(Errno::ENOENT | Errno::ESRCH))
+/// A [`survey`] that also looks at every thread and descriptor of this host, which takes long. It
+/// misses namespaces that only sockets keep alive.
+#[must_use]
+pub fn full_survey() -> Survey {
+    survey_of(place::usual().chain(place::unusual()))
+}
+
+fn survey_of(places: impl Iterator<Item = Look>) -> Survey {
+    let mut survey = Survey::default();
+    let mut seen = HashSet::new();
+    for looked in places {
+        match looked {
+            Look::Here(place) if seen.insert(place.inum()) => survey.places.push(place),
+            Look::Here(_) => {}
+            Look::Hidden => survey.hidden += 1,
+        }
+    }
+    survey
 }
 
 fn is_hidden(error: &Error) -> bool {

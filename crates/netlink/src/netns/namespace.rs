@@ -23,7 +23,7 @@ use super::error::Error;
 use super::error::errno_of;
 
 /// The calling thread's namespace; `/proc/self` would be that of the main thread.
-const OWN: &str = "/proc/thread-self/ns/net";
+pub(super) const OWN: &str = "/proc/thread-self/ns/net";
 
 /// An open network namespace.
 #[derive(Debug)]

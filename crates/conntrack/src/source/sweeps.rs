@@ -1,12 +1,6 @@
-//! When the table is swept for connections that have ended, and the record of an end that user space
-//! notices.
+//! When the table is swept for connections that have ended.
 
 use std::time::Duration;
-
-use shared::clock::monotonic_ns;
-use shared::record::wire::Record;
-use shared::record::wire::kind;
-use shared::record::wire::known;
 
 use super::schedule::Schedule;
 use crate::bpf::programs::Programs;
@@ -32,18 +26,5 @@ impl Sweeps {
     pub fn run(&mut self, programs: &mut Programs) -> anyhow::Result<Duration> {
         let sweep = || Ok(programs.sweep()?.then_some(SOON));
         self.0.run_if_due(sweep)
-    }
-}
-
-/// The record of a connection's end, with the present time. Status and mark are those of its last
-/// sight, not of its end, so they are not known.
-pub fn ended(record: Record) -> Record {
-    Record {
-        r#type: kind::DESTROY,
-        ts_mono_ns: monotonic_ns().unwrap_or(record.ts_mono_ns),
-        status: 0,
-        mark: 0,
-        known: record.known & !(known::STATUS | known::MARK),
-        ..record
     }
 }
