@@ -2,6 +2,7 @@
 
 mod bpf;
 mod cli;
+mod clock_history;
 mod counters;
 mod ctnetlink;
 mod flow_entry;
@@ -19,6 +20,8 @@ mod ready;
 mod run;
 mod sink;
 mod source;
+mod wake;
+mod wall_clock;
 
 use std::process::ExitCode;
 

@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::io::Read as _;
 use std::mem;
+use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::time::Duration;
 
@@ -12,7 +13,6 @@ use shared::exit::Failure;
 use shared::record::wire::Loss;
 use shared::record::wire::Record;
 use shared::ring::layout::Source;
-use shared::stop::Stop;
 
 use super::end_detection::EndDetection;
 use super::event_source::EventSource;
@@ -133,8 +133,8 @@ impl EventSource for BpfSource {
         self.events.take(&mut without_ours)
     }
 
-    fn wait(&mut self, stop: &Stop, at_most: Duration) -> anyhow::Result<()> {
-        self.events.wait(stop, at_most)
+    fn wait(&mut self, wake: BorrowedFd<'_>, at_most: Duration) -> anyhow::Result<()> {
+        self.events.wait(wake, at_most)
     }
 
     fn maintain(&mut self, sink: Sink<'_>) -> anyhow::Result<Duration> {
