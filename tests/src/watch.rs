@@ -77,6 +77,12 @@ impl Watch {
         watch
     }
 
+    /// The file of its ring.
+    #[must_use]
+    pub fn ring(&self) -> &Path {
+        &self.ring
+    }
+
     /// Ends it by SIGTERM.
     ///
     /// # Panics
