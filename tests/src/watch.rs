@@ -83,6 +83,12 @@ impl Watch {
         &self.pin
     }
 
+    /// The file of its ring.
+    #[must_use]
+    pub fn ring(&self) -> &Path {
+        &self.ring
+    }
+
     /// Ends it by SIGTERM.
     ///
     /// # Panics

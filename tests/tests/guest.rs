@@ -142,6 +142,64 @@ fn guest_reports_nat_by_tracepoint() {
     check("tracepoint");
 }
 
+const MILLISECOND_NS: u64 = 1_000_000;
+
+/// The times of all records, while the clock is set an hour forth and two back. `late_ns`: how much later than
+/// its connection a record may be.
+fn check_times(source: &str, late_ns: u64) {
+    const HOUR_NS: u64 = 3_600_000_000_000;
+    let output = play(&format!("clock.sh {source}"));
+    let (ours, theirs) = (json(&output, "conntrack"), json(&output, "gwlookup"));
+    let calls = output.lines("call");
+    assert_eq!(calls.len(), 30);
+    let (mut untimed, mut start_ns) = (0, Vec::new());
+    for call in calls {
+        let words: Vec<&str> = call.split(' ').collect();
+        let [_, local, _, before_ns, after_ns] = words[..] else {
+            panic!("{call}");
+        };
+        let [before_ns, after_ns]: [u64; 2] =
+            [before_ns, after_ns].map(|ns| ns.parse().expect("nanoseconds"));
+        start_ns.push(before_ns);
+        let (_, port) = local.rsplit_once(':').expect("an address and port");
+        let port: u16 = port.parse().expect("a port");
+        let find = |records: &[Value]| {
+            let fits = |record: &&Value| {
+                record["type"] == "new"
+                    && record["orig"]["dst"] == "10.96.0.10"
+                    && record["orig"]["sport"] == port
+            };
+            let found: Vec<Value> = records.iter().filter(fits).cloned().collect();
+            assert_eq!(found.len(), 1, "records of {call}");
+            found[0]
+                .get("ts_ns")
+                .map(|ts_ns| ts_ns.as_u64().expect("a number"))
+        };
+        let ts_ns = find(&ours);
+        assert_eq!(ts_ns, find(&theirs), "the two programs say the same");
+        untimed += usize::from(ts_ns.is_none());
+        if let Some(ts_ns) = ts_ns {
+            let is_near = before_ns - MILLISECOND_NS <= ts_ns && ts_ns <= after_ns + late_ns;
+            assert!(is_near, "{ts_ns} for {call}");
+        }
+    }
+    // The steps did take place, and only what is near to one may have no time.
+    assert!(start_ns[10] > start_ns[9] + HOUR_NS / 2, "{start_ns:?}");
+    assert!(start_ns[20] < start_ns[19] - HOUR_NS, "{start_ns:?}");
+    assert!(untimed <= 2, "{untimed} records without a time");
+}
+
+#[test]
+fn guest_times_are_right_while_the_clock_is_set_by_tracepoint() {
+    check_times("tracepoint", MILLISECOND_NS);
+}
+
+/// ctnetlink does not say when: the time is that of reading.
+#[test]
+fn guest_times_of_reading_follow_the_clock_that_is_set() {
+    check_times("netlink", 1000 * MILLISECOND_NS);
+}
+
 #[test]
 fn guest_without_connection_tracking_is_named_and_left_as_it_is() {
     let output = play("bare_guest.sh");

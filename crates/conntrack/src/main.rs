@@ -2,6 +2,7 @@
 
 mod bpf;
 mod cli;
+mod clock_history;
 mod counters;
 mod ctnetlink;
 mod flow_entry;
@@ -21,6 +22,8 @@ mod run;
 mod sink;
 mod source;
 mod unseen;
+mod wake;
+mod wall_clock;
 
 use std::process::ExitCode;
 

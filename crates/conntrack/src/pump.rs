@@ -1,6 +1,7 @@
 //! The loop between a source and the outputs of its records: the ring, stdout, the counters.
 
 use std::io;
+use std::os::fd::AsFd as _;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -9,8 +10,8 @@ use shared::clock::monotonic_ns;
 use shared::record::wire::Loss;
 use shared::record::wire::Record;
 use shared::record::wire::kind;
-use shared::record::wire::known;
 use shared::ring::Writer;
+use shared::ring::layout::Source;
 use shared::stop::Stop;
 
 use crate::counters::Counters;
@@ -18,6 +19,8 @@ use crate::metrics::Metrics;
 use crate::output::Output;
 use crate::plan::Plan;
 use crate::source::EventSource;
+use crate::wake::Wake;
+use crate::wall_clock::WallClock;
 
 /// How often losses, the heartbeat and the metrics are updated.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
@@ -32,8 +35,10 @@ pub struct Pump<'a> {
     pub output: Output,
     /// The file of counters.
     pub metrics: Option<Metrics>,
-    /// CLOCK_REALTIME less CLOCK_MONOTONIC.
-    pub realtime_offset_ns: u64,
+    /// What gives records their time.
+    pub clock: WallClock,
+    /// Where they come from.
+    pub source: Source,
     /// Totals so far.
     pub counters: Counters,
     /// Whether stdout could be written since the last hand-over.
@@ -65,6 +70,7 @@ impl Pump<'_> {
             .cli
             .duration
             .map(|duration| Instant::now() + duration);
+        let wake = Wake::on(&[stop.as_fd(), self.clock.as_fd()])?;
         let mut housekeeping_due = Instant::now();
         let mut maintenance_due = Instant::now();
         while !stop.asked() && !self.has_enough() {
@@ -72,7 +78,11 @@ impl Pump<'_> {
             if end.is_some_and(|end| now >= end) {
                 break;
             }
+            let compared_ns = self.clock.compare()?;
             let is_idle = !source.take(&mut |record| self.forward(record))?;
+            if is_idle {
+                self.clock.idle_at(compared_ns);
+            }
             // Events go first: maintenance adds to them, and finds no room in a full buffer.
             if now >= maintenance_due && (is_idle || now >= maintenance_due + HOUSEKEEPING) {
                 maintenance_due = now + source.maintain(&mut |record| self.forward(record))?;
@@ -87,7 +97,7 @@ impl Pump<'_> {
                 let due = end.map_or(due, |end| due.min(end));
                 // Poll counts in milliseconds: rounded up, or it would spin through the last one.
                 let at_most = due.saturating_duration_since(Instant::now());
-                source.wait(stop, at_most + Duration::from_millis(1))?;
+                source.wait(wake.as_fd(), at_most + Duration::from_millis(1))?;
             }
         }
         self.finish(source)
@@ -137,11 +147,7 @@ impl Pump<'_> {
     }
 
     fn publish(&mut self, record: &Record) {
-        let record = Record {
-            ts_ns: record.ts_mono_ns.wrapping_add(self.realtime_offset_ns),
-            known: record.known | known::TIME,
-            ..*record
-        };
+        let record = self.clock.stamp(record, self.source);
         self.ring.push(&record);
         if self.written.is_ok() {
             self.written = self.output.write(&record);
@@ -172,6 +178,12 @@ impl Pump<'_> {
 
     fn keep_house(&mut self, source: &mut dyn EventSource) -> anyhow::Result<()> {
         let now_ns = self.count_losses(source)?;
+        let untimed = self.clock.take_untimed();
+        if untimed > 0 {
+            log::warn!(
+                "{untimed} records have no ts_ns: the clock was set between the event and its report"
+            );
+        }
         self.ring.heartbeat(now_ns);
         if let Some(metrics) = &mut self.metrics {
             metrics.update(&self.counters);

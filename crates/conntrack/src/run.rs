@@ -2,7 +2,6 @@
 
 use anyhow::Context as _;
 use shared::cli::log::SUMMARY;
-use shared::clock::realtime_offset_ns;
 use shared::exit::Answer;
 use shared::ring::Writer;
 use shared::stop::Stop;
@@ -18,6 +17,7 @@ use crate::plan::Plan;
 use crate::pump::Pump;
 use crate::ready::Ready;
 use crate::source;
+use crate::wall_clock::WallClock;
 
 /// Answers `--get`, or runs until the end.
 ///
@@ -32,6 +32,8 @@ pub fn run(cli: Cli) -> anyhow::Result<Answer> {
     let plan = Plan::make(cli)?;
     let stop = Stop::on_signals().context("install signal handlers")?;
     let pins = PinDirectory::claim(plan.cli.pin.as_deref(), plan.may_change_system())?;
+    // Before the first event: what happened earlier has no time.
+    let clock = WallClock::open()?;
     let mut source = source::open(&plan, pins.is_some())?;
     let kind = source.kind();
     match (&pins, source.table()) {
@@ -54,7 +56,8 @@ pub fn run(cli: Cli) -> anyhow::Result<Answer> {
         ring,
         output: Output::new(plan.cli.output, kind),
         metrics,
-        realtime_offset_ns: realtime_offset_ns().context("read the clock")?,
+        clock,
+        source: kind,
         counters: Counters::default(),
         written: Ok(()),
     };

@@ -24,6 +24,7 @@ use nix::sys::socket::setsockopt;
 use nix::sys::socket::sockopt;
 use shared::cli::Common;
 use shared::cli::Tool;
+use shared::clock::realtime_ns;
 use shared::exit::Answer;
 use shared::line::Lines;
 
@@ -44,7 +45,7 @@ struct Cli {
 enum What {
     /// Echo at these ends until standard input ends; prints "ready" once all of them listen
     Serve { ends: Vec<End> },
-    /// Call an end, expect an echo, and print both addresses
+    /// Call an end, expect an echo, and print both addresses, and CLOCK_REALTIME before and after it
     Call { end: End },
     /// Send one packet on each of many new UDP flows and print the rate
     Flows {
@@ -155,6 +156,7 @@ fn echo_stream(stream: TcpStream) -> io::Result<()> {
 fn call(end: End) -> anyhow::Result<()> {
     const WORDS: &[u8] = b"echo this\n";
     let context = || format!("call {}", end.address);
+    let before_ns = realtime_ns()?;
     if end.is_tcp {
         let mut stream =
             TcpStream::connect_timeout(&end.address, PATIENCE).with_context(context)?;
@@ -165,7 +167,12 @@ fn call(end: End) -> anyhow::Result<()> {
             .read_until(b'\n', &mut echo)
             .with_context(context)?;
         check_echo(&echo, WORDS)?;
-        say(&format!("tcp {} {}", stream.local_addr()?, end.address))?;
+        let after_ns = realtime_ns()?;
+        let (proto, local) = ("tcp", stream.local_addr()?);
+        say(&format!(
+            "{proto} {local} {} {before_ns} {after_ns}",
+            end.address
+        ))?;
     } else {
         let any: IpAddr = match end.address {
             SocketAddr::V4(_) => [0, 0, 0, 0].into(),
@@ -178,7 +185,12 @@ fn call(end: End) -> anyhow::Result<()> {
         let mut echo = [0; 64];
         let length = socket.recv(&mut echo).with_context(context)?;
         check_echo(&echo[..length], WORDS)?;
-        say(&format!("udp {} {}", socket.local_addr()?, end.address))?;
+        let after_ns = realtime_ns()?;
+        let (proto, local) = ("udp", socket.local_addr()?);
+        say(&format!(
+            "{proto} {local} {} {before_ns} {after_ns}",
+            end.address
+        ))?;
     }
     Ok(())
 }

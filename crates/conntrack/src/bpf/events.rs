@@ -9,6 +9,7 @@ use std::cell::RefCell;
 use std::mem::offset_of;
 use std::os::fd::AsFd as _;
 use std::os::fd::AsRawFd as _;
+use std::os::fd::BorrowedFd;
 use std::rc::Rc;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering;
@@ -26,7 +27,6 @@ use nix::errno::Errno;
 use nix::poll::PollFd;
 use nix::poll::PollFlags;
 use shared::record::wire::Record;
-use shared::stop::Stop;
 use zerocopy::IntoBytes as _;
 
 use super::skel::types;
@@ -99,13 +99,13 @@ impl Events {
         Ok(taken > 0)
     }
 
-    /// Waits until it is time to read again, a stop is asked for, or the time is over.
+    /// Waits until it is time to read again, `wake` is readable, or the time is over.
     ///
     /// # Errors
     /// If poll fails.
-    pub fn wait(&mut self, stop: &Stop, at_most: Duration) -> anyhow::Result<()> {
+    pub fn wait(&mut self, wake: BorrowedFd<'_>, at_most: Duration) -> anyhow::Result<()> {
         let mut fds = [
-            PollFd::new(stop.as_fd(), PollFlags::POLLIN),
+            PollFd::new(wake, PollFlags::POLLIN),
             PollFd::new(self.map.as_fd(), PollFlags::POLLIN),
         ];
         if self.empty_polls < POLLS_BEFORE_SLEEP {

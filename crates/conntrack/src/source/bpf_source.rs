@@ -2,6 +2,7 @@
 //! connections.
 
 use std::mem;
+use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::time::Duration;
 
@@ -9,7 +10,6 @@ use shared::exit::Failure;
 use shared::record::wire::Loss;
 use shared::record::wire::Record;
 use shared::ring::layout::Source;
-use shared::stop::Stop;
 
 use super::event_source::EventSource;
 use super::fire;
@@ -141,8 +141,8 @@ impl EventSource for BpfSource {
         events.take(&mut without_ours)
     }
 
-    fn wait(&mut self, stop: &Stop, at_most: Duration) -> anyhow::Result<()> {
-        self.events.wait(stop, at_most)
+    fn wait(&mut self, wake: BorrowedFd<'_>, at_most: Duration) -> anyhow::Result<()> {
+        self.events.wait(wake, at_most)
     }
 
     fn maintain(&mut self, sink: Sink<'_>) -> anyhow::Result<Duration> {

@@ -1,10 +1,10 @@
 //! The interface of every source of events. The pump knows sources only by it.
 
+use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 use shared::record::wire::Loss;
 use shared::ring::layout::Source;
-use shared::stop::Stop;
 
 use crate::bpf::table::FlowTable;
 use crate::sink::Sink;
@@ -30,11 +30,11 @@ pub trait EventSource {
     /// If events can no longer be read.
     fn take(&mut self, sink: Sink<'_>) -> anyhow::Result<bool>;
 
-    /// Sleeps until there may be an event, a stop is asked for, or the time is over.
+    /// Sleeps until there may be an event, `wake` is readable, or the time is over.
     ///
     /// # Errors
     /// If waiting is impossible.
-    fn wait(&mut self, stop: &Stop, at_most: Duration) -> anyhow::Result<()>;
+    fn wait(&mut self, wake: BorrowedFd<'_>, at_most: Duration) -> anyhow::Result<()>;
 
     /// Does the periodic work that is due, and returns when more will be due.
     ///

@@ -3,6 +3,7 @@
 
 use std::collections::HashSet;
 use std::os::fd::AsFd as _;
+use std::os::fd::BorrowedFd;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -17,7 +18,6 @@ use shared::exit::Failure;
 use shared::record::wire::Loss;
 use shared::record::wire::kind;
 use shared::ring::layout::Source;
-use shared::stop::Stop;
 
 use super::census::Census;
 use super::event_source::EventSource;
@@ -192,9 +192,9 @@ impl EventSource for NetlinkSource {
         Ok(taken > 0 || is_lossy)
     }
 
-    fn wait(&mut self, stop: &Stop, at_most: Duration) -> anyhow::Result<()> {
+    fn wait(&mut self, wake: BorrowedFd<'_>, at_most: Duration) -> anyhow::Result<()> {
         let mut fds = [
-            PollFd::new(stop.as_fd(), PollFlags::POLLIN),
+            PollFd::new(wake, PollFlags::POLLIN),
             PollFd::new(self.events.as_fd(), PollFlags::POLLIN),
         ];
         let at_most = match self.dumped {

@@ -265,3 +265,26 @@ fn wait_until_stopped(pid: Pid) {
     let is_stopped = || fs::read_to_string(&stat).unwrap().contains(") T ");
     wait_until("it is stopped", is_stopped);
 }
+
+#[test]
+fn records_of_an_older_writer_have_the_time_that_its_header_gives() {
+    for (minor, expected) in [(1, Some(1_000_123)), (ABI_MINOR, None)] {
+        let place = TestRing::new();
+        let mut writer = place.writer();
+        let file = fs::OpenOptions::new()
+            .write(true)
+            .open(&place.path)
+            .unwrap();
+        file.write_all_at(&minor.to_ne_bytes(), 8 + 4).unwrap();
+        file.write_all_at(&1_000_000_u64.to_ne_bytes(), 72).unwrap();
+        writer.push(&Record {
+            ts_mono_ns: 123,
+            ..loopback(1)
+        });
+        let mut running = start(&["-v", "--ring", &place.path]);
+        running.hears("reading ring");
+        drop(writer);
+        let records = running.finish().records();
+        assert_eq!(records[0]["ts_ns"].as_u64(), expected, "minor {minor}");
+    }
+}
