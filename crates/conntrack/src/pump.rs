@@ -150,7 +150,7 @@ impl Pump<'_> {
                 self.hand_over()?;
             }
         }
-        self.ring.heartbeat(now_ns);
+        self.ring.heartbeat(now_ns)?;
         if let Some(metrics) = &mut self.metrics {
             metrics.update(&self.counters);
         }

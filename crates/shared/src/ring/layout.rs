@@ -16,13 +16,18 @@ pub const MAGIC: u64 = u64::from_be_bytes(*b"SXTNRING");
 /// Readers refuse another major version. A minor version only adds.
 pub const ABI_MAJOR: u16 = 1;
 /// See [`ABI_MAJOR`].
-pub const ABI_MINOR: u16 = 1;
+pub const ABI_MINOR: u16 = 2;
 /// Bytes before the first slot.
 pub const HEADER_BYTES: usize = 4096;
 /// Bytes of a slot.
 pub const SLOT_BYTES: usize = RECORD_BYTES;
 /// 64-bit words of a slot; the first is its sequence number.
 pub const SLOT_WORDS: usize = SLOT_BYTES / 8;
+/// Word of a slot that repeats its complete sequence number, so that a slot whose end is gone shows it: cutting a
+/// file leaves zeros. It belongs to no field of the record.
+pub const TAIL_WORD: usize = SLOT_WORDS - 1;
+/// Minor version since which slots have a [`TAIL_WORD`].
+pub const TAIL_SINCE_MINOR: u16 = 2;
 /// Smallest and largest ring, as powers of two of slots.
 pub const SLOTS_LOG2: RangeInclusive<u32> = 6..=24;
 
@@ -159,6 +164,7 @@ field_table! {
     "bytes" bytes 0 known::COUNTERS;
 }
 
+const _: () = assert!(offset_of!(Record, reserved) <= TAIL_WORD * 8);
 const _: () = assert!(at::FIELD_TABLE + FIELDS.len() * FIELD_BYTES <= HEADER_BYTES);
 
 /// FNV-1a over every entry of [`FIELDS`]: equal only if both sides mean the same record.
