@@ -61,7 +61,9 @@ impl RingMap {
     /// If the system does not tell its length.
     pub fn is_whole(&self, file: &File) -> io::Result<bool> {
         let is_long = file.metadata()?.len() >= self.map.len() as u64;
-        Ok(is_long && self.load(at::MAGIC) == MAGIC && !self.guard.was_cut())
+        // No named ring is without a state.
+        let is_ring = self.load(at::MAGIC) == MAGIC && self.load(at::STATE) != 0;
+        Ok(is_long && is_ring && !self.guard.was_cut())
     }
 
     /// Loads the word of the header at a byte offset, with all that the writer stored before it.

@@ -213,3 +213,66 @@ fn pass_on(signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
         }
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use std::env;
+    use std::fs::File;
+    use std::os::unix::process::ExitStatusExt as _;
+    use std::process::Command;
+    use std::sync::atomic::AtomicU8;
+
+    use memmap2::MmapRaw;
+
+    /// Tells the child process of a test what to do.
+    const CHILD: &str = "SEXTANT_TEST_FAULTS";
+
+    /// A file in memory that has lost its only page.
+    fn cut() -> (File, MmapRaw) {
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(8).unwrap();
+        let map = MmapRaw::map_raw(&file).unwrap();
+        file.set_len(0).unwrap();
+        (file, map)
+    }
+
+    fn load(map: &MmapRaw) -> u8 {
+        // SAFETY: the mapping is 8 bytes long, and used by nobody else.
+        let byte = unsafe { AtomicU8::from_ptr(map.as_mut_ptr()) };
+        byte.load(Ordering::Relaxed)
+    }
+
+    fn guard(map: &MmapRaw) -> Guard {
+        Guard::new(map.as_ptr().cast(), map.len()).unwrap()
+    }
+
+    #[test]
+    fn what_is_gone_from_a_guarded_mapping_is_zero_and_noted_for_it_alone() {
+        let maps = [cut(), cut(), cut()];
+        let guards = [0, 1, 2].map(|map: usize| guard(&maps[map].1));
+        assert_eq!(load(&maps[1].1), 0);
+        let noted = guards.each_ref().map(Guard::was_cut);
+        assert_eq!(noted, [false, true, false]);
+        drop(guards);
+        // The region of a guard that is gone is used again, and is as new.
+        let other = cut();
+        assert!(!guard(&other.1).was_cut());
+    }
+
+    #[test]
+    fn a_fault_outside_of_guarded_mappings_still_ends_the_process() {
+        let name =
+            "ring::sigbus::tests::a_fault_outside_of_guarded_mappings_still_ends_the_process";
+        if env::var_os(CHILD).is_some() {
+            let (guarded, bare) = (cut(), cut());
+            let _guard = guard(&guarded.1);
+            load(&bare.1);
+            return;
+        }
+        let mut command = Command::new(env::current_exe().unwrap());
+        let ended = command.args(["--exact", name]).env(CHILD, "1").output();
+        let status = ended.unwrap().status;
+        assert_eq!(status.signal(), Some(libc::SIGBUS), "{status}");
+    }
+}
