@@ -98,7 +98,7 @@ static inline const char *sextant_ring_check(struct sextant_ring *ring)
 	if (fstat(ring->fd, &file) || !S_ISREG(file.st_mode))
 		return "not a file";
 	if (file.st_uid != 0 && file.st_uid != geteuid())
-		return "belongs neither to root nor to the user of this program";
+		return "belongs to neither root nor the user of this program";
 	if (pread(ring->fd, &header, sizeof(header), 0) != (ssize_t)sizeof(header))
 		return "cut short";
 	if (header.magic != SEXTANT_RING_MAGIC)

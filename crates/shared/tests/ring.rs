@@ -15,6 +15,7 @@ use shared::ring::RingError;
 use shared::ring::RingName;
 use shared::ring::Writer;
 use shared::ring::layout::Source;
+use shared::ring::layout::TAIL_WORD;
 use shared::ring::layout::at;
 use shared::ring::reader::Next;
 use shared::ring::reader::Writer as WriterState;
@@ -269,6 +270,29 @@ fn damaged_files_are_refused_each_in_its_way() {
             ..
         }
     ));
+}
+
+#[test]
+fn a_ring_of_the_first_minor_version_is_read() {
+    let directory = TempDir::new().unwrap();
+    let name = ring_in(&directory);
+    let mut writer = Writer::create(&name, SMALL_BYTES, Source::Tracepoint).unwrap();
+    writer.push(&numbered(0));
+    let mut bytes = fs::read(name.path()).unwrap();
+    drop(writer);
+    bytes[at::ABI..][..8].copy_from_slice(&(1_u64 << 48 | 1 << 32 | 4096).to_ne_bytes());
+    let tail = 4096 + 8 * TAIL_WORD;
+    assert_eq!(bytes[tail..][..8], 2_u64.to_ne_bytes());
+    // Then it was a reserved word.
+    bytes[tail..][..8].fill(0);
+    fs::write(name.path(), bytes).unwrap();
+    let mut reader = Reader::open(&name).unwrap();
+    let found = Record {
+        seq: 2,
+        ..numbered(0)
+    };
+    assert_eq!(reader.advance(), Next::Record(found));
+    assert!(reader.writer().is_ok());
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! A writer that is killed again and again while it writes at full speed, with two readers: ours, and the one in C
 //! (`contrib/ring/ringcat.c`). How often is the argument: `cargo test -p shared --test ring_kill -- 200`.
 
+mod compiler;
 mod record;
 mod storm;
 
@@ -10,7 +11,6 @@ use std::io::BufReader;
 use std::io::Read as _;
 use std::net::Ipv6Addr;
 use std::path::Path;
-use std::path::PathBuf;
 use std::process::Command;
 use std::process::Stdio;
 use std::sync::Arc;
@@ -38,21 +38,6 @@ const STORM: &str = "storm";
 
 /// What a reader has seen so far.
 type Count = Arc<AtomicU64>;
-
-fn ringcat(directory: &TempDir) -> PathBuf {
-    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let program = directory.path().join("ringcat");
-    let status = Command::new("cc")
-        .args(["-std=gnu11", "-Wall", "-Wextra", "-Werror", "-O2", "-o"])
-        .arg(&program)
-        .arg(repository.join("contrib/ring/ringcat.c"))
-        .arg("-I")
-        .arg(repository.join("bpf/include"))
-        .status()
-        .unwrap();
-    assert!(status.success());
-    program
-}
 
 /// Reads with our reader until the writer has ended, and returns how many records it lost.
 fn read_in_rust(name: RingName, count: Count) -> JoinHandle<u64> {
@@ -135,7 +120,7 @@ fn main() -> anyhow::Result<()> {
 /// No record is torn, both readers end, and the next writer starts. Returns what they did.
 fn kill(kills: u64) -> String {
     let directory = TempDir::new().unwrap();
-    let ringcat = ringcat(&directory);
+    let ringcat = compiler::ringcat(directory.path());
     let ring = directory.path().join("ring");
     let name: RingName = ring.to_str().unwrap().parse().unwrap();
     let (mut read, mut printed, mut lost) = (0, 0, 0);
