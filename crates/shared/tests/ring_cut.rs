@@ -1,5 +1,6 @@
 //! A ring that another process cuts short, overwrites, or leaves in the middle of a record: no end gets a signal,
 //! no record is torn, and both ends say what happened.
+#![expect(clippy::unwrap_used, reason = "a test proves what it unwraps")]
 
 use std::fs;
 use std::fs::OpenOptions;

@@ -91,12 +91,10 @@ impl Draft {
     /// something else is there; [`RingError::Contended`]; or what the system refused.
     pub fn publish(self, ring: &RingName) -> Result<File, RingError> {
         let give_up = Instant::now() + PATIENCE;
-        // The dead ring's lock is ours until the name is.
-        let mut _replaced = None;
         loop {
             match self.link(ring) {
                 Ok(()) => return Ok(self.file),
-                Err(Errno::EEXIST) if Instant::now() < give_up => _replaced = make_room(ring)?,
+                Err(Errno::EEXIST) if Instant::now() < give_up => make_room(ring)?,
                 Err(Errno::EEXIST) => return Err(RingError::Contended(ring.to_string())),
                 Err(errno) => return Err(RingError::io("name ring", ring)(errno.into())),
             }
@@ -114,11 +112,11 @@ impl Draft {
     }
 }
 
-/// Takes away what has the ring's name, if that is right. Returns the file whose lock keeps others
-/// from doing the same, or none if one should simply try again.
-fn make_room(ring: &RingName) -> Result<Option<File>, RingError> {
+/// Takes away what has the ring's name, if that is right. If it was somebody else's turn, the name may still
+/// be taken afterwards.
+fn make_room(ring: &RingName) -> Result<(), RingError> {
     let Some(found) = place::look(ring)? else {
-        return Ok(None);
+        return Ok(());
     };
     let occupied = |what| RingError::Occupied {
         name: ring.to_string(),
@@ -129,8 +127,7 @@ fn make_room(ring: &RingName) -> Result<Option<File>, RingError> {
     if Uid::from_raw(found.owner) != me {
         // In the directory of all rings, no user can keep root from a name.
         if me.is_root() && ring.directory() == Path::new(DIRECTORY) {
-            set_aside(ring, found)?;
-            return Ok(None);
+            return set_aside(ring, found);
         }
         return Err(occupied(found.what));
     }
@@ -139,7 +136,7 @@ fn make_room(ring: &RingName) -> Result<Option<File>, RingError> {
     }
     let file = match place::open(ring, true) {
         Ok((file, meta)) if Found::of(&meta).id == found.id => file,
-        Ok(_) | Err(RingError::Missing(_)) => return Ok(None),
+        Ok(_) | Err(RingError::Missing(_)) => return Ok(()),
         Err(error) => return Err(error),
     };
     if !place::is_ring(&file).map_err(RingError::io("read", ring))? {
@@ -148,17 +145,16 @@ fn make_room(ring: &RingName) -> Result<Option<File>, RingError> {
     match lock::succeed(&file).map_err(RingError::io("lock ring", ring))? {
         Succession::Ours if place::look(ring)? == Some(found) => {
             // Everyone who would replace it needs the lock, so it still is that file.
-            fs::remove_file(ring.path()).map_err(RingError::io("replace ring", ring))?;
-            Ok(Some(file))
+            fs::remove_file(ring.path()).map_err(RingError::io("replace ring", ring))
         }
-        Succession::Ours => Ok(None),
+        Succession::Ours => Ok(()),
         Succession::Alive => Err(RingError::Busy {
             name: ring.to_string(),
             pid: place::writer_pid(&file).unwrap_or(0),
         }),
         Succession::Contended => {
             thread::sleep(Duration::from_millis(1));
-            Ok(None)
+            Ok(())
         }
     }
 }

@@ -60,7 +60,7 @@ struct Region {
     /// Zero if the region is not in use.
     end: AtomicUsize,
     cut: AtomicBool,
-    next: OnceLock<&'static Region>,
+    next: OnceLock<&'static Self>,
 }
 
 static FIRST: Region = Region::unused();
@@ -215,6 +215,7 @@ fn pass_on(signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
 }
 
 #[cfg(all(test, not(loom)))]
+#[expect(clippy::unwrap_used, reason = "a test proves what it unwraps")]
 mod tests {
     use super::*;
     use std::env;

@@ -1,5 +1,6 @@
 //! A writer that is killed again and again while it writes at full speed, with two readers: ours, and the one in C
 //! (`contrib/ring/ringcat.c`). How often is the argument: `cargo test -p shared --test ring_kill -- 200`.
+#![expect(clippy::unwrap_used, reason = "a test proves what it unwraps")]
 
 mod compiler;
 mod record;
