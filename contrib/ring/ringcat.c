@@ -1,17 +1,21 @@
 /* SPDX-License-Identifier: (MIT OR Apache-2.0) */
 /*
- * ringcat FILE: prints the records that are in a ring now, one per line, and how many it missed.
- * A minimal complete reader in C, as a starting point. Exit 0, or 1 if FILE is not a ring.
+ * ringcat [-f] FILE: prints the records that are in a ring now, one per line, and how many it
+ *missed. With -f it goes on until the writer ends. A complete reader in C, as a starting point.
+ *
+ * Exit 0, or 1 with one line on stderr if FILE is not a ring, is damaged while it is read, or, with
+ *-f, if its writer dies.
  *
  *	cc -I bpf/include -o ringcat contrib/ring/ringcat.c
  */
+#define _GNU_SOURCE
 #include <arpa/inet.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include "sextant_ring.h"
+#include <string.h>
+#include "sextant_ring_reader.h"
+
+#define BATCH 64
 
 static void print(const struct sextant_record *r)
 {
@@ -26,32 +30,53 @@ static void print(const struct sextant_record *r)
 	       r->orig_sport, dst, r->orig_dport, real, r->reply_sport);
 }
 
+/* Prints what there is until `end`, or what comes until the writer ends. Returns what went wrong.
+ */
+static const char *print_all(struct sextant_ring *ring, uint64_t end, int follow)
+{
+	static struct sextant_record records[BATCH];
+	enum sextant_writer writer;
+	uint64_t before;
+	int count;
+
+	while (follow || ring->next < end) {
+		writer = sextant_ring_writer(ring);
+		before = ring->next;
+		count = sextant_ring_read(ring, records, BATCH);
+		if (count < 0)
+			return "was cut short or overwritten by another process";
+		for (int i = 0; i < count; i++)
+			print(&records[i]);
+		if (ring->next != before)
+			continue;
+		if (writer == SEXTANT_WRITER_CLOSED || !follow)
+			break;
+		if (writer == SEXTANT_WRITER_DIED)
+			return "is of a writer that died without closing it";
+		/* Whoever reads this wants what there is before this sleeps. */
+		fflush(stdout);
+		sextant_ring_wait(ring, 100);
+	}
+	return NULL;
+}
+
 int main(int argc, char **argv)
 {
-	int fd = argc == 2 ? open(argv[1], O_RDONLY | O_CLOEXEC) : -1;
-	const struct sextant_ring_header *ring;
-	struct sextant_record record;
-	uint64_t next, head, missed = 0;
-	struct stat file;
+	int follow = argc == 3 && !strcmp(argv[1], "-f");
+	struct sextant_ring ring;
+	const char *wrong;
+	uint64_t end = 0;
 
-	if (fd < 0 || fstat(fd, &file) || (size_t)file.st_size < sizeof(*ring))
-		return fprintf(stderr, "ringcat: cannot open a ring\n"), 1;
-	ring = mmap(NULL, file.st_size, PROT_READ, MAP_SHARED, fd, 0);
-	if (ring == MAP_FAILED || ring->magic != SEXTANT_RING_MAGIC ||
-	    ring->abi >> 48 != SEXTANT_RING_ABI_MAJOR ||
-	    sizeof(*ring) + (sizeof(record) << (uint32_t)ring->slots) > (size_t)file.st_size)
-		return fprintf(stderr, "ringcat: not a ring of a known version\n"), 1;
-
-	const struct sextant_record *slots = (const struct sextant_record *)(ring + 1);
-	uint64_t count = 1ULL << (uint32_t)ring->slots;
-
-	head = __atomic_load_n(&ring->head, __ATOMIC_ACQUIRE);
-	for (next = head > count ? head - count : 0; next < head; next++) {
-		if (sextant_slot_read(&slots[next % count], next, &record) == SEXTANT_SLOT_OK)
-			print(&record);
-		else
-			missed++;
-	}
-	printf("missed %" PRIu64 "\n", missed);
-	return 0;
+	if (argc != 2 + follow)
+		return fprintf(stderr, "usage: ringcat [-f] FILE\n"), 1;
+	wrong = sextant_ring_open(&ring, argv[argc - 1]);
+	if (wrong)
+		return fprintf(stderr, "ringcat: %s: %s\n", argv[argc - 1], wrong), 1;
+	wrong = sextant_ring_head(&ring, &end) ? "was cut short" : print_all(&ring, end, follow);
+	printf("missed %" PRIu64 "\n", ring.missed);
+	fflush(stdout);
+	if (wrong)
+		fprintf(stderr, "ringcat: %s %s\n", argv[argc - 1], wrong);
+	sextant_ring_close(&ring);
+	return wrong != NULL;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: (MIT OR Apache-2.0) */
 /*
  * The layout of the shared-memory ring for readers in C. A test compares the numbers with those of
- * crates/shared/src/ring/layout.rs. A reader maps the file read-only, checks the header and keeps
- * its own cursor; it never writes to the ring.
+ * crates/shared/src/ring/layout.rs. A reader opens the file read-only, checks the header and keeps
+ * its own cursor; it never writes to the ring. sextant_ring_reader.h is a whole reader.
  */
 #ifndef SEXTANT_RING_H
 #define SEXTANT_RING_H
@@ -54,7 +54,19 @@ enum sextant_slot {
 	SEXTANT_SLOT_OVERWRITTEN,
 };
 
-/* Copies record `number`. `to` is valid only if this returns SEXTANT_SLOT_OK. */
+/* The word at the end of a slot that repeats its sequence number, since ABI 1.2. Zero in a cut
+ * file. */
+static inline uint64_t sextant_slot_tail(const struct sextant_record *slot)
+{
+	return ((const uint64_t *)slot)[sizeof(*slot) / 8 - 1];
+}
+
+/*
+ * Copies record `number` from a mapped ring. `to` is valid only if this returns SEXTANT_SLOT_OK.
+ *
+ * A process that maps a ring gets SIGBUS when another one cuts the file short, and must be ready
+ * for it; sextant_ring_reader.h maps no slots and gets none.
+ */
 static inline enum sextant_slot sextant_slot_read(const struct sextant_record *slot,
 						  uint64_t number, struct sextant_record *to)
 {

@@ -184,7 +184,7 @@ impl Pump<'_> {
                 "{untimed} records have no ts_ns: the clock was set between the event and its report"
             );
         }
-        self.ring.heartbeat(now_ns);
+        self.ring.heartbeat(now_ns)?;
         if let Some(metrics) = &mut self.metrics {
             metrics.update(&self.counters);
         }

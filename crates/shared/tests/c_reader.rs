@@ -1,14 +1,26 @@
 //! The C side of the ring: its header's numbers against ours, and its reader on our writer.
-//! Compiles with the machine's C compiler, as a user of `contrib/ring` would.
+//! And what that reader says of rings that are none, or are damaged.
+
+#[path = "ring_kill/compiler.rs"]
+mod compiler;
 
 use std::fmt::Write as _;
 use std::fs;
+use std::fs::OpenOptions;
 use std::mem::offset_of;
 use std::net::Ipv4Addr;
+use std::os::unix::fs::lchown;
+use std::os::unix::fs::symlink;
 use std::path::Path;
-use std::path::PathBuf;
 use std::process::Command;
 
+use compiler::compile;
+use compiler::ringcat;
+use harness::Running;
+use harness::need_root;
+use nix::sys::signal::Signal;
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
 use shared::record::Record;
 use shared::record::wire::address_bytes;
 use shared::record::wire::kind;
@@ -18,23 +30,8 @@ use shared::ring::layout::Source;
 use shared::ring::layout::at;
 use tempfile::TempDir;
 
-fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
-
-fn compile(source: &Path, program: &Path) {
-    let status = Command::new("cc")
-        .args(["-std=gnu11", "-Wall", "-Wextra", "-Werror", "-O2", "-o"])
-        .arg(program)
-        .arg(source)
-        .arg("-I")
-        .arg(repository().join("bpf/include"))
-        .arg("-I")
-        .arg(repository().join("contrib/ring"))
-        .status()
-        .expect("a C compiler is installed");
-    assert!(status.success(), "{} does not compile", source.display());
-}
+/// Smallest ring: 64 slots.
+const SMALL_BYTES: u64 = 4096 + 64 * 192;
 
 fn output(command: &mut Command) -> String {
     let output = command.output().expect("the program runs");
@@ -121,12 +118,10 @@ fn the_c_header_has_our_numbers() {
 #[test]
 fn the_c_reader_reads_what_our_writer_writes() {
     let directory = TempDir::new().unwrap();
-    let program = directory.path().join("ringcat");
-    compile(&repository().join("contrib/ring/ringcat.c"), &program);
-
+    let program = ringcat(directory.path());
     let ring = directory.path().join("ring");
     let name = ring.to_str().unwrap().parse().unwrap();
-    let mut writer = Writer::create(&name, 4096 + 64 * 192, Source::Tracepoint).unwrap();
+    let mut writer = Writer::create(&name, SMALL_BYTES, Source::Tracepoint).unwrap();
     let v4 = |last| address_bytes(Ipv4Addr::new(192, 0, 2, last).into());
     for number in 0..100 {
         writer.push(&Record {
@@ -144,13 +139,103 @@ fn the_c_reader_reads_what_our_writer_writes() {
     }
     let text = output(Command::new(&program).arg(&ring));
     let lines: Vec<&str> = text.lines().collect();
-    assert_eq!(lines.len(), 65, "64 slots and the count of what was missed");
+    // From the oldest record that the writer does not overwrite next; none of those is missed.
+    assert_eq!(lines.len(), 49, "{text}");
     assert_eq!(
         lines[0],
-        "new id=36 proto=17 ::ffff:192.0.2.1.1000 > ::ffff:192.0.2.2.53 real ::ffff:192.0.2.3.5353"
+        "new id=52 proto=17 ::ffff:192.0.2.1.1000 > ::ffff:192.0.2.2.53 real ::ffff:192.0.2.3.5353"
     );
-    assert_eq!(lines[64], "missed 0");
+    assert_eq!(lines[48], "missed 0");
 
-    let refused = Command::new(&program).arg("/dev/null").output().unwrap();
-    assert_eq!(refused.status.code(), Some(1));
+    // A dead writer overwrites nothing.
+    let bytes = fs::read(&ring).unwrap();
+    drop(writer);
+    fs::write(&ring, bytes).unwrap();
+    let text = output(Command::new(&program).arg(&ring));
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), 64, "{text}");
+    assert!(lines[0].starts_with("new id=37 "), "{text}");
+}
+
+/// What ringcat says on stderr when it refuses.
+fn refusal(program: &Path, ring: &Path) -> String {
+    let finished = harness::run(Command::new(program).arg("-f").arg(ring));
+    assert_eq!(finished.code, 1, "{finished:?}");
+    let prefix = format!("ringcat: {}", ring.display());
+    let said = finished.err.strip_prefix(&prefix);
+    said.unwrap_or_else(|| panic!("{finished:?}")).to_owned()
+}
+
+#[test]
+fn the_c_reader_refuses_what_is_no_ring_to_trust_and_waits_for_nothing() {
+    need_root();
+    let directory = TempDir::new().unwrap();
+    let program = ringcat(directory.path());
+    let path = |name| directory.path().join(name);
+    assert_eq!(
+        refusal(&program, &path("none")),
+        ": No such file or directory\n"
+    );
+    assert_eq!(refusal(&program, Path::new("/dev/zero")), ": not a file\n");
+    mkfifo(&path("fifo"), Mode::S_IRWXU).unwrap();
+    assert_eq!(refusal(&program, &path("fifo")), ": not a file\n");
+    fs::write(path("notes"), [b'x'; 5000]).unwrap();
+    assert_eq!(
+        refusal(&program, &path("notes")),
+        ": not a ring of this machine\n"
+    );
+    fs::write(path("short"), "x").unwrap();
+    assert_eq!(refusal(&program, &path("short")), ": cut short\n");
+
+    let ring = path("ring");
+    let name = ring.to_str().unwrap().parse().unwrap();
+    let _writer = Writer::create(&name, SMALL_BYTES, Source::Tracepoint).unwrap();
+    symlink(&ring, path("link")).unwrap();
+    assert_eq!(refusal(&program, &path("link")), ": not a file\n");
+    lchown(&ring, Some(65_533), None).unwrap();
+    let said = ": belongs to neither root nor the user of this program\n";
+    assert_eq!(refusal(&program, &ring), said);
+}
+
+#[test]
+fn the_c_reader_reports_a_ring_that_is_cut_while_it_reads() {
+    let directory = TempDir::new().unwrap();
+    let program = ringcat(directory.path());
+    let ring = directory.path().join("ring");
+    let name = ring.to_str().unwrap().parse().unwrap();
+    for length in [0, 100, 4096, 5000, SMALL_BYTES - 100] {
+        for regrown in [false, true] {
+            let mut writer = Writer::create(&name, SMALL_BYTES, Source::Tracepoint).unwrap();
+            let record = |number| Record {
+                ct_id: number,
+                r#type: kind::NEW,
+                packets: [u64::MAX; 2],
+                bytes: [u64::MAX; 2],
+                ..Record::BLANK
+            };
+            writer.push(&record(0));
+            writer.ring_doorbell();
+            let mut command = Command::new(&program);
+            let mut running = Running::start(command.arg("-f").arg(&ring));
+            assert!(running.line().starts_with("new id=0 "));
+            // It waits for the next one now, or will soon.
+            running.signal(Signal::SIGSTOP);
+            for number in 1..64 {
+                writer.push(&record(number));
+            }
+            let file = OpenOptions::new().write(true).open(&ring).unwrap();
+            file.set_len(length).unwrap();
+            if regrown {
+                file.set_len(SMALL_BYTES).unwrap();
+            }
+            running.signal(Signal::SIGCONT);
+            let finished = running.finish();
+            assert_eq!(finished.code, 1, "{finished:?}");
+            let shown = ring.display();
+            let said =
+                format!("ringcat: {shown} was cut short or overwritten by another process\n");
+            assert_eq!(finished.err, said, "cut to {length}, regrown: {regrown}");
+            drop(writer);
+        }
+    }
 }

@@ -15,6 +15,7 @@ use shared::ring::RingError;
 use shared::ring::RingName;
 use shared::ring::Writer;
 use shared::ring::layout::Source;
+use shared::ring::layout::TAIL_WORD;
 use shared::ring::layout::at;
 use shared::ring::reader::Next;
 use shared::ring::reader::Writer as WriterState;
@@ -49,7 +50,7 @@ fn records_arrive_in_order_and_a_closed_ring_is_gone() {
     let mut writer = Writer::create(&name, SMALL_BYTES, Source::Tracepoint).unwrap();
     let mut reader = Reader::open(&name).unwrap();
     assert_eq!(reader.advance(), Next::Empty);
-    assert_eq!(reader.writer(), WriterState::Alive);
+    assert_eq!(reader.writer().unwrap(), WriterState::Alive);
 
     for number in 0..10 {
         writer.push(&numbered(number));
@@ -68,7 +69,7 @@ fn records_arrive_in_order_and_a_closed_ring_is_gone() {
     assert_eq!(u64::from_ne_bytes(lost), 3);
 
     drop(writer);
-    assert_eq!(reader.writer(), WriterState::Closed);
+    assert_eq!(reader.writer().unwrap(), WriterState::Closed);
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
 }
 
@@ -110,7 +111,7 @@ fn readers_beside_a_running_writer_see_whole_records_only() {
             thread::spawn(move || {
                 let mut accounted = 0;
                 loop {
-                    let writer = reader.writer();
+                    let writer = reader.writer().unwrap();
                     match reader.advance() {
                         Next::Record(record) => {
                             assert_eq!(record.ct_id, accounted);
@@ -188,12 +189,37 @@ fn a_dead_writers_ring_is_told_apart_and_replaced() {
     fs::write(name.path(), copy).unwrap();
 
     let mut reader = Reader::open(&name).unwrap();
-    assert_eq!(reader.writer(), WriterState::Died);
+    assert_eq!(reader.writer().unwrap(), WriterState::Died);
     assert!(matches!(reader.advance(), Next::Record(_)));
     assert_eq!(reader.advance(), Next::Empty);
 
     let _successor = Writer::create(&name, SMALL_BYTES, Source::Tracepoint).unwrap();
-    assert_eq!(Reader::open(&name).unwrap().writer(), WriterState::Alive);
+    assert_eq!(
+        Reader::open(&name).unwrap().writer().unwrap(),
+        WriterState::Alive
+    );
+}
+
+#[test]
+fn what_was_overwritten_before_the_reader_came_is_no_loss_of_its() {
+    let directory = TempDir::new().unwrap();
+    let name = ring_in(&directory);
+    let mut writer = Writer::create(&name, SMALL_BYTES, Source::Tracepoint).unwrap();
+    let mut head = 0;
+    for (pushed, oldest) in [(64, 0), (65, 17), (1000, 952)] {
+        for number in head..pushed {
+            writer.push(&numbered(number));
+        }
+        head = pushed;
+        let mut reader = Reader::open(&name).unwrap();
+        for number in oldest..pushed {
+            match reader.advance() {
+                Next::Record(record) => assert_eq!(record.ct_id, number),
+                other => panic!("{other:?} instead of record {number} of {pushed}"),
+            }
+        }
+        assert_eq!(reader.advance(), Next::Empty);
+    }
 }
 
 #[test]
@@ -237,7 +263,36 @@ fn damaged_files_are_refused_each_in_its_way() {
 
     fs::remove_file(name.path()).unwrap();
     fs::create_dir(name.path()).unwrap();
-    assert!(matches!(open(), RingError::Foreign(_)));
+    assert!(matches!(
+        open(),
+        RingError::NoFile {
+            what: "a directory",
+            ..
+        }
+    ));
+}
+
+#[test]
+fn a_ring_of_the_first_minor_version_is_read() {
+    let directory = TempDir::new().unwrap();
+    let name = ring_in(&directory);
+    let mut writer = Writer::create(&name, SMALL_BYTES, Source::Tracepoint).unwrap();
+    writer.push(&numbered(0));
+    let mut bytes = fs::read(name.path()).unwrap();
+    drop(writer);
+    bytes[at::ABI..][..8].copy_from_slice(&(1_u64 << 48 | 1 << 32 | 4096).to_ne_bytes());
+    let tail = 4096 + 8 * TAIL_WORD;
+    assert_eq!(bytes[tail..][..8], 2_u64.to_ne_bytes());
+    // Then it was a reserved word.
+    bytes[tail..][..8].fill(0);
+    fs::write(name.path(), bytes).unwrap();
+    let mut reader = Reader::open(&name).unwrap();
+    let found = Record {
+        seq: 2,
+        ..numbered(0)
+    };
+    assert_eq!(reader.advance(), Next::Record(found));
+    assert!(reader.writer().is_ok());
 }
 
 #[test]

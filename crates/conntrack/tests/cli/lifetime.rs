@@ -66,12 +66,12 @@ fn it_ends_in_order_and_leaves_nothing_behind() {
     for signal in [Signal::SIGINT, Signal::SIGTERM] {
         let mut running = Started::new(&["--pin", pin.to_str().unwrap()]);
         let reader = Reader::open(&running.name().parse().unwrap()).unwrap();
-        assert_eq!(reader.writer(), reader::Writer::Alive);
+        assert_eq!(reader.writer().unwrap(), reader::Writer::Alive);
         let mut pins: Vec<_> = fs::read_dir(&pin).unwrap().flatten().collect();
         pins.sort_by_key(fs::DirEntry::file_name);
         assert_eq!(pins.len(), 2);
         assert_eq!(running.signal(signal), Some(0), "{signal}");
-        assert_eq!(reader.writer(), reader::Writer::Closed);
+        assert_eq!(reader.writer().unwrap(), reader::Writer::Closed);
         assert!(!running.ring.exists());
         assert_eq!(bpffs.pins(), [""; 0]);
     }

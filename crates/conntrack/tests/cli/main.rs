@@ -4,6 +4,7 @@
 
 mod lifetime;
 mod offsets;
+mod ring;
 
 use std::fs;
 use std::path::Path;

@@ -60,7 +60,7 @@ impl Ring {
     fn try_open(&mut self) -> anyhow::Result<()> {
         let why_not = match Reader::open(&self.name) {
             Ok(reader) if self.finished == Some(reader.header().epoch_ns) => "has ended",
-            Ok(reader) if reader.writer() == Writer::Died => "is a leftover of a killed writer",
+            Ok(reader) if reader.writer()? == Writer::Died => "is a leftover of a killed writer",
             Ok(reader) => {
                 log::info!("reading ring {}", self.name);
                 self.patience = None;
@@ -124,7 +124,7 @@ impl Source for Ring {
         };
         let mut next = reader.advance();
         if next == Next::Empty {
-            let writer = reader.writer();
+            let writer = reader.writer()?;
             // A record that it published just before its end is visible now.
             next = reader.advance();
             if next == Next::Empty && writer != Writer::Alive {

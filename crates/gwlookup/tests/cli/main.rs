@@ -8,6 +8,7 @@ mod privileges;
 mod program;
 mod ring;
 mod ring_end;
+mod ring_hostile;
 mod routing;
 mod scene;
 mod usage;

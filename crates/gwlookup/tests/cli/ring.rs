@@ -171,7 +171,7 @@ fn what_is_no_ring_of_ours_is_refused_at_once() {
     );
     fs::remove_file(path).unwrap();
     fs::create_dir(path).unwrap();
-    run(&["-q", "--ring", path]).says(3, &format!("{path} is not a ring of this machine"));
+    run(&["-q", "--ring", path]).says(3, &format!("{path} is a directory of user 0, not a ring"));
 }
 
 #[test]

@@ -2,6 +2,8 @@
 
 use std::io;
 
+use super::RingName;
+
 /// Why a ring cannot be made, opened or read.
 #[derive(Debug, thiserror::Error)]
 pub enum RingError {
@@ -11,6 +13,39 @@ pub enum RingError {
     /// Not a name, or not a place, for a ring.
     #[error("ring name {0:?} is not a file name of letters, digits, '.', '_' and '-', nor a path")]
     BadName(String),
+    /// Something else than a file has the ring's name.
+    #[error("{name} is {what} of user {owner}, not a ring")]
+    NoFile {
+        /// The name.
+        name: String,
+        /// What it is, with its article.
+        what: &'static str,
+        /// User id of its owner.
+        owner: u32,
+    },
+    /// A ring that its reader has no reason to trust.
+    #[error("ring {name} belongs to user {owner}, neither to root nor to the user of this program")]
+    Owner {
+        /// The ring.
+        name: String,
+        /// User id of its owner.
+        owner: u32,
+    },
+    /// A new ring cannot have this name.
+    #[error(
+        "ring {name} cannot be made: {what} of user {owner} has that name; remove it or choose another name"
+    )]
+    Occupied {
+        /// The ring.
+        name: String,
+        /// What has the name, with its article.
+        what: &'static str,
+        /// User id of its owner.
+        owner: u32,
+    },
+    /// Another process holds the lock of a dead writer's ring, but writes no ring.
+    #[error("ring {0} cannot be replaced: its writer is dead, but another process has locked it")]
+    Contended(String),
     /// The file does not begin like a ring.
     #[error("{0} is not a ring of this machine")]
     Foreign(String),
@@ -46,6 +81,9 @@ pub enum RingError {
     /// The header contradicts itself.
     #[error("ring {0} has a corrupt header")]
     Corrupt(String),
+    /// Somebody damaged it while it was in use.
+    #[error("ring {0} was cut short or overwritten by another process")]
+    Damaged(String),
     /// Another process writes it.
     #[error("ring {name} is being written by process {pid}")]
     Busy {
@@ -67,4 +105,15 @@ pub enum RingError {
         /// What the system said.
         source: io::Error,
     },
+}
+
+impl RingError {
+    /// Makes the error for what the system refused.
+    pub(super) fn io(what: &'static str, ring: &RingName) -> impl Fn(io::Error) -> Self {
+        move |source| Self::Io {
+            what,
+            name: ring.to_string(),
+            source,
+        }
+    }
 }

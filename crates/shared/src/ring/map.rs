@@ -1,5 +1,6 @@
 //! A ring file in memory, as atomic words: the only place that turns mapped bytes into references.
-//! Knows sizes, and nothing about what the words mean.
+//! Knows sizes, and how a ring begins, but not what the other
+//! words mean.
 #![expect(
     unsafe_code,
     reason = "shared memory becomes references to atomics here"
@@ -17,10 +18,17 @@ use memmap2::MmapOptions;
 use memmap2::MmapRaw;
 
 use super::layout::HEADER_BYTES;
+use super::layout::MAGIC;
 use super::layout::SLOT_WORDS;
+use super::layout::at;
+use super::sigbus::Guard;
 
-/// A mapped ring: header and slots.
-pub struct RingMap(MmapRaw);
+/// A mapped ring: header and slots. If another process cuts the file short, the words beyond are zero.
+pub struct RingMap {
+    /// Dropped before the map that it guards.
+    guard: Guard,
+    map: MmapRaw,
+}
 
 impl RingMap {
     /// Maps the first `bytes` of a file for reading and writing.
@@ -29,9 +37,7 @@ impl RingMap {
     /// If the file is shorter, or the system refuses.
     pub fn writable(file: &File, bytes: usize) -> io::Result<Self> {
         check_length(file, bytes)?;
-        Ok(Self(
-            MmapOptions::new().len(bytes).populate().map_raw(file)?,
-        ))
+        Self::guarded(MmapOptions::new().len(bytes).populate().map_raw(file)?)
     }
 
     /// Maps the first `bytes` of a file for reading.
@@ -40,7 +46,24 @@ impl RingMap {
     /// If the file is shorter, or the system refuses.
     pub fn read_only(file: &File, bytes: usize) -> io::Result<Self> {
         check_length(file, bytes)?;
-        Ok(Self(MmapOptions::new().len(bytes).map_raw_read_only(file)?))
+        Self::guarded(MmapOptions::new().len(bytes).map_raw_read_only(file)?)
+    }
+
+    fn guarded(map: MmapRaw) -> io::Result<Self> {
+        let guard = Guard::new(map.as_ptr().cast(), map.len())?;
+        Ok(Self { guard, map })
+    }
+
+    /// Is the mapped file as long as the ring, was it so whenever this process used it, and does it begin
+    /// like a ring?
+    ///
+    /// # Errors
+    /// If the system does not tell its length.
+    pub fn is_whole(&self, file: &File) -> io::Result<bool> {
+        let is_long = file.metadata()?.len() >= self.map.len() as u64;
+        // No named ring is without a state.
+        let is_ring = self.load(at::MAGIC) == MAGIC && self.load(at::STATE) != 0;
+        Ok(is_long && is_ring && !self.guard.was_cut())
     }
 
     /// Loads the word of the header at a byte offset, with all that the writer stored before it.
@@ -83,7 +106,7 @@ impl RingMap {
             "no header half word at {at}"
         );
         // SAFETY: `at` lies inside the mapping, which is at least a header long.
-        let half_word = unsafe { self.0.as_mut_ptr().add(at) };
+        let half_word = unsafe { self.map.as_mut_ptr().add(at) };
         // SAFETY: aligned (the mapping is page-aligned, `at` a multiple of 4), live as long as
         // `self`, and accessed by everyone only as an atomic of this size.
         unsafe { AtomicU32::from_ptr(half_word.cast()) }
@@ -102,14 +125,14 @@ impl RingMap {
     }
 
     fn words(&self) -> &[AtomicU64] {
-        let first = self.0.as_mut_ptr().cast::<AtomicU64>();
+        let first = self.map.as_mut_ptr().cast::<AtomicU64>();
         // SAFETY: the mapping is page-aligned, `len` bytes long and lives as long as `self`; every
         // word of it is accessed only as an atomic, here and (by the ABI) in other processes.
-        unsafe { slice::from_raw_parts(first, self.0.len() / 8) }
+        unsafe { slice::from_raw_parts(first, self.map.len() / 8) }
     }
 }
 
-/// Access beyond the end of the file would fault later, in the middle of work.
+/// A file that is too short from the beginning is no ring.
 fn check_length(file: &File, bytes: usize) -> io::Result<()> {
     let length = file.metadata()?.len();
     if bytes < HEADER_BYTES || length < bytes as u64 {

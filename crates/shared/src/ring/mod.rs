@@ -7,10 +7,14 @@
 //! ```
 //!
 //! [`layout`] is the ABI, [`slot`] the protocol that one slot follows, [`writer`] and [`reader`]
-//! the two ends, [`map`] the memory and [`doorbell`] the futex: the only unsafe parts.
+//! the two ends. [`place`] looks at what has the ring's name, and [`claim`] gives the name to a new ring. The
+//! unsafe parts are [`map`], the memory, [`sigbus`], which keeps a file that is cut from ending us, and
+//! [`doorbell`], the futex.
 //!
 //! Under `--cfg loom` only the protocol is built: loom's atomics cannot lie in mapped memory.
 
+#[cfg(not(loom))]
+pub mod claim;
 pub mod doorbell;
 pub mod error;
 pub mod header;
@@ -19,8 +23,10 @@ pub mod lock;
 #[cfg(not(loom))]
 pub mod map;
 pub mod name;
+pub mod place;
 #[cfg(not(loom))]
 pub mod reader;
+pub mod sigbus;
 pub mod slot;
 #[cfg(not(loom))]
 pub mod writer;

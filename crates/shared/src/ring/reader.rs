@@ -1,12 +1,15 @@
 //! The reading end: a private cursor over another process's ring. It writes nothing, cannot slow the
-//! writer down, and reports exactly how many records it missed when it was too slow.
+//! writer down, and reports exactly how many records it missed when it was too slow. It believes only root and
+//! its own user, and notices when the ring is damaged under its hands.
 
 use std::fs::File;
-use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::sync::atomic::Ordering;
 use std::sync::atomic::fence;
 use std::time::Duration;
+
+use nix::unistd::Uid;
+use nix::unistd::geteuid;
 
 use super::RingError;
 use super::RingName;
@@ -15,9 +18,12 @@ use super::header::Header;
 use super::layout::HEADER_BYTES;
 use super::layout::SLOT_WORDS;
 use super::layout::State;
+use super::layout::TAIL_SINCE_MINOR;
+use super::layout::TAIL_WORD;
 use super::layout::at;
 use super::lock;
 use super::map::RingMap;
+use super::place;
 use super::slot;
 use super::slot::Found;
 use crate::kernel;
@@ -52,28 +58,26 @@ pub struct Reader {
     file: File,
     header: Header,
     position: u64,
+    /// Whether the last word of a slot repeats its sequence number.
+    has_tails: bool,
+    /// Whether a slot was found as no writer leaves it.
+    is_damaged: bool,
 }
 
 impl Reader {
-    /// Opens a ring at its oldest record.
+    /// Opens a ring at its oldest record, or, if records were overwritten already, at the oldest that the writer
+    /// will not overwrite next.
     ///
     /// # Errors
     /// A [`RingError`] that names what is wrong with the file.
     pub fn open(name: &RingName) -> Result<Self, RingError> {
-        let failed = |what, source: io::Error| match source.kind() {
-            io::ErrorKind::NotFound => RingError::Missing(name.to_string()),
-            _ => RingError::Io {
-                what,
+        let (file, meta) = place::open(name, false)?;
+        let owner = Uid::from_raw(meta.uid());
+        if !owner.is_root() && owner != geteuid() {
+            return Err(RingError::Owner {
                 name: name.to_string(),
-                source,
-            },
-        };
-        let file = File::open(name.path()).map_err(|error| failed("open ring", error))?;
-        let meta = file
-            .metadata()
-            .map_err(|error| failed("look at ring", error))?;
-        if !meta.is_file() {
-            return Err(RingError::Foreign(name.to_string()));
+                owner: meta.uid(),
+            });
         }
         let file_bytes = meta.size();
         if file_bytes < HEADER_BYTES as u64 {
@@ -83,12 +87,12 @@ impl Reader {
                 expected: HEADER_BYTES as u64,
             });
         }
-        let map =
-            |bytes| RingMap::read_only(&file, bytes).map_err(|error| failed("map ring", error));
+        let map = |bytes| RingMap::read_only(&file, bytes).map_err(RingError::io("map ring", name));
         let head_only = map(HEADER_BYTES)?;
-        let boot_id = kernel::boot_id().map_err(|error| failed("boot id for", error))?;
+        let boot_id = kernel::boot_id().map_err(RingError::io("boot id for", name))?;
         let load = |at| head_only.load(at);
         let header = Header::parse(&name.to_string(), file_bytes, boot_id, load)?;
+        let minor = (head_only.load(at::ABI) >> 32) as u16;
         let map = map(header.file_bytes())?;
         let mut reader = Self {
             name: name.clone(),
@@ -96,8 +100,17 @@ impl Reader {
             file,
             header,
             position: 0,
+            has_tails: minor >= TAIL_SINCE_MINOR,
+            is_damaged: false,
         };
-        reader.position = reader.head().saturating_sub(1 << reader.header.slots_log2);
+        let head = reader.head();
+        if head > reader.slots() {
+            reader.position = reader.oldest(head);
+        }
+        if reader.read(&mut [0; SLOT_WORDS]) == Found::Overwritten {
+            // A writer that was killed in the middle of a record had begun to overwrite this one.
+            reader.position += 1;
+        }
         Ok(reader)
     }
 
@@ -113,23 +126,32 @@ impl Reader {
         &self.name
     }
 
-    /// The next record, or why there is none.
+    /// The next record, or why there is none. In a damaged ring nothing follows: [`Reader::writer`] reports that.
     pub fn advance(&mut self) -> Next {
         let mut words = [0; SLOT_WORDS];
-        let slots = 1_u64 << self.header.slots_log2;
-        let index = (self.position & (slots - 1)) as usize;
-        match slot::read(self.map.slot(index), self.position, &mut words) {
+        match self.read(&mut words) {
+            Found::Record if self.has_tails && words[TAIL_WORD] != words[0] => {
+                self.is_damaged = true;
+                Next::Empty
+            }
             Found::Record => {
+                if self.has_tails {
+                    words[TAIL_WORD] = 0;
+                }
                 self.position += 1;
                 Next::Record(zerocopy::transmute!(words))
             }
             Found::NotYet => Next::Empty,
             Found::Overwritten => {
-                // A quarter of the ring ahead of the writer, or it would overwrite the next record, too.
-                let resume = self
-                    .head()
-                    .saturating_sub(slots - slots / 4)
-                    .max(self.position + 1);
+                // Whoever sees the slot taken by a later record also sees the head that was stored before that
+                // record's predecessor began: at most one less than the later record's number.
+                fence(Ordering::Acquire);
+                let head = self.head();
+                if head + 1 < self.position + self.slots() {
+                    self.is_damaged = true;
+                    return Next::Empty;
+                }
+                let resume = self.oldest(head).max(self.position + 1);
                 let lost = resume - self.position;
                 self.position = resume;
                 Next::Lost(lost)
@@ -149,9 +171,11 @@ impl Reader {
     }
 
     /// Is the writer alive? Ask before the last [`Reader::advance`], not after it.
-    #[must_use]
-    pub fn writer(&self) -> Writer {
-        if self.is_closed() {
+    ///
+    /// # Errors
+    /// [`RingError::Damaged`] if another process cut or overwrote the file.
+    pub fn writer(&self) -> Result<Writer, RingError> {
+        let writer = if self.is_closed() {
             Writer::Closed
         } else if lock::is_held(&self.file) {
             Writer::Alive
@@ -160,7 +184,41 @@ impl Reader {
             Writer::Closed
         } else {
             Writer::Died
+        };
+        let is_whole = self.map.is_whole(&self.file);
+        if is_whole.map_err(RingError::io("look at ring", &self.name))? && !self.is_damaged() {
+            Ok(writer)
+        } else {
+            Err(RingError::Damaged(self.name.to_string()))
         }
+    }
+
+    /// Has a slot, or the head, something that no writer leaves there?
+    fn is_damaged(&self) -> bool {
+        let head = self.head();
+        // The head is stored after the record, so it may be one behind; and what is below it is complete.
+        let is_behind = head + 1 < self.position;
+        let is_missing =
+            || head > self.position && matches!(self.read(&mut [0; SLOT_WORDS]), Found::NotYet);
+        self.is_damaged || is_behind || is_missing()
+    }
+
+    fn read(&self, words: &mut [u64; SLOT_WORDS]) -> Found {
+        let index = (self.position & (self.slots() - 1)) as usize;
+        slot::read(self.map.slot(index), self.position, words)
+    }
+
+    /// The oldest record that can still be read when `head` have been published, at least a whole ring.
+    fn oldest(&self, head: u64) -> u64 {
+        let slots = self.slots();
+        // A quarter of the ring ahead of a living writer, or it would overwrite the next record, too.
+        let is_written = !self.is_closed() && lock::is_held(&self.file);
+        let margin = if is_written { slots / 4 } else { 0 };
+        head.saturating_sub(slots - margin)
+    }
+
+    fn slots(&self) -> u64 {
+        1 << self.header.slots_log2
     }
 
     fn head(&self) -> u64 {
@@ -170,10 +228,4 @@ impl Reader {
     fn is_closed(&self) -> bool {
         self.map.load(at::STATE) == State::Closed as u64
     }
-}
-
-/// Process id in the header of a ring file that may be anything.
-pub(super) fn writer_pid(file: &File) -> Option<u32> {
-    let head = RingMap::read_only(file, HEADER_BYTES).ok()?;
-    Some((head.load(at::WRITER) >> 32) as u32)
 }

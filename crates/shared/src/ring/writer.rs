@@ -4,20 +4,16 @@
 use std::fs;
 use std::fs::File;
 use std::fs::Metadata;
-use std::fs::OpenOptions;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::PathBuf;
 use std::process;
 
 use nix::fcntl::FallocateFlags;
-use nix::fcntl::Flock;
-use nix::fcntl::FlockArg;
 use nix::fcntl::fallocate;
 
 use super::RingError;
 use super::RingName;
+use super::claim::Draft;
 use super::doorbell;
 use super::header::Header;
 use super::layout;
@@ -25,10 +21,10 @@ use super::layout::MAGIC;
 use super::layout::SLOT_WORDS;
 use super::layout::Source;
 use super::layout::State;
+use super::layout::TAIL_WORD;
 use super::layout::at;
 use super::lock;
 use super::map::RingMap;
-use super::reader;
 use super::slot;
 use crate::clock;
 use crate::kernel;
@@ -50,16 +46,11 @@ impl Writer {
     /// Makes a new ring of at most `file_bytes`. It replaces one whose writer is dead.
     ///
     /// # Errors
-    /// [`RingError::Busy`] if a running process writes a ring of this name; [`RingError::Size`];
-    /// or what the system refused, a full `/dev/shm` included. It leaves no file behind.
+    /// [`RingError::Busy`] if a running process writes a ring of this name; [`RingError::Occupied`] if something
+    /// else has the name; [`RingError::Size`]; or what the system refused, a full `/dev/shm` included. It leaves
+    /// no file behind.
     pub fn create(name: &RingName, file_bytes: u64, source: Source) -> Result<Self, RingError> {
-        let failed = |what| {
-            move |source| RingError::Io {
-                what,
-                name: name.to_string(),
-                source,
-            }
-        };
+        let failed = |what| RingError::io(what, name);
         let slots_log2 = layout::slots_log2_for(file_bytes).ok_or(RingError::Size(file_bytes))?;
         let header = Header {
             slots_log2,
@@ -71,27 +62,22 @@ impl Writer {
             abi_minor: layout::ABI_MINOR,
         };
 
-        // Of two writers that start at once, only one may find the name free.
-        let directory = File::open(name.directory()).map_err(failed("open the directory of"))?;
-        let _starting_alone = Flock::lock(directory, FlockArg::LockExclusive)
-            .map_err(|(_, errno)| failed("lock the directory of")(errno.into()))?;
-        refuse_if_written(name)?;
-
-        let (unfinished, file) = unfinished_file(name).map_err(failed("create"))?;
-        let finish = || {
-            let bytes = header.file_bytes();
-            // Allocated now: a sparse file on a full tmpfs would kill us with SIGBUS later.
-            fallocate(&file, FallocateFlags::empty(), 0, bytes as libc::off_t)
-                .map_err(|errno| failed("allocate")(errno.into()))?;
-            lock::hold(&file).map_err(failed("lock"))?;
-            let map = RingMap::writable(&file, bytes).map_err(failed("map"))?;
-            header.compose(|at, word| map.store(at, word));
-            map.store(at::STATE, State::Dumping as u64);
-            map.store(at::MAGIC, MAGIC);
-            fs::rename(&unfinished, name.path()).map_err(failed("rename"))?;
-            Ok(map)
-        };
-        let map = finish().inspect_err(|_| drop(fs::remove_file(&unfinished)))?;
+        let draft = Draft::beside(name).map_err(failed("create"))?;
+        let bytes = header.file_bytes();
+        // Allocated now, so that a full tmpfs is noticed now.
+        fallocate(
+            draft.file(),
+            FallocateFlags::empty(),
+            0,
+            bytes as libc::off_t,
+        )
+        .map_err(|errno| failed("allocate")(errno.into()))?;
+        lock::hold(draft.file()).map_err(failed("lock"))?;
+        let map = RingMap::writable(draft.file(), bytes).map_err(failed("map"))?;
+        header.compose(|at, word| map.store(at, word));
+        map.store(at::STATE, State::Dumping as u64);
+        map.store(at::MAGIC, MAGIC);
+        let file = draft.publish(name)?;
 
         let slots_mask = (1 << slots_log2) - 1;
         Ok(Self {
@@ -106,7 +92,8 @@ impl Writer {
 
     /// Publishes one record; its `seq` is ignored. Readers that poll see it at once.
     pub fn push(&mut self, record: &Record) {
-        let words: [u64; SLOT_WORDS] = zerocopy::transmute!(*record);
+        let mut words: [u64; SLOT_WORDS] = zerocopy::transmute!(*record);
+        words[TAIL_WORD] = 2 * self.head + 2;
         let slot = self.map.slot((self.head & self.slots_mask) as usize);
         slot::write(slot, self.head, &words);
         self.head += 1;
@@ -126,9 +113,17 @@ impl Writer {
         self.map.store(at::LOSSES + 8 * place as usize, total);
     }
 
-    /// Updates the heartbeat to a CLOCK_MONOTONIC time.
-    pub fn heartbeat(&self, now_mono_ns: u64) {
+    /// Updates the heartbeat to a CLOCK_MONOTONIC time, and looks whether readers still get what is written.
+    ///
+    /// # Errors
+    /// [`RingError::Damaged`] if another process cut or overwrote the file.
+    pub fn heartbeat(&self, now_mono_ns: u64) -> Result<(), RingError> {
         self.map.store(at::HEARTBEAT, now_mono_ns);
+        match self.map.is_whole(&self.file) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(RingError::Damaged(self.name.to_string())),
+            Err(error) => Err(RingError::io("look at ring", &self.name)(error)),
+        }
     }
 
     /// Marks the start-up load complete; later records are events as they happen.
@@ -144,32 +139,10 @@ impl Drop for Writer {
         // A later writer may own the name by now.
         let inode = |file: io::Result<Metadata>| file.map(|file| (file.dev(), file.ino())).ok();
         let ours = inode(self.file.metadata());
-        if ours.is_some() && ours == inode(fs::metadata(self.name.path())) {
+        if ours.is_some() && ours == inode(fs::symlink_metadata(self.name.path())) {
             if let Err(error) = fs::remove_file(self.name.path()) {
                 log::warn!("remove ring {}: {error}", self.name);
             }
         }
     }
-}
-
-fn refuse_if_written(name: &RingName) -> Result<(), RingError> {
-    match File::open(name.path()) {
-        Ok(file) if lock::is_held(&file) => Err(RingError::Busy {
-            name: name.to_string(),
-            pid: reader::writer_pid(&file).unwrap_or(0),
-        }),
-        _ => Ok(()),
-    }
-}
-
-/// A new file beside the ring of this name, and its path.
-fn unfinished_file(name: &RingName) -> io::Result<(PathBuf, File)> {
-    let file_name = name.path().file_name().unwrap_or_default();
-    let hidden = format!(".{}.{}", file_name.to_string_lossy(), process::id());
-    let path = name.directory().join(hidden);
-    // Left by a killed process with the same id: no other process uses this name.
-    let _ = fs::remove_file(&path);
-    let mut options = OpenOptions::new();
-    let options = options.read(true).write(true).create_new(true).mode(0o600);
-    options.open(&path).map(|file| (path, file))
 }
