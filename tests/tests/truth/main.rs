@@ -24,7 +24,8 @@ fn beside_others() -> RwLockReadGuard<'static, ()> {
     MACHINE.read().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// With this, a test counts what was lost, or makes more connections than others could bear.
+/// With this, a test counts what was lost, or makes more connections than others could bear. Losses are those
+/// of the whole machine: whoever else connects meanwhile is counted, too, and the test fails.
 fn alone() -> RwLockWriteGuard<'static, ()> {
     MACHINE.write().unwrap_or_else(PoisonError::into_inner)
 }

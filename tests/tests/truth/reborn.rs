@@ -104,7 +104,7 @@ fn check_both_lives(source: &str, second: &str) {
     backend(&router, FIRST);
     send(&client, &expiring);
     let sent = Instant::now();
-    watch.wait_for("first lives", 30, is("new"));
+    watch.wait_for("second lives of five and first of twenty", 30, is("new"));
     // A look at the kernel's table would remove what has expired: only the clock says when it has.
     wait_until("the time of twenty connections is over", || {
         sent.elapsed() > Duration::from_millis(1_500)
