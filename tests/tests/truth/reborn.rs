@@ -95,8 +95,13 @@ fn check_both_lives(source: &str, second: &str) {
     send(&client, &DELETED);
     watch.wait_for("first lives", 5, is("new"));
     backend(&router, second);
-    for port in DELETED {
+    for (ended, port) in (1..).zip(DELETED) {
         delete(&router, port);
+        if second == FIRST {
+            // Between two packets of one tuple nothing shows the tracepoint that one connection was deleted
+            // and another began, if memory and translation are the same: only the sweep does.
+            watch.wait_for("end of a deleted one", ended, is("destroy"));
+        }
         send(&client, &[port]);
     }
 
