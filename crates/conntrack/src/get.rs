@@ -3,6 +3,8 @@
 use std::path::Path;
 
 use anyhow::Context as _;
+use netlink::DumpEnd;
+use netlink::netns;
 use netlink::netns::Namespace;
 use shared::cli::log::SUMMARY;
 use shared::clock::realtime_ns;
@@ -21,6 +23,9 @@ use crate::bpf::table::FlowTable;
 use crate::bpf::table::Present;
 use crate::cli::Cli;
 use crate::cli::Format;
+use crate::ctnetlink::dump::Dumper;
+use crate::ctnetlink::modules::may_be_used;
+use crate::ctnetlink::scope::Scope;
 use crate::flow_entry::Entry;
 use crate::flow_entry::Key;
 use crate::output;
@@ -97,17 +102,47 @@ fn find(table: &FlowTable, asked: &Record, netns_ino: Option<u32>) -> anyhow::Re
     Ok(records)
 }
 
-/// An entry's connection as it is now; `None` if it has ended. What cannot be asked about is absent.
+/// An entry's connection as it is now; `None` if it has ended. What nobody can say is absent.
 fn now(table: &FlowTable, key: &Key, entry: &Entry) -> anyhow::Result<Option<Record>> {
     let seen = entry.record(key, kind::DUMP);
     Ok(match table.check(key)? {
         Present::Ended => None,
         Present::Alive => table.get(key)?.map(|entry| entry.record(key, kind::DUMP)),
-        Present::Unknown | Present::Stuck => Some(Record {
-            known: seen.known & !(known::STATUS | known::MARK),
-            ..seen
-        }),
+        Present::Unknown | Present::Stuck => match ask_kernel(&seen) {
+            Ok(now) => now,
+            Err(error) => {
+                log::info!("status and mark are not known: {error:#}");
+                Some(Record {
+                    known: seen.known & !(known::STATUS | known::MARK),
+                    ..seen
+                })
+            }
+        },
     })
+}
+
+/// The connection with these tuples in ctnetlink's table of its namespace; `None` if it is not there.
+fn ask_kernel(seen: &Record) -> anyhow::Result<Option<Record>> {
+    may_be_used(false).map_err(anyhow::Error::msg)?;
+    let namespace = netns::find(seen.netns_ino)?;
+    let mut dumper = Dumper::within(&namespace, Scope::own(false)?)?;
+    let (key, mut found) = (Key::of(seen), None);
+    let end = dumper.dump(|record| {
+        let is_it = Key::of(&record) == key
+            && (record.reply_src, record.reply_dst) == (seen.reply_src, seen.reply_dst)
+            && (record.reply_sport, record.reply_dport) == (seen.reply_sport, seen.reply_dport);
+        if is_it {
+            found = Some(Record {
+                ct_id: seen.ct_id,
+                ..record
+            });
+        }
+    })?;
+    anyhow::ensure!(
+        found.is_some() || end == DumpEnd::Consistent,
+        "the kernel's table changed while it was read"
+    );
+    Ok(found)
 }
 
 fn flow(record: &Record) -> anyhow::Result<Flow> {
