@@ -4,6 +4,7 @@
 
 use std::fs::File;
 use std::os::unix::fs::MetadataExt as _;
+use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::sync::atomic::fence;
 use std::time::Duration;
@@ -107,7 +108,7 @@ impl Reader {
         if head > reader.slots() {
             reader.position = reader.oldest(head);
         }
-        if reader.read(&mut [0; SLOT_WORDS]) == Found::Overwritten {
+        if reader.sequence() > 2 * reader.position + 2 {
             // A writer that was killed in the middle of a record had begun to overwrite this one.
             reader.position += 1;
         }
@@ -129,34 +130,35 @@ impl Reader {
     /// The next record, or why there is none. In a damaged ring nothing follows: [`Reader::writer`] reports that.
     pub fn advance(&mut self) -> Next {
         let mut words = [0; SLOT_WORDS];
-        match self.read(&mut words) {
-            Found::Record if self.has_tails && words[TAIL_WORD] != words[0] => {
-                self.is_damaged = true;
-                Next::Empty
-            }
-            Found::Record => {
-                if self.has_tails {
-                    words[TAIL_WORD] = 0;
-                }
+        match slot::read(self.slot(), self.position, &mut words) {
+            Found::Record if words[TAIL_WORD] == words[0] || !self.has_tails => {
+                words[TAIL_WORD] = 0;
                 self.position += 1;
                 Next::Record(zerocopy::transmute!(words))
             }
-            Found::NotYet => Next::Empty,
-            Found::Overwritten => {
-                // Whoever sees the slot taken by a later record also sees the head that was stored before that
-                // record's predecessor began: at most one less than the later record's number.
-                fence(Ordering::Acquire);
-                let head = self.head();
-                if head + 1 < self.position + self.slots() {
-                    self.is_damaged = true;
-                    return Next::Empty;
-                }
-                let resume = self.oldest(head).max(self.position + 1);
-                let lost = resume - self.position;
-                self.position = resume;
-                Next::Lost(lost)
+            Found::Record => {
+                self.is_damaged = true;
+                Next::Empty
             }
+            Found::NotYet => Next::Empty,
+            Found::Overwritten => self.skip_overwritten(),
         }
+    }
+
+    #[cold]
+    fn skip_overwritten(&mut self) -> Next {
+        // Whoever sees the slot taken by a later record also sees the head that was stored before that
+        // record's predecessor began: at most one less than the later record's number.
+        fence(Ordering::Acquire);
+        let head = self.head();
+        if head + 1 < self.position + self.slots() {
+            self.is_damaged = true;
+            return Next::Empty;
+        }
+        let resume = self.oldest(head).max(self.position + 1);
+        let lost = resume - self.position;
+        self.position = resume;
+        Next::Lost(lost)
     }
 
     /// Sleeps until a record is published or the timeout expires; may return early for any reason.
@@ -198,14 +200,19 @@ impl Reader {
         let head = self.head();
         // The head is stored after the record, so it may be one behind; and what is below it is complete.
         let is_behind = head + 1 < self.position;
-        let is_missing =
-            || head > self.position && matches!(self.read(&mut [0; SLOT_WORDS]), Found::NotYet);
-        self.is_damaged || is_behind || is_missing()
+        let is_missing = head > self.position && self.sequence() < 2 * self.position + 2;
+        self.is_damaged || is_behind || is_missing
     }
 
-    fn read(&self, words: &mut [u64; SLOT_WORDS]) -> Found {
-        let index = (self.position & (self.slots() - 1)) as usize;
-        slot::read(self.map.slot(index), self.position, words)
+    /// The slot of the next record.
+    fn slot(&self) -> &[AtomicU64; SLOT_WORDS] {
+        let index = self.position & (self.slots() - 1);
+        self.map.slot(index as usize)
+    }
+
+    /// The sequence number in that slot.
+    fn sequence(&self) -> u64 {
+        self.slot()[0].load(Ordering::Relaxed)
     }
 
     /// The oldest record that can still be read when `head` have been published, at least a whole ring.
