@@ -206,14 +206,18 @@ impl fmt::Display for Unentered {
             hidden,
         } = self;
         if let Some(why) = why {
+            let plural = if *refused == 1 { "" } else { "s" };
             write!(
                 f,
-                "{refused} network namespaces could not be entered ({why})"
+                "{refused} network namespace{plural} could not be entered ({why})"
             )?;
         }
         if *hidden > 0 {
             let comma = if *refused > 0 { ", " } else { "" };
-            write!(f, "{comma}those of {hidden} processes may not be looked at")?;
+            match hidden {
+                1 => write!(f, "{comma}that of 1 process may not be looked at")?,
+                _ => write!(f, "{comma}those of {hidden} processes may not be looked at")?,
+            }
         }
         Ok(())
     }
@@ -228,12 +232,16 @@ mod tests {
         let mut unentered = Unentered::default();
         assert!(unentered.is_none());
         unentered.add("EPERM");
+        let text = "1 network namespace could not be entered (EPERM)";
+        assert_eq!(unentered.to_string(), text);
         unentered.add("EMFILE");
         let text = "2 network namespaces could not be entered (EPERM)";
         assert_eq!(unentered.to_string(), text);
         unentered.hidden = 7;
         let more = format!("{text}, those of 7 processes may not be looked at");
         assert_eq!(unentered.to_string(), more);
+        let text_of_one = Unentered::hidden(1).to_string();
+        assert_eq!(text_of_one, "that of 1 process may not be looked at");
         let hidden = Unentered::hidden(7);
         assert_eq!(hidden.to_string(), more[text.len() + 2..]);
         assert!(!hidden.is_none() && Unentered::hidden(0).is_none());

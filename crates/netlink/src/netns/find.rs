@@ -1,7 +1,9 @@
 //! Finds the network namespaces of this host: one by its inode number, as records have it, or all.
 
+use std::collections::HashMap;
 use std::collections::HashSet;
 use std::iter;
+use std::path::PathBuf;
 
 use nix::errno::Errno;
 
@@ -24,7 +26,7 @@ pub fn find(inum: u32) -> Result<Namespace, Error> {
     if own.inum() == inum {
         return Ok(own);
     }
-    let mut hidden = 0;
+    let mut seen = Seen::default();
     for looked in place::usual() {
         match looked {
             Look::Here(place) if place.inum() == inum => match place.open() {
@@ -32,11 +34,12 @@ pub fn find(inum: u32) -> Result<Namespace, Error> {
                 Err(Error::NotFound { .. }) => {}
                 opened => return opened,
             },
-            Look::Here(_) => {}
-            Look::Hidden => hidden += 1,
+            looked => {
+                seen.note(looked);
+            }
         }
     }
-    match hidden {
+    match seen.hidden() {
         0 => Err(Error::NotFound { inum }),
         places => Err(Error::Hidden { inum, places }),
     }
@@ -96,16 +99,51 @@ pub fn full_survey() -> Survey {
 }
 
 fn survey_of(places: impl Iterator<Item = Look>) -> Survey {
-    let mut survey = Survey::default();
-    let mut seen = HashSet::new();
-    for looked in places {
+    let mut seen = Seen::default();
+    let places = places.filter_map(|looked| seen.note(looked)).collect();
+    let hidden = seen.hidden();
+    Survey { places, hidden }
+}
+
+/// What a search has come by.
+#[derive(Default)]
+struct Seen {
+    /// Namespaces, each with the path of a process in it, if one was there.
+    namespaces: HashMap<u32, Option<PathBuf>>,
+    /// Processes' namespaces that may not be looked at.
+    hidden: Vec<PathBuf>,
+}
+
+impl Seen {
+    /// Takes it in; gives the place back if it is the first of its namespace.
+    fn note(&mut self, looked: Look) -> Option<Place> {
         match looked {
-            Look::Here(place) if seen.insert(place.inum()) => survey.places.push(place),
-            Look::Here(_) => {}
-            Look::Hidden => survey.hidden += 1,
+            Look::Hidden(path) => {
+                self.hidden.push(path);
+                None
+            }
+            Look::Here(place) => {
+                let is_new = !self.namespaces.contains_key(&place.inum());
+                let process = self.namespaces.entry(place.inum()).or_default();
+                if process.is_none() && place.path().starts_with("/proc") {
+                    *process = Some(place.path().to_owned());
+                }
+                is_new.then_some(place)
+            }
         }
     }
-    survey
+
+    /// How many of the hidden may be in a namespace that was not seen.
+    fn hidden(&self) -> usize {
+        if self.hidden.is_empty() {
+            return 0;
+        }
+        let processes = self.namespaces.values().flatten();
+        let marks: HashSet<u64> = processes.filter_map(|path| place::mark(path)).collect();
+        let is_seen = |path: &&PathBuf| place::mark(path).is_some_and(|it| marks.contains(&it));
+        let hidden = self.hidden.iter();
+        hidden.filter(|path| !is_seen(path)).count()
+    }
 }
 
 fn is_hidden(error: &Error) -> bool {

@@ -27,6 +27,11 @@ pub struct Place {
 }
 
 impl Place {
+    /// The file.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// The namespace's inode number.
     #[must_use]
     pub fn inum(&self) -> u32 {
@@ -53,8 +58,8 @@ impl Place {
 pub(super) enum Look {
     /// It stands for a namespace.
     Here(Place),
-    /// It may not be looked at.
-    Hidden,
+    /// It may not be looked at; holds its path.
+    Hidden(PathBuf),
 }
 
 /// Named and mounted namespaces, then those of processes. Other files and what ends meanwhile is
@@ -64,10 +69,7 @@ pub(super) fn usual() -> impl Iterator<Item = Look> {
     let named = named.filter_map(|path| look(path, by_inode));
     let mounts = iter::once_with(|| fs::read_to_string(MOUNTS).unwrap_or_default());
     let mounts = mounts.flat_map(|text| mounted(&text)).map(Look::Here);
-    let processes = processes().filter_map(|process| match look(process.join("ns/net"), by_link) {
-        Some(Look::Hidden) if is_in_ours(&process) => None,
-        looked => looked,
-    });
+    let processes = processes().filter_map(|process| look(process.join("ns/net"), by_link));
     named.chain(mounts).chain(processes)
 }
 
@@ -91,13 +93,13 @@ fn processes() -> impl Iterator<Item = PathBuf> {
     })
 }
 
-/// Is a process whose namespace may not be looked at in that of the calling thread? What is under
-/// `/proc/PID/net` is the namespace's own, and looking there needs no privilege (`get_proc_task_net` in
-/// the kernel's `fs/proc/proc_net.c`).
-fn is_in_ours(process: &Path) -> bool {
-    let file = |path: &Path| path.join("net/dev").metadata().map(|file| file.ino());
-    let ours = file(Path::new("/proc/thread-self"));
-    ours.is_ok_and(|ours| file(process).is_ok_and(|theirs| theirs == ours))
+/// What is the same for two processes (`/proc/PID/ns/net`) if and only if they are in one namespace: the
+/// inode of a file that each namespace has its own of. Looking there needs no privilege
+/// (`get_proc_task_net` in the kernel's `fs/proc/proc_net.c`).
+pub(super) fn mark(namespace_of_process: &Path) -> Option<u64> {
+    let process = namespace_of_process.parent()?.parent()?;
+    let file = process.join("net/dev").metadata().ok()?;
+    Some(file.ino())
 }
 
 /// The paths in a directory; none if it does not exist.
@@ -112,7 +114,7 @@ fn entries(dir: &Path) -> impl Iterator<Item = PathBuf> + use<> {
 fn look(path: PathBuf, inum: impl Fn(&Path) -> io::Result<Option<u32>>) -> Option<Look> {
     match inum(&path) {
         Ok(inum) => inum.map(|inum| Look::Here(Place { path, inum })),
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Some(Look::Hidden),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Some(Look::Hidden(path)),
         Err(_) => None,
     }
 }
