@@ -1,6 +1,7 @@
 //! What the scenes share: a testbed of namespaces, programs that run on it, guests with other
 //! kernels, the matrix of these, and the source tree itself. Used by `tests/` only.
 
+pub mod differential;
 pub mod guest;
 pub mod matrix;
 pub mod oracle;
