@@ -133,7 +133,7 @@ up() {
 }
 
 bridge() {
-	ip -n "$prefix-router" link add br0 type bridge 2>/dev/null || return 1
+	ip -n "$prefix-router" link add br0 type bridge mcast_snooping 0 2>/dev/null || return 1
 	modprobe br_netfilter 2>/dev/null || true
 	[ -e /proc/sys/net/bridge/bridge-nf-call-iptables ] || return 1
 	# Its own switch, since the system's need not be on.
