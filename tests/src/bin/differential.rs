@@ -4,7 +4,9 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::bail;
 use clap::Parser;
+use scenes::differential::in_guest;
 use scenes::differential::kinds::KINDS;
 use scenes::differential::kinds::Kind;
 use scenes::differential::plan::MOST;
@@ -45,6 +47,12 @@ struct Cli {
     /// Seconds after which an unused connection expires: more on a slow machine
     #[arg(long, default_value_t = 2)]
     expiry: u32,
+    /// Kernel of tests/kernels.toml: run in a guest that boots it, with the programs of --programs
+    #[arg(long, requires = "programs")]
+    kernel: Option<String>,
+    /// Folder that `scripts/build --static` prints
+    #[arg(long)]
+    programs: Option<PathBuf>,
     /// Folder of differential_world.sh
     #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/scenes"))]
     scenes: PathBuf,
@@ -78,6 +86,27 @@ fn start(cli: Cli) -> anyhow::Result<Answer> {
         return Err(Failure::Usage(text).into());
     }
     let kinds = kinds(&cli.kinds)?;
+    if let (Some(kernel), Some(programs)) = (&cli.kernel, &cli.programs) {
+        let task = in_guest::Task {
+            kernel,
+            programs,
+            seed: cli.seed,
+            runs: cli.runs,
+            flows: cli.flows,
+            source: cli.source,
+            kinds: &cli.kinds,
+        };
+        let said = in_guest::play(&task)?;
+        for line in &said.lines {
+            out.text(&format!("{kernel} {line}"))?;
+        }
+        out.flush()?;
+        return match said.code.as_str() {
+            "0" => Ok(Answer::Done),
+            "1" => Ok(Answer::No),
+            code => bail!("exit code {code} in the guest"),
+        };
+    }
     let mut answer = Answer::Done;
     for seed in cli.seed..cli.seed.saturating_add(cli.runs) {
         let task = Task {

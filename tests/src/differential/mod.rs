@@ -10,6 +10,7 @@ pub mod compare;
 mod compare_tests;
 pub mod difference;
 pub mod event;
+pub mod in_guest;
 pub mod kinds;
 pub mod lives;
 mod ours;

@@ -89,8 +89,8 @@ fn attempt(task: &Task<'_>) -> anyhow::Result<Option<Outcome>> {
     servers::serve(&world, &receipts)?;
     let scene = Scene { world, receipts };
     let mut outcome = Outcome::default();
-    let can = |kind: &&&'static Kind| kind.needs.is_none_or(|need| scene.world.has(need));
-    let (kinds, lacking): (Vec<&Kind>, Vec<&Kind>) = task.kinds.iter().partition(|kind| can(&kind));
+    let can = |kind: &&'static Kind| kind.needs.is_none_or(|need| scene.world.has(need));
+    let (kinds, lacking): (Vec<&Kind>, Vec<&Kind>) = task.kinds.iter().partition(|kind| can(kind));
     let lacks = lacking
         .iter()
         .filter_map(|kind| Some((kind.name, kind.needs?.name())));
@@ -130,6 +130,16 @@ fn attempt(task: &Task<'_>) -> anyhow::Result<Option<Outcome>> {
     }
     outcome.verdict = compare::compare(task.source, &accounts, &said.oracle, &said.ours, owner);
     outcome.verdict.differences.extend(failed);
+    // Nothing is tracked in the world's other namespaces.
+    outcome
+        .verdict
+        .differences
+        .extend(said.elsewhere.into_iter().map(|record| Difference {
+            fault: Fault::Invented,
+            flow: None,
+            kind: "",
+            detail: format!("in a namespace that tracks nothing: {record}"),
+        }));
     outcome.losses = said.losses;
     outcome.summary = said.summary;
     Ok(Some(outcome))

@@ -155,8 +155,11 @@ pub fn ping(from: IpAddr, to: IpAddr, id: u16, is_answered: bool) -> io::Result<
     }
     let to = SockaddrStorage::from(SocketAddr::new(to, 0));
     sendto(socket.as_raw_fd(), &packet, &to, MsgFlags::empty())?;
+    if !is_answered {
+        return Ok(());
+    }
     let deadline = Instant::now() + PATIENCE;
-    while is_answered {
+    loop {
         let mut packet = [0; 512];
         let length = recv(socket.as_raw_fd(), &mut packet, MsgFlags::empty())?;
         // A raw socket of IPv4 gives the header of IP, too.
@@ -169,7 +172,6 @@ pub fn ping(from: IpAddr, to: IpAddr, id: u16, is_answered: bool) -> io::Result<
             return Err(io::ErrorKind::TimedOut.into());
         }
     }
-    Ok(())
 }
 
 /// A GRE packet without a key.

@@ -20,6 +20,7 @@ use super::ours;
 use super::tools;
 use super::visible::Source;
 use super::world::Space;
+use super::world::TOOLS;
 use super::world::World;
 use crate::watch::Ended;
 use crate::watch::Watch;
@@ -44,6 +45,8 @@ pub struct Said {
     pub oracle: Vec<Event>,
     /// By us.
     pub ours: Vec<Event>,
+    /// Our records of the world's other namespaces.
+    pub elsewhere: Vec<Value>,
     /// Our records of losses.
     pub losses: Vec<Value>,
     /// The last line of our standard error.
@@ -55,9 +58,17 @@ impl Streams {
     pub fn start(world: &World, source: Source) -> anyhow::Result<Self> {
         let router = world.name(Space::Router);
         let watch = Watch::start(Some(&router), &["--source", source.name()]);
-        let mut command = in_namespace(&router, "/usr/sbin/conntrack");
+        let mut command = in_namespace(&router, TOOLS);
         let command = command
-            .args(["-E", "-e", "NEW,DESTROY", "-o", "id,extended", "-b", "67108864"])
+            .args([
+                "-E",
+                "-e",
+                "NEW,DESTROY",
+                "-o",
+                "id,extended",
+                "-b",
+                "67108864",
+            ])
             .stdin(Stdio::null());
         let mut streams = Self {
             oracle: Running::start(command),
@@ -85,7 +96,8 @@ impl Streams {
         for _ in 0..2 {
             let port = self.send_mark(world)?;
             self.await_mark(port, "new");
-            world.tools(&["-D", "-p", "udp", "--sport", &port.to_string()]);
+            // Nothing else is left.
+            world.tools(&["-F"]);
             self.await_mark(port, "destroy");
             if !self.hears(port, "[DESTROY]", PATIENCE) {
                 bail!("conntrack -E does not report the end of a mark");
@@ -103,8 +115,11 @@ impl Streams {
         let of_router = records
             .iter()
             .filter(|record| record["netns"] == self.netns);
+        let others = world.others();
+        let is_elsewhere = |record: &&Value| others.iter().any(|netns| record["netns"] == *netns);
         Ok(Some(Said {
             oracle: events(lines)?,
+            elsewhere: records.iter().filter(is_elsewhere).cloned().collect(),
             ours: events(of_router.map(ours::event))?,
             losses: records
                 .iter()

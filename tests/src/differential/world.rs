@@ -14,6 +14,9 @@ use harness::run_with_input;
 use harness::unique;
 use netlink::netns::Namespace;
 
+/// conntrack-tools' own program: never Sextant's, whatever `PATH` says.
+pub const TOOLS: &str = "/usr/sbin/conntrack";
+
 /// A network namespace of the world.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Space {
@@ -112,6 +115,13 @@ impl World {
         self.spaces[space as usize].inum()
     }
 
+    /// The inodes of all but the router's.
+    pub fn others(&self) -> Vec<u32> {
+        let router = self.inode(Space::Router);
+        let inodes = self.spaces.iter().map(Namespace::inum);
+        inodes.filter(|inode| *inode != router).collect()
+    }
+
     /// Does this kernel have it?
     pub fn has(&self, need: Need) -> bool {
         let line = format!("lacks {}", need.name());
@@ -129,6 +139,13 @@ impl World {
     /// conntrack-tools in the router's namespace; what it printed.
     pub fn tools(&self, args: &[&str]) -> Vec<String> {
         conntrack(Some(&self.name(Space::Router)), args)
+    }
+
+    /// Deletes connections of the router by hand. One may have expired meanwhile, so it is no error if there is none.
+    pub fn delete(&self, args: &[&str]) {
+        let mut tools = in_namespace(&self.name(Space::Router), TOOLS);
+        let deleted = harness::run(tools.arg("-D").args(args));
+        assert!(matches!(deleted.code, 0 | 1), "{}", deleted.err);
     }
 
     /// Runs these commands of nftables in the router's namespace.

@@ -62,7 +62,7 @@ fn expired(scene: &Scene, flow: &Flow, step: u64) -> Outcome {
     let mut lives = Vec::new();
     for number in 0..2 + flow.choose(0, 2) {
         if number > 0 {
-            outlive(scene, flow, number as u64);
+            outlive(scene, flow, number);
             forget_backend(scene, flow);
         }
         choose_backend(scene, flow, number * step);
@@ -116,10 +116,8 @@ pub fn tcp_reused_out(scene: &Scene, flow: &Flow) -> Outcome {
 fn delete(scene: &Scene, flow: &Flow, call: &Call) {
     let family = if flow.is_v6 { "ipv6" } else { "ipv4" };
     let (src, port) = (call.from.ip().to_string(), call.from.port().to_string());
-    let words = [
-        "-D", "-f", family, "-p", "udp", "-s", &src, "--sport", &port,
-    ];
-    scene.world.tools(&words);
+    let words = ["-f", family, "-p", "udp", "-s", &src, "--sport", &port];
+    scene.world.delete(&words);
 }
 
 /// Deleted by hand and born at once: to the other backend, or to any backend and answered.
