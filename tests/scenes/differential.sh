@@ -3,7 +3,7 @@
 #
 #   differential.sh ARGUMENT…
 #
-# Prints lines of two columns, a tab between them: `said` what it printed, `exit` its exit code.
+# Prints lines of two columns, a tab between them: `said` what it printed on both outputs, `exit` its exit code.
 set -eu
 PATH=/sextant:$PATH
 sh /scenes/modules.sh
@@ -13,6 +13,6 @@ for module in veth bridge br_netfilter nft_redir nft_reject_inet nft_numgen nft_
 	modprobe "$module" 2>/dev/null || true
 done
 code=0
-differential --scenes /scenes "$@" >said || code=$?
-while IFS= read -r line; do printf 'said\t%s\n' "$line"; done <said
+differential --scenes /scenes "$@" >said 2>complaints || code=$?
+cat said complaints | while IFS= read -r line; do printf 'said\t%s\n' "$line"; done
 printf 'exit\t%s\n' "$code"

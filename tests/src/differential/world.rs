@@ -5,9 +5,12 @@ use std::io;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::Command;
+use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use anyhow::ensure;
+use harness::Running;
 use harness::conntrack_tools::conntrack;
 use harness::in_namespace;
 use harness::run_with_input;
@@ -16,6 +19,9 @@ use netlink::netns::Namespace;
 
 /// conntrack-tools' own program: never Sextant's, whatever `PATH` says.
 pub const TOOLS: &str = "/usr/sbin/conntrack";
+
+/// To make the world, which takes many processes: emulated processors are slow.
+const LONG: Duration = Duration::from_secs(180);
 
 /// A network namespace of the world.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,7 +103,13 @@ impl World {
         let mut up = Command::new("sh");
         up.arg(&world.script)
             .args(["up", &world.prefix, &expiry_s.to_string()]);
-        world.lacks = harness::run(&mut up).success();
+        let (status, finished) = Running::start(up.stdin(Stdio::null())).finish_within(LONG);
+        ensure!(
+            status.is_some_and(|status| status.success()),
+            "{up:?}: {}",
+            finished.err
+        );
+        world.lacks = finished.out;
         for space in Space::ALL {
             let path = Path::new("/run/netns").join(world.name(space));
             world.spaces.push(Namespace::open(&path)?);
