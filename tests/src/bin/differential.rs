@@ -6,10 +6,10 @@ use std::process::ExitCode;
 
 use anyhow::bail;
 use clap::Parser;
+use scenes::differential::flow::MOST;
 use scenes::differential::in_guest;
+use scenes::differential::kind::Kind;
 use scenes::differential::kinds::KINDS;
-use scenes::differential::kinds::Kind;
-use scenes::differential::plan::MOST;
 use scenes::differential::report;
 use scenes::differential::run::Task;
 use scenes::differential::run::run;

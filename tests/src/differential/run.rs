@@ -17,12 +17,12 @@ use super::compare;
 use super::compare::Verdict;
 use super::difference::Difference;
 use super::difference::Fault;
-use super::kinds::Kind;
-use super::kinds::Scene;
-use super::plan::Flow;
-use super::plan::owner;
+use super::flow::owner;
+use super::kind::Kind;
+use super::plan::Planned;
 use super::plan::plan;
 use super::said::Made;
+use super::scene::Scene;
 use super::servers;
 use super::servers::Receipts;
 use super::streams::Streams;
@@ -148,7 +148,7 @@ fn attempt(task: &Task<'_>) -> anyhow::Result<Option<Outcome>> {
 type Result = (usize, anyhow::Result<Made>);
 
 /// Makes all flows, a few at a time.
-fn make(scene: &Scene, flows: &[Flow], jobs: usize) -> Vec<Result> {
+fn make(scene: &Scene, flows: &[Planned], jobs: usize) -> Vec<Result> {
     let queue = Mutex::new(flows.iter());
     let made = Mutex::new(Vec::new());
     let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
@@ -156,7 +156,7 @@ fn make(scene: &Scene, flows: &[Flow], jobs: usize) -> Vec<Result> {
         for _ in 0..jobs {
             scope.spawn(|| {
                 while let Some(flow) = next() {
-                    let result = (flow.number, (flow.kind.make)(scene, flow));
+                    let result = (flow.flow.number, (flow.kind.make)(scene, &flow.flow));
                     made.lock()
                         .unwrap_or_else(PoisonError::into_inner)
                         .push(result);

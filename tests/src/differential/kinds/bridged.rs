@@ -1,14 +1,14 @@
 //! Calls between hosts behind a bridge of the router, whose packets pass the rules of IPv4.
 
-use super::super::plan::Flow;
-use super::super::plan::Place;
+use super::super::flow::Flow;
+use super::super::flow::Place;
 use super::super::said::Made;
 use super::super::said::Said;
+use super::super::scene::Call;
+use super::super::scene::Scene;
+use super::super::scene::word;
 use super::super::servers::PORT;
 use super::super::world::Space;
-use super::Call;
-use super::Scene;
-use super::word;
 
 type Outcome = anyhow::Result<Made>;
 

@@ -4,20 +4,20 @@ use std::net::SocketAddr;
 
 use anyhow::Context as _;
 
-use super::super::plan::Flow;
+use super::super::flow::Flow;
 use super::super::said::Known;
 use super::super::said::Made;
 use super::super::said::Said;
+use super::super::scene::CLIENT;
+use super::super::scene::Call;
+use super::super::scene::PLAIN;
+use super::super::scene::SERVICE;
+use super::super::scene::Scene;
+use super::super::scene::tuple;
+use super::super::scene::word;
 use super::super::servers;
 use super::super::sockets;
 use super::super::world::Space;
-use super::CLIENT;
-use super::Call;
-use super::PLAIN;
-use super::SERVICE;
-use super::Scene;
-use super::tuple;
-use super::word;
 
 type Outcome = anyhow::Result<Made>;
 

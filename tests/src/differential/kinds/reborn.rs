@@ -5,20 +5,20 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
-use super::super::plan::Flow;
+use super::super::flow::Flow;
 use super::super::said::Known;
 use super::super::said::Made;
 use super::super::said::Said;
+use super::super::scene::CHOSEN_SERVICE;
+use super::super::scene::CLIENT;
+use super::super::scene::Call;
+use super::super::scene::Scene;
+use super::super::scene::UPLINK;
+use super::super::scene::mute_word;
+use super::super::scene::word;
 use super::super::servers::PORT;
 use super::super::sockets;
 use super::super::world::Space;
-use super::CHOSEN_SERVICE;
-use super::CLIENT;
-use super::Call;
-use super::Scene;
-use super::UPLINK;
-use super::mute_word;
-use super::word;
 
 type Outcome = anyhow::Result<Made>;
 

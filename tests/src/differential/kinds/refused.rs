@@ -2,24 +2,24 @@
 
 use std::time::Duration;
 
-use super::super::plan::Flow;
-use super::super::plan::Place;
+use super::super::flow::Flow;
+use super::super::flow::Place;
 use super::super::said::Known;
 use super::super::said::Made;
 use super::super::said::Said;
+use super::super::scene::CLIENT;
+use super::super::scene::CLOSED;
+use super::super::scene::Call;
+use super::super::scene::LOOPBACK;
+use super::super::scene::PLAIN;
+use super::super::scene::ROUTER;
+use super::super::scene::SERVICE;
+use super::super::scene::Scene;
+use super::super::scene::UPLINK;
+use super::super::scene::mute_word;
 use super::super::servers::PORT;
 use super::super::sockets;
 use super::super::world::Space;
-use super::CLIENT;
-use super::CLOSED;
-use super::Call;
-use super::LOOPBACK;
-use super::PLAIN;
-use super::ROUTER;
-use super::SERVICE;
-use super::Scene;
-use super::UPLINK;
-use super::mute_word;
 
 type Outcome = anyhow::Result<Made>;
 
