@@ -2,6 +2,7 @@
 //! kernels, the matrix of these, and the source tree itself. Used by `tests/` only.
 
 pub mod asked;
+pub mod differential;
 pub mod guest;
 pub mod inside;
 pub mod ledger;

@@ -3,9 +3,13 @@
 
 use std::collections::BTreeSet;
 use std::env;
+use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
 
+use scenes::differential::in_guest;
+use scenes::differential::kinds::KINDS;
+use scenes::differential::visible::Source;
 use scenes::guest::Guest;
 use scenes::guest::Output;
 use scenes::oracle;
@@ -18,10 +22,15 @@ fn kernel() -> String {
     script("kernel", &["trixie", "6.12", "cloud"]).expect("a kernel")
 }
 
+/// The folder of the static programs.
+fn programs() -> OsString {
+    env::var_os("SEXTANT_STATIC_DIR")
+        .expect("SEXTANT_STATIC_DIR names the folder that scripts/build --static prints")
+}
+
 /// Boots it and runs a scene of `tests/scenes` there.
 fn play(scene: &str) -> Output {
-    let programs = env::var_os("SEXTANT_STATIC_DIR")
-        .expect("SEXTANT_STATIC_DIR names the folder that scripts/build --static prints");
+    let programs = programs();
     let kernel = kernel();
     let guest = Guest {
         tools: &["ip", "nft", "conntrack"],
@@ -198,6 +207,30 @@ fn guest_times_are_right_while_the_clock_is_set_by_tracepoint() {
 #[test]
 fn guest_times_of_reading_follow_the_clock_that_is_set() {
     check_times("netlink", 1000 * MILLISECOND_NS);
+}
+
+/// Random flows of every kind are reported as they were.
+fn compare(source: Source) {
+    let programs = programs();
+    let task = in_guest::Task {
+        kernel: "6.12",
+        programs: Path::new(&programs),
+        seed: 1,
+        runs: 1,
+        flows: KINDS.len(),
+        source,
+        kinds: &[],
+    };
+    let said = in_guest::play(&task).expect("a run that ends");
+    assert_eq!(said.code, "0", "{:#?}", said.lines);
+    let head = format!("{source} seed 1: {} flows of ", KINDS.len());
+    let is_head = |line: &String| line.starts_with(&head);
+    assert!(said.lines.iter().any(is_head), "{:#?}", said.lines);
+}
+
+#[test]
+fn guest_reports_random_flows_as_they_were_by_kprobe() {
+    compare(Source::Kprobe);
 }
 
 #[test]

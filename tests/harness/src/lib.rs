@@ -63,14 +63,21 @@ pub fn unique() -> String {
     format!("sx{}x{number}", std::process::id())
 }
 
-/// The folder that cargo builds this test's profile into, with the programs of the workspace.
+/// The folder that cargo builds this test's profile into, with the programs of the workspace; or the folder of this
+/// program, if it is no test.
 ///
 /// # Panics
-/// If the test lies elsewhere.
+/// If this has no path.
 #[must_use]
 pub fn build_folder() -> PathBuf {
-    let test = env::current_exe().expect("a test has a path");
-    let profile = test.ancestors().nth(2);
+    let this = env::current_exe().expect("a test has a path");
+    let folder = this.parent().expect("a program lies in a folder");
+    let is_test = folder.file_name().is_some_and(|name| name == "deps");
+    let profile = if is_test {
+        folder.parent()
+    } else {
+        Some(folder)
+    };
     profile.expect("tests lie in target/PROFILE/deps").into()
 }
 

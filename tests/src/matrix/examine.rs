@@ -148,15 +148,23 @@ pub fn examine(
     })
 }
 
-fn fetch(kernel: &Kernel) -> anyhow::Result<Fetched> {
-    let folder = match &kernel.source {
+/// The folder of a kernel, fetched or built if it is not in the cache.
+///
+/// # Errors
+/// If it cannot be had.
+pub fn folder(kernel: &Kernel) -> anyhow::Result<String> {
+    match &kernel.source {
         Source::Package {
             suite,
             version,
             flavour,
-        } => script("kernel", &[suite, version, flavour, kernel.arch.name()])?,
-        Source::Built { config, version } => script("kernel-build", &[config, version])?,
-    };
+        } => script("kernel", &[suite, version, flavour, kernel.arch.name()]),
+        Source::Built { config, version } => script("kernel-build", &[config, version]),
+    }
+}
+
+fn fetch(kernel: &Kernel) -> anyhow::Result<Fetched> {
+    let folder = folder(kernel)?;
     let truth = script("truth", &[&folder])?;
     let truth = fs::read_to_string(&truth).with_context(|| format!("read {truth}"))?;
     let folder = PathBuf::from(folder);
