@@ -184,7 +184,7 @@ mod tests {
 90 25 0:4 net:[4026532315] /run/netns/a rw shared:40 - nsfs nsfs rw
 91 25 0:4 mnt:[4026532316] /run/mnt rw - nsfs nsfs rw
 92 25 0:4 net:[4026532317] /var/my\\040net rw shared:1 master:2 - nsfs nsfs rw
-93 25 0:9 net:[1] /mnt/not rw - tmpfs tmpfs rw
+93 25 0:9 net:[1] /run/not rw - tmpfs tmpfs rw
 94 25";
         let places = mounted(mountinfo);
         let seen: Vec<(u32, &Path)> = places
