@@ -1,8 +1,7 @@
 //! The errors of a ring, each with its own sentence.
 
+use std::fmt;
 use std::io;
-
-use super::RingName;
 
 /// Why a ring cannot be made, opened or read.
 #[derive(Debug, thiserror::Error)]
@@ -109,7 +108,7 @@ pub enum RingError {
 
 impl RingError {
     /// Makes the error for what the system refused.
-    pub(super) fn io(what: &'static str, ring: &RingName) -> impl Fn(io::Error) -> Self {
+    pub(super) fn io(what: &'static str, ring: &impl fmt::Display) -> impl Fn(io::Error) -> Self {
         move |source| Self::Io {
             what,
             name: ring.to_string(),
