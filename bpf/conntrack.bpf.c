@@ -21,6 +21,7 @@ char LICENSE[] SEC("license") = "Dual MIT/GPL";
 struct check_request {
 	struct flow6_key key;
 	__u64 is_v6;
+	__u64 gone_id; /* not 0: a dump no longer has the connection with this id */
 };
 
 /* Named once, so that the types reach the skeleton, where Rust compares them with its own. */
@@ -198,6 +199,7 @@ SEC("raw_tp")
 int check_one(struct check_request *ctx)
 {
 	struct flow6_key key = ctx->key;
+	__u64 gone_id = ctx->gone_id;
 
-	return ctx->is_v6 ? check(&key, V6_WORDS) : check(&key, V4_WORDS);
+	return ctx->is_v6 ? check(&key, gone_id, V6_WORDS) : check(&key, gone_id, V4_WORDS);
 }

@@ -167,12 +167,21 @@ static __always_inline void sweep_tables(void)
 		bpf_for_each_map_elem(&flows6, sweep_flow6, NULL, 0);
 }
 
-/* Checks the entry of one connection. */
-static __always_inline enum checked check(const struct flow6_key *key, const int words)
+/*
+ * Checks the entry of one connection. One that came from a dump, and has no nf_conn that could be
+ * asked, has ended if it is the one that a later dump lacks.
+ */
+static __always_inline enum checked check(const struct flow6_key *key, __u64 gone_id,
+					  const int words)
 {
 	struct flow6 *flow = bpf_map_lookup_elem(table_of(words), key);
+	struct ending unknown = {};
 
-	return flow ? check_flow(key, flow, words) : CHECKED_NONE;
+	if (!flow)
+		return CHECKED_NONE;
+	if (gone_id && id_of(flow) == gone_id && !flow->ct)
+		return settle(key, gone_id, true, &unknown, words) ? CHECKED_ENDED : CHECKED_STUCK;
+	return check_flow(key, flow, words);
 }
 
 #endif

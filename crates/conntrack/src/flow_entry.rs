@@ -115,6 +115,11 @@ impl Key {
         self
     }
 
+    /// Did the kernel resolve a clash of it with another connection of the same original tuple?
+    pub fn has_clashed(&self) -> bool {
+        self.wire.clash != 0
+    }
+
     /// Inode of the network namespace; 0 if it is not known on this kernel.
     pub fn netns_ino(&self) -> u32 {
         self.wire.netns_ino
@@ -149,11 +154,6 @@ impl Entry {
     /// The connection's id in records.
     pub fn ct_id(&self) -> u64 {
         self.wire.ct_id
-    }
-
-    /// Does the entry have the address of its `nf_conn`, which the sweep needs?
-    pub fn has_nf_conn(&self) -> bool {
-        self.wire.ct != 0
     }
 
     /// The connection as a record of this type, at the time it was first seen.

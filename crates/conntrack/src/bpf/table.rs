@@ -110,14 +110,36 @@ impl FlowTable {
     /// # Errors
     /// If the kernel refuses to run the program.
     pub fn check(&self, key: &Key) -> anyhow::Result<Present> {
+        self.ask(key, 0)
+    }
+
+    /// Reports the end of the connection with this id, which came from a dump and is in a later one no more,
+    /// and removes its entry, unless an `nf_conn` has become known for it: then the sweep knows better.
+    ///
+    /// # Errors
+    /// If the kernel refuses to run the program.
+    pub fn end_gone(&self, key: &Key, id: u64) -> anyhow::Result<Present> {
+        self.ask(key, id)
+    }
+
+    fn ask(&self, key: &Key, gone_id: u64) -> anyhow::Result<Present> {
         let Some(program) = &self.check else {
             return Ok(Present::Unknown);
         };
         let mut request = [0; size_of::<types::check_request>()];
-        let bytes = key.bytes();
-        request[..bytes.len()].copy_from_slice(bytes);
-        request[offset_of!(types::check_request, is_v6)..]
-            .copy_from_slice(&u64::from(key.is_v6()).to_ne_bytes());
+        let mut put = |at: usize, bytes: &[u8]| {
+            request[at..at + bytes.len()].copy_from_slice(bytes);
+        };
+        let is_v6 = u64::from(key.is_v6());
+        put(offset_of!(types::check_request, key), key.bytes());
+        put(
+            offset_of!(types::check_request, is_v6),
+            &is_v6.to_ne_bytes(),
+        );
+        put(
+            offset_of!(types::check_request, gone_id),
+            &gone_id.to_ne_bytes(),
+        );
         let found = program_fd::run(program.as_fd(), &request)
             .context("ask for the state of a connection")?;
         Ok(match types::checked(found) {

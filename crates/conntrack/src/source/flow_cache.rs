@@ -7,8 +7,7 @@ use shared::record::wire::Loss;
 use shared::record::wire::Record;
 use shared::record::wire::kind;
 
-use super::flow_identity::Identity;
-use super::flow_identity::Present;
+use super::present::Present;
 use super::untold_end::untold_end;
 use crate::bpf::table::FlowTable;
 use crate::bpf::table::Put;
@@ -38,14 +37,14 @@ struct Flow {
 
 /// The connections that are known, and those that are not for want of room.
 pub struct FlowCache {
-    flows: HashMap<Identity, Flow>,
+    flows: HashMap<Key, Flow>,
     ids: FlowIds,
     /// Connections of IPv4 and of IPv6.
     live: [usize; 2],
     max_entries: u32,
     /// Those without room, with ctnetlink's id: each is counted once and then passed over. The kernel's own
     /// limit bounds them.
-    refused: HashMap<(Identity, u64), u32>,
+    refused: HashMap<(Key, u64), u32>,
     dump: u32,
     full: u64,
     table_refused: u64,
@@ -79,18 +78,18 @@ impl FlowCache {
         teller: Teller,
         sink: Sink<'_>,
     ) -> anyhow::Result<bool> {
-        let identity = Identity::of(record);
+        let key = Key::of(record);
         let dump = if teller == Teller::Dump { self.dump } else { 0 };
-        if let Some(flow) = self.flows.get_mut(&identity) {
-            if flow.is_of(&identity.key, record) && (teller == Teller::Dump || flow.dump != 0) {
+        if let Some(flow) = self.flows.get_mut(&key) {
+            if flow.is_of(&key, record) && (teller == Teller::Dump || flow.dump != 0) {
                 if teller == Teller::Event {
                     flow.dump = 0;
                 }
                 return Ok(false);
             }
-            self.end_untold(&identity, sink)?;
+            self.end_untold(&key, sink)?;
         }
-        if let Some(told) = self.refused.get_mut(&(identity, record.ct_id)) {
+        if let Some(told) = self.refused.get_mut(&(key, record.ct_id)) {
             if teller == Teller::Dump || *told != 0 {
                 if teller == Teller::Event {
                     *told = 0;
@@ -103,22 +102,22 @@ impl FlowCache {
             ..*record
         };
         let entry = Entry::of(&ours);
-        if let Err(place) = self.make_room(&identity.key, &entry) {
+        if let Err(place) = self.make_room(&key, &entry) {
             match place {
                 Loss::TableFull => self.full += 1,
                 _ => self.table_refused += 1,
             }
-            self.refused.insert((identity, record.ct_id), dump);
+            self.refused.insert((key, record.ct_id), dump);
             return Ok(false);
         }
-        self.live[usize::from(identity.key.is_v6())] += 1;
+        self.live[usize::from(key.is_v6())] += 1;
         let kernel_id = record.ct_id;
         let flow = Flow {
             entry,
             kernel_id,
             dump,
         };
-        self.flows.insert(identity, flow);
+        self.flows.insert(key, flow);
         sink(&ours);
         Ok(true)
     }
@@ -135,7 +134,6 @@ impl FlowCache {
             return Ok(());
         };
         match table.add(key, entry) {
-            // Two that have clashed share a key of the table, which has the first of them.
             Ok(Put::Added | Put::Present) => Ok(()),
             Ok(Put::Full) => Err(Loss::TableFull),
             Err(error) => {
@@ -154,16 +152,16 @@ impl FlowCache {
     /// # Errors
     /// If the table cannot be written.
     pub fn end(&mut self, record: &Record, sink: Sink<'_>) -> anyhow::Result<()> {
-        let identity = Identity::of(record);
-        let known = self.flows.get(&identity);
-        let ct_id = match known.filter(|flow| flow.is_of(&identity.key, record)) {
+        let key = Key::of(record);
+        let known = self.flows.get(&key);
+        let ct_id = match known.filter(|flow| flow.is_of(&key, record)) {
             Some(flow) => {
                 let id = flow.entry.ct_id();
-                self.remove(&identity)?;
+                self.remove(&key)?;
                 id
             }
-            None if self.refused.remove(&(identity, record.ct_id)).is_some() => return Ok(()),
-            None if identity.clash.is_some() => self.ids.next(),
+            None if self.refused.remove(&(key, record.ct_id)).is_some() => return Ok(()),
+            None if key.has_clashed() => self.ids.next(),
             None => return Ok(()),
         };
         sink(&Record { ct_id, ..*record });
@@ -178,24 +176,23 @@ impl FlowCache {
     pub fn retain(
         &mut self,
         present: &Present,
-        may_end: impl Fn(&Identity) -> bool,
+        may_end: impl Fn(&Key) -> bool,
         sink: Sink<'_>,
     ) -> anyhow::Result<()> {
-        let is_gone = |identity: &Identity, flow: &Flow| {
+        let is_gone = |key: &Key, flow: &Flow| {
             // The kernel's dumps hide the loser of a clash.
-            identity.clash.is_none() && !present.has(identity, flow.kernel_id) && may_end(identity)
+            !key.has_clashed() && !present.has(key, flow.kernel_id) && may_end(key)
         };
-        let gone: Vec<Identity> = self
+        let gone: Vec<Key> = self
             .flows
             .iter()
-            .filter(|(identity, flow)| is_gone(identity, flow))
-            .map(|(identity, _)| *identity)
+            .filter(|(key, flow)| is_gone(key, flow))
+            .map(|(key, _)| *key)
             .collect();
-        for identity in gone {
-            self.end_untold(&identity, sink)?;
+        for key in gone {
+            self.end_untold(&key, sink)?;
         }
-        self.refused
-            .retain(|(identity, id), _| present.has(identity, *id));
+        self.refused.retain(|(key, id), _| present.has(key, *id));
         Ok(())
     }
 
@@ -218,14 +215,14 @@ impl FlowCache {
 
     /// Has the connection been reported?
     pub fn has(&self, record: &Record) -> bool {
-        let identity = Identity::of(record);
-        let known = self.flows.get(&identity);
-        known.is_some_and(|flow| flow.is_of(&identity.key, record))
+        let key = Key::of(record);
+        let known = self.flows.get(&key);
+        known.is_some_and(|flow| flow.is_of(&key, record))
     }
 
-    /// Is there a live one of this identity?
-    pub fn has_identity(&self, identity: &Identity) -> bool {
-        self.flows.contains_key(identity)
+    /// Is there a live one of this key?
+    pub fn has_key(&self, key: &Key) -> bool {
+        self.flows.contains_key(key)
     }
 
     /// Are there any without room?
@@ -242,23 +239,23 @@ impl FlowCache {
         }
     }
 
-    fn end_untold(&mut self, identity: &Identity, sink: Sink<'_>) -> anyhow::Result<()> {
-        if let Some(flow) = self.remove(identity)? {
-            sink(&untold_end(flow.entry.record(&identity.key, kind::DESTROY)));
+    fn end_untold(&mut self, key: &Key, sink: Sink<'_>) -> anyhow::Result<()> {
+        if let Some(flow) = self.remove(key)? {
+            sink(&untold_end(flow.entry.record(key, kind::DESTROY)));
         }
         Ok(())
     }
 
-    fn remove(&mut self, identity: &Identity) -> anyhow::Result<Option<Flow>> {
-        let Some(flow) = self.flows.remove(identity) else {
+    fn remove(&mut self, key: &Key) -> anyhow::Result<Option<Flow>> {
+        let Some(flow) = self.flows.remove(key) else {
             return Ok(None);
         };
-        self.live[usize::from(identity.key.is_v6())] -= 1;
+        self.live[usize::from(key.is_v6())] -= 1;
         if let Some(table) = &self.table {
             let id = flow.entry.ct_id();
-            let in_table = table.get(&identity.key)?;
+            let in_table = table.get(&key)?;
             if in_table.is_some_and(|entry| entry.ct_id() == id) {
-                table.remove(&identity.key)?;
+                table.remove(&key)?;
             }
         }
         Ok(Some(flow))

@@ -23,9 +23,8 @@ use super::census::Census;
 use super::event_source::EventSource;
 use super::flow_cache::FlowCache;
 use super::flow_cache::Teller;
-use super::flow_identity::Identity;
-use super::flow_identity::Present;
 use super::preexisting::REVIEW_PERIOD;
+use super::present::Present;
 use super::schedule::Schedule;
 use crate::bpf::programs::Programs;
 use crate::bpf::programs::Settings;
@@ -35,6 +34,7 @@ use crate::ctnetlink::modules::may_be_used;
 use crate::ctnetlink::namespaces::Dump;
 use crate::ctnetlink::namespaces::Namespaces;
 use crate::ctnetlink::scope::Scope;
+use crate::flow_entry::Key;
 use crate::flow_id::FlowIds;
 use crate::plan::Plan;
 use crate::sink::Sink;
@@ -58,7 +58,7 @@ pub struct NetlinkSource {
     scope: Scope,
     /// Connections that the kernel reports no end of: it keeps events only for those that begin
     /// while a program listens (`nf_conntrack_events` 2, the default since 5.19).
-    without_events: HashSet<Identity>,
+    without_events: HashSet<Key>,
     /// The last dump, while an event of a connection in it may be on its way.
     dumped: Option<Instant>,
     /// Events were lost, and no whole dump has made up for them.
@@ -109,7 +109,7 @@ impl NetlinkSource {
         for record in records {
             present.insert(&record);
             if self.flows.begin(&record, Teller::Dump, sink)? {
-                self.without_events.insert(Identity::of(&record));
+                self.without_events.insert(Key::of(&record));
             }
         }
         // An entry that an interrupted dump lacks may still exist.
@@ -139,8 +139,8 @@ impl NetlinkSource {
         let mut present = Present::default();
         let dump = namespaces.dump_own(|record| present.insert(&record))?;
         if dump == Dump::Whole {
-            flows.retain(&present, |identity| without_events.contains(identity), sink)?;
-            without_events.retain(|identity| flows.has_identity(identity));
+            flows.retain(&present, |key| without_events.contains(key), sink)?;
+            without_events.retain(|key| flows.has_key(key));
         }
         Ok(())
     }

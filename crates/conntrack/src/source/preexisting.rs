@@ -6,13 +6,12 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use shared::record::wire::Record;
-use shared::record::wire::kind;
 use shared::record::wire::known;
 
 use super::census::Census;
 use super::schedule::Schedule;
-use super::untold_end::untold_end;
 use crate::bpf::table::FlowTable;
+use crate::bpf::table::Present;
 use crate::bpf::table::Put;
 use crate::ctnetlink::namespaces::Dump;
 use crate::ctnetlink::namespaces::Namespaces;
@@ -162,7 +161,7 @@ impl Preexisting {
                 }
             })?;
             for netns_ino in &whole {
-                loaded.end_unseen(*netns_ino, table, sink)?;
+                loaded.end_unseen(*netns_ino, table)?;
             }
             successors.retain(|record| whole.contains(&record.netns_ino));
             for record in successors {
@@ -226,40 +225,23 @@ impl Loaded {
     }
 
     /// Reports the end of those that this round has not seen.
-    fn end_unseen(
-        &mut self,
-        netns_ino: u32,
-        table: &FlowTable,
-        sink: Sink<'_>,
-    ) -> anyhow::Result<()> {
+    fn end_unseen(&mut self, netns_ino: u32, table: &FlowTable) -> anyhow::Result<()> {
         let Some(flows) = self.flows.get_mut(&netns_ino) else {
             return Ok(());
         };
-        let mut gone = Vec::new();
-        flows.retain(|key, flow| {
-            let is_alive = flow.seen == self.round;
-            if !is_alive {
-                gone.push((*key, flow.id));
+        let gone = flows.iter().filter(|(_, flow)| flow.seen != self.round);
+        let mut reported = Vec::new();
+        for (key, flow) in gone {
+            // Without room in the ring buffer, the next review tries again.
+            if table.end_gone(key, flow.id)? != Present::Stuck {
+                reported.push(*key);
             }
-            is_alive
-        });
+        }
+        for key in reported {
+            flows.remove(&key);
+        }
         if flows.is_empty() {
             self.flows.remove(&netns_ino);
-        }
-        for (key, id) in gone {
-            // If its nf_conn has become known, the sweep reports its end.
-            let is_ours = |entry: &Entry| entry.ct_id() == id && !entry.has_nf_conn();
-            let entry = table.get(&key)?.filter(is_ours);
-            if let Some(entry) = entry {
-                if table.remove(&key)? {
-                    let record = entry.record(&key, kind::DESTROY);
-                    sink(&untold_end(Record {
-                        netns_ino,
-                        known: record.known | known::NETNS,
-                        ..record
-                    }));
-                }
-            }
         }
         Ok(())
     }
