@@ -54,11 +54,19 @@ enum sextant_slot {
 	SEXTANT_SLOT_OVERWRITTEN,
 };
 
-/* The word at the end of a slot that repeats its sequence number, since ABI 1.2. Zero in a cut
- * file. */
-static inline uint64_t sextant_slot_tail(const struct sextant_record *slot)
+/*
+ * Is the last word of the copied slot the sum of all others? Since ABI 1.2 it is. Where the file
+ * was cut there are zeros, and it is not.
+ */
+static inline int sextant_slot_is_whole(const struct sextant_record *copy)
 {
-	return ((const uint64_t *)slot)[sizeof(*slot) / 8 - 1];
+	const uint64_t *words = (const uint64_t *)copy;
+	unsigned int last = sizeof(*copy) / 8 - 1;
+	uint64_t sum = 0;
+
+	for (unsigned int i = 0; i < last; i++)
+		sum += words[i];
+	return words[last] == sum;
 }
 
 /*

@@ -24,7 +24,7 @@
 
 struct sextant_ring {
 	int fd;
-	int has_tails;	     /* see sextant_slot_tail() */
+	int has_sums;	     /* see sextant_slot_is_whole() */
 	uint64_t slots;	     /* their number */
 	uint64_t next;	     /* number of the record to be read next */
 	uint64_t missed;     /* records that were overwritten before they were read */
@@ -109,7 +109,7 @@ static inline const char *sextant_ring_check(struct sextant_ring *ring)
 	ring->slots = 1ULL << (uint32_t)header.slots;
 	if ((uint64_t)file.st_size < sizeof(header) + ring->slots * sizeof(struct sextant_record))
 		return "cut short";
-	ring->has_tails = (uint16_t)(header.abi >> 32) >= 2;
+	ring->has_sums = (uint16_t)(header.abi >> 32) >= 2;
 	ring->pid = header.writer >> 32;
 	mapping = mmap(NULL, sizeof(header), PROT_READ, MAP_SHARED, ring->fd, 0);
 	if (mapping == MAP_FAILED)
@@ -189,8 +189,7 @@ static inline int sextant_ring_read(struct sextant_ring *ring, struct sextant_re
 	for (uint64_t i = 0; i < count; i++) {
 		uint64_t complete = 2 * (ring->next + i) + 2;
 
-		if (to[i].seq != complete ||
-		    (ring->has_tails && sextant_slot_tail(&to[i]) != complete))
+		if (to[i].seq != complete || (ring->has_sums && !sextant_slot_is_whole(&to[i])))
 			return -1;
 	}
 	ring->next += count;

@@ -25,11 +25,11 @@ pub const HEADER_BYTES: usize = 4096;
 pub const SLOT_BYTES: usize = RECORD_BYTES;
 /// 64-bit words of a slot; the first is its sequence number.
 pub const SLOT_WORDS: usize = SLOT_BYTES / 8;
-/// Word of a slot that repeats its complete sequence number, so that a slot whose end is gone shows it: cutting a
-/// file leaves zeros. It belongs to no field of the record.
-pub const TAIL_WORD: usize = SLOT_WORDS - 1;
-/// Minor version since which slots have a [`TAIL_WORD`].
-pub const TAIL_SINCE_MINOR: u16 = 2;
+/// Word of a slot that is the sum of all others, the complete sequence number among them, so that a slot of which
+/// something is gone shows it. It belongs to no field of the record.
+pub const SUM_WORD: usize = SLOT_WORDS - 1;
+/// Minor version since which slots have a [`SUM_WORD`].
+pub const SUM_SINCE_MINOR: u16 = 2;
 /// Smallest and largest ring, as powers of two of slots.
 pub const SLOTS_LOG2: RangeInclusive<u32> = 6..=24;
 
@@ -168,7 +168,7 @@ field_table! {
     "ts_ns" ts_ns 0 known::TIME;
 }
 
-const _: () = assert!(offset_of!(Record, reserved) <= TAIL_WORD * 8);
+const _: () = assert!(offset_of!(Record, reserved) <= SUM_WORD * 8);
 const _: () = assert!(at::FIELD_TABLE + FIELDS.len() * FIELD_BYTES <= HEADER_BYTES);
 
 /// FNV-1a over every entry of [`FIELDS`]: equal only if both sides mean the same record.

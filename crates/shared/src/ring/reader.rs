@@ -18,9 +18,9 @@ use super::doorbell;
 use super::header::Header;
 use super::layout::HEADER_BYTES;
 use super::layout::SLOT_WORDS;
+use super::layout::SUM_SINCE_MINOR;
+use super::layout::SUM_WORD;
 use super::layout::State;
-use super::layout::TAIL_SINCE_MINOR;
-use super::layout::TAIL_WORD;
 use super::layout::at;
 use super::lock;
 use super::map::RingMap;
@@ -59,8 +59,8 @@ pub struct Reader {
     file: File,
     header: Header,
     position: u64,
-    /// Whether the last word of a slot repeats its sequence number.
-    has_tails: bool,
+    /// Whether the last word of a slot is the sum of the others.
+    has_sums: bool,
     /// Whether a slot was found as no writer leaves it.
     is_damaged: bool,
 }
@@ -101,7 +101,7 @@ impl Reader {
             file,
             header,
             position: 0,
-            has_tails: minor >= TAIL_SINCE_MINOR,
+            has_sums: minor >= SUM_SINCE_MINOR,
             is_damaged: false,
         };
         let head = reader.head();
@@ -131,8 +131,8 @@ impl Reader {
     pub fn advance(&mut self) -> Next {
         let mut words = [0; SLOT_WORDS];
         match slot::read(self.slot(), self.position, &mut words) {
-            Found::Record if words[TAIL_WORD] == words[0] || !self.has_tails => {
-                words[TAIL_WORD] = 0;
+            Found::Record if words[SUM_WORD] == slot::sum(&words) || !self.has_sums => {
+                words[SUM_WORD] = 0;
                 self.position += 1;
                 Next::Record(zerocopy::transmute!(words))
             }

@@ -31,6 +31,14 @@ pub fn write<const WORDS: usize>(slot: &[AtomicU64; WORDS], number: u64, words: 
     slot[0].store(2 * number + 2, Ordering::Release);
 }
 
+/// What the last word of a complete slot is: the sum of all others. Cutting a file leaves zeros, also in a record that
+/// is being written at that moment; then the sum is another.
+#[must_use]
+pub fn sum<const WORDS: usize>(words: &[u64; WORDS]) -> u64 {
+    let others = &words[..WORDS - 1];
+    others.iter().fold(0, |sum, word| sum.wrapping_add(*word))
+}
+
 /// Copies record `number` into `words`, which is meaningless unless [`Found::Record`] comes back.
 pub fn read<const WORDS: usize>(
     slot: &[AtomicU64; WORDS],

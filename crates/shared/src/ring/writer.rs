@@ -19,9 +19,9 @@ use super::header::Header;
 use super::layout;
 use super::layout::MAGIC;
 use super::layout::SLOT_WORDS;
+use super::layout::SUM_WORD;
 use super::layout::Source;
 use super::layout::State;
-use super::layout::TAIL_WORD;
 use super::layout::at;
 use super::lock;
 use super::map::RingMap;
@@ -93,7 +93,8 @@ impl Writer {
     /// Publishes one record; its `seq` is ignored. Readers that poll see it at once.
     pub fn push(&mut self, record: &Record) {
         let mut words: [u64; SLOT_WORDS] = zerocopy::transmute!(*record);
-        words[TAIL_WORD] = 2 * self.head + 2;
+        words[0] = 2 * self.head + 2;
+        words[SUM_WORD] = slot::sum(&words);
         let slot = self.map.slot((self.head & self.slots_mask) as usize);
         slot::write(slot, self.head, &words);
         self.head += 1;
