@@ -53,6 +53,9 @@ struct Cli {
     /// Folder that `scripts/build --static` prints
     #[arg(long)]
     programs: Option<PathBuf>,
+    /// Nobody else on this machine makes connections, so whatever is counted as lost is a difference; in a guest always
+    #[arg(long)]
+    alone: bool,
     /// Folder of differential_world.sh
     #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/scenes"))]
     scenes: PathBuf,
@@ -116,6 +119,7 @@ fn start(cli: Cli) -> anyhow::Result<Answer> {
             source: cli.source,
             jobs: cli.jobs,
             expiry_s: cli.expiry,
+            is_alone: cli.alone,
             scenes: &cli.scenes,
         };
         let outcome = run(&task)?;

@@ -31,6 +31,8 @@ pub enum Fault {
     End,
     /// Another status at the end, or none where the source must have it.
     Status,
+    /// A loss is counted where nobody else makes connections: none was lost, or one that we must see was.
+    Loss,
     /// Another mark at the end, or none where the source must have it.
     Mark,
 }

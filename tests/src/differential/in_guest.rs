@@ -51,7 +51,7 @@ pub fn play(task: &Task<'_>) -> anyhow::Result<Said> {
         ..Guest::new(Path::new(&kernel), task.programs)
     };
     let mut scene = format!(
-        "differential.sh --seed {} --runs {} --flows {} --source {} --jobs 4 --expiry {EXPIRY_S}",
+        "differential.sh --alone --seed {} --runs {} --flows {} --source {} --jobs 4 --expiry {EXPIRY_S}",
         task.seed, task.runs, task.flows, task.source
     );
     if !task.kinds.is_empty() {

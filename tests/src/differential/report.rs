@@ -43,8 +43,8 @@ pub fn lines(task: &Task<'_>, outcome: &Outcome) -> Vec<String> {
         let unknown = verdict.unknown_ends;
         lines.push(format!("{run}: {unknown} ends without status or mark"));
     }
-    for loss in &outcome.losses {
-        lines.push(format!("{run}: lost on this machine: {loss}"));
+    for (place, count) in &outcome.losses {
+        lines.push(format!("{run}: lost on this machine: {count} at {place}"));
     }
     let mut counts: BTreeMap<_, usize> = BTreeMap::new();
     for difference in &verdict.differences {

@@ -1,5 +1,6 @@
 //! One run: the world, both streams, the flows of a seed, and the verdict.
 
+use std::collections::BTreeMap;
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -48,6 +49,8 @@ pub struct Task<'a> {
     pub jobs: usize,
     /// Seconds after which an unused connection expires.
     pub expiry_s: u32,
+    /// Nobody else on this machine makes connections.
+    pub is_alone: bool,
     /// The folder with the script of the world.
     pub scenes: &'a Path,
 }
@@ -63,8 +66,8 @@ pub struct Outcome {
     pub not_made: HashMap<&'static str, (usize, &'static str)>,
     /// Kinds that this kernel cannot have, and what it lacks.
     pub skipped: Vec<(&'static str, &'static str)>,
-    /// Losses that we reported, of the whole machine.
-    pub losses: Vec<Value>,
+    /// Losses that we reported, of the whole machine, by place.
+    pub losses: BTreeMap<String, u64>,
     /// What we said at the end.
     pub summary: String,
 }
@@ -140,9 +143,29 @@ fn attempt(task: &Task<'_>) -> anyhow::Result<Option<Outcome>> {
             kind: "",
             detail: format!("in a namespace that tracks nothing: {record}"),
         }));
-    outcome.losses = said.losses;
+    outcome.losses = losses(&said.losses)?;
+    if task.is_alone {
+        let differences = outcome.losses.iter().map(|(place, count)| Difference {
+            fault: Fault::Loss,
+            flow: None,
+            kind: "",
+            detail: format!("{count} at {place}, and nobody else makes connections"),
+        });
+        outcome.verdict.differences.extend(differences);
+    }
     outcome.summary = said.summary;
     Ok(Some(outcome))
+}
+
+/// Sums up records of losses.
+fn losses(records: &[Value]) -> anyhow::Result<BTreeMap<String, u64>> {
+    let mut losses = BTreeMap::new();
+    for record in records {
+        let place = record["where"].as_str().context("a loss has a place")?;
+        let count = record["count"].as_u64().context("a loss has a count")?;
+        *losses.entry(place.to_owned()).or_default() += count;
+    }
+    Ok(losses)
 }
 
 type Result = (usize, anyhow::Result<Made>);
