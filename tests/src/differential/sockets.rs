@@ -9,6 +9,7 @@ use std::net::TcpStream;
 use std::net::UdpSocket;
 use std::os::fd::AsRawFd as _;
 use std::os::fd::OwnedFd;
+use std::thread;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -68,11 +69,24 @@ pub fn call(
         &TimeVal::milliseconds(time.as_millis() as i64),
     )?;
     set_ttl(&socket, to.ip(), ttl)?;
-    bind(socket.as_raw_fd(), &SockaddrStorage::from(from))?;
+    once_free(|| Ok(bind(socket.as_raw_fd(), &SockaddrStorage::from(from))?))?;
     connect(socket.as_raw_fd(), &SockaddrStorage::from(to))?;
     let stream = TcpStream::from(socket);
     stream.set_read_timeout(Some(PATIENCE))?;
     Ok(stream)
+}
+
+/// Binds to a port that this flow had before: the kernel may still be closing the last socket there.
+fn once_free<T>(bind: impl Fn() -> io::Result<T>) -> io::Result<T> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match bind() {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < deadline => {
+                thread::sleep(Duration::from_millis(2));
+            }
+            bound => return bound,
+        }
+    }
 }
 
 /// Says a word and hears its echo.
@@ -98,7 +112,7 @@ pub fn reset(stream: TcpStream) -> io::Result<()> {
 
 /// A UDP socket at this end.
 pub fn datagrams(from: SocketAddr) -> io::Result<UdpSocket> {
-    let socket = UdpSocket::bind(from)?;
+    let socket = once_free(|| UdpSocket::bind(from))?;
     socket.set_read_timeout(Some(PATIENCE))?;
     Ok(socket)
 }
