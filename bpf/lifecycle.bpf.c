@@ -98,6 +98,26 @@ RUNS(run_count_refused)
 	return 0;
 }
 
+/*
+ * Claims the entry of an IPv4 connection under the id args[1], as a program would that read the
+ * entry a while ago; `outcome` is the id of what it got.
+ */
+RUNS(run_claim)
+{
+	struct flow6 flow, *claimed;
+	struct flow6_key key;
+
+	outcome = 0;
+	if (read_flow(ctx->args[0], &key, &flow) != FOUND_IPV4)
+		return 0;
+	claimed = claim(&key, ctx->args[1], V4_WORDS);
+	if (claimed) {
+		outcome = claimed->ct_id;
+		release(ctx->args[1]);
+	}
+	return 0;
+}
+
 /* Draws ids in lane args[0] until `outcomes` is full. */
 RUNS(run_draw_id)
 {

@@ -41,15 +41,19 @@ static long make_object(__u64 i, __u64 *info)
 	struct object *object = object_at(i);
 	__u64 *ct;
 	struct ct_tuple *orig, *reply;
+	volatile __u64 *nfct;
 
 	if (!object)
 		return 1;
+	nfct = object->words + OBJECT_SKB / 8;
 	ct = object->words + OBJECT_CT / 8;
 	orig = (void *)(ct + 5);
 	reply = (void *)(ct + 12);
 	__builtin_memset(object, 0, sizeof(*object));
 	object->words[OBJECT_NET / 8] = 1;
-	object->words[OBJECT_SKB / 8] = (__u64)ct | *info;
+	/* Read again as a number: the verifier forbids arithmetic on a pointer. */
+	*nfct = (__u64)ct;
+	*nfct |= *info;
 	orig->l3num = SEXTANT_IPV4;
 	orig->proto = IPPROTO_UDP;
 	orig->src[0] = bpf_get_prandom_u32();

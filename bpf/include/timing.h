@@ -60,7 +60,9 @@ TIMED(find_by_ct)
 TIMED(find_by_both)
 TIMED(remove_by_tuple)
 TIMED(claim_and_remove_by_tuple)
+TIMED(remove_by_ct)
 TIMED(remove_by_ct_and_index)
+TIMED(remove_by_both)
 TIMED(id_from_counter)
 TIMED(id_from_time)
 
@@ -78,7 +80,7 @@ TIMED(id_from_time)
 	}                                                                       \
 	SEC("raw_tp") int time_##name(struct bpf_raw_tracepoint_args *ctx) TIME(each_##name)
 
-TIMED_PROGRAM(no_program, (sum += (__u64)object + args[0]))
+TIMED_PROGRAM(no_program, (sum += object->words[0] + args[0]))
 TIMED_PROGRAM(packet, ({
 		      args[0] = (__u64)object + OBJECT_SKB;
 		      on_net_dev_queue((void *)args);

@@ -14,6 +14,7 @@ use libbpf_rs::ErrorKind;
 use libbpf_rs::MapCore as _;
 use libbpf_rs::MapFlags;
 use libbpf_rs::MapMut;
+use libbpf_rs::PrintLevel;
 use libbpf_rs::ProgramInput;
 use libbpf_rs::ProgramType;
 use libbpf_rs::RingBuffer;
@@ -86,7 +87,9 @@ impl Object {
     /// # Errors
     /// Exit 4 or 5 if the kernel refuses.
     pub fn load(setup: &Setup) -> anyhow::Result<Self> {
-        set_print(None);
+        set_print(Some((PrintLevel::Warn, |_, text| {
+            text.lines().for_each(|line| log::debug!("libbpf: {line}"));
+        })));
         // The skeleton borrows the object for its whole life, which is here the process's.
         let object = Box::leak(Box::new(MaybeUninit::uninit()));
         let mut open = LifecycleSkelBuilder::default()
@@ -359,6 +362,7 @@ impl Object {
         data.fake_memory.fill(0);
         data.table_grew = [0; 2];
         data.has_overflowed = 0;
+        data.pump_sleeps = 0;
         data.sweep_result = types::sweep_result::default();
         self.call("learn", [0; 2])?;
         Ok(())

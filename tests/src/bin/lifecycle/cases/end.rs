@@ -11,6 +11,7 @@ use crate::bench::monotonic_ns;
 use crate::bench::same;
 use crate::fake::Conn;
 use crate::fake::Net;
+use crate::fake::v4;
 
 cases! {
     an_end_has_the_last_status_and_mark_and_comes_once
@@ -21,6 +22,7 @@ cases! {
     the_end_of_a_connection_with_other_translations_is_not_the_entrys
     an_end_that_another_program_has_claimed_is_left_to_it
     an_entry_from_a_dump_is_not_ended_by_a_hook
+    a_claim_on_a_connection_whose_entry_has_a_successor_gets_nothing
 }
 
 fn an_end_has_the_last_status_and_mark_and_comes_once(bench: &mut Bench) -> anyhow::Result<()> {
@@ -72,15 +74,17 @@ fn fentry_sees_ends_too(bench: &mut Bench) -> anyhow::Result<()> {
 fn the_end_of_what_was_never_confirmed_is_nothing(bench: &mut Bench) -> anyhow::Result<()> {
     bench.first_packet(0, Conn::udp(1))?;
     bench.records([kind::NEW])?;
-    // A refused packet's, with the same tuple.
-    bench.place(
-        1,
-        Conn {
-            status: status::DYING,
-            ..Conn::udp(1)
-        },
-    );
-    bench.destroyed(1)?;
+    // A refused packet's, with the same tuple, and even at the same address.
+    for slot in [0, 1] {
+        bench.place(
+            slot,
+            Conn {
+                status: status::DYING,
+                ..Conn::udp(1)
+            },
+        );
+        bench.destroyed(slot)?;
+    }
     bench.records([])?;
     bench.entries_are(1)
 }
@@ -122,10 +126,16 @@ fn the_end_of_a_connection_with_other_translations_is_not_the_entrys(
     bench.records([kind::NEW])?;
     bench.place(0, conn.dnat(2));
     bench.destroyed(0)?;
-    let mut port = conn;
-    port.reply.dport += 1;
-    bench.place(0, port);
-    bench.destroyed(0)?;
+    for change in [
+        |other: &mut Conn| other.reply.dport += 1,
+        |other: &mut Conn| other.reply.sport += 1,
+        |other: &mut Conn| other.reply.dst = v4(192, 0, 2, 1),
+    ] {
+        let mut other = conn;
+        change(&mut other);
+        bench.place(0, other);
+        bench.destroyed(0)?;
+    }
     bench.records([])?;
     bench.entries_are(1)
 }
@@ -150,4 +160,22 @@ fn an_entry_from_a_dump_is_not_ended_by_a_hook(bench: &mut Bench) -> anyhow::Res
     bench.destroyed(0)?;
     bench.records([])?;
     bench.entries_are(1)
+}
+
+fn a_claim_on_a_connection_whose_entry_has_a_successor_gets_nothing(
+    bench: &mut Bench,
+) -> anyhow::Result<()> {
+    bench.first_packet(0, Conn::udp(1).dnat(1))?;
+    bench.first_packet(0, Conn::udp(1).dnat(2))?;
+    let [old, _, new] = bench.records([kind::NEW, kind::DESTROY, kind::NEW])?;
+    let address = bench.address(0);
+    for (id, expected) in [(old.ct_id, 0), (new.ct_id, new.ct_id)] {
+        bench.object.call("run_claim", [address, id])?;
+        same("claimed", bench.object.data().outcome, expected)?;
+        same("claims", bench.object.claimed(), 0)?;
+    }
+    bench.object.claim(new.ct_id)?;
+    bench.object.call("run_claim", [address, new.ct_id])?;
+    same("claimed twice", bench.object.data().outcome, 0)?;
+    bench.object.release(new.ct_id)
 }

@@ -1,5 +1,6 @@
 //! The ring buffer is full.
 
+use anyhow::ensure;
 use shared::record::status;
 use shared::record::wire::Loss;
 use shared::record::wire::kind;
@@ -24,6 +25,7 @@ cases! {
     with_room_for_one_the_beginning_comes_and_the_end_waits
     a_sweep_keeps_the_last_state_of_a_dying_one
     what_is_not_known_of_an_end_is_not_kept
+    room_that_is_given_back_wakes_the_pump_before_the_ring_is_full
     a_successor_costs_its_predecessor_one_record_or_two
     a_connection_that_ended_in_vain_is_not_its_successor
     an_unannounced_one_that_another_program_ends_is_left_to_it
@@ -174,6 +176,27 @@ fn what_is_not_known_of_an_end_is_not_kept(bench: &mut Bench) -> anyhow::Result<
     same("ended", bench.sweep()?.ended, 1)?;
     let [gone] = bench.records([kind::DESTROY])?;
     same("known", gone.known & (known::STATUS | known::MARK), 0)
+}
+
+/// Room that was taken in vain is free only when the pump has read over it, and the pump may sleep.
+fn room_that_is_given_back_wakes_the_pump_before_the_ring_is_full(
+    bench: &mut Bench,
+) -> anyhow::Result<()> {
+    bench.first_packet(0, Conn::udp(1))?;
+    bench.records([kind::NEW])?;
+    bench.object.data().pump_sleeps = 1;
+    let mut packets = 0;
+    while bench.object.data().pump_sleeps == 1 && packets < bench.setup.ring_bytes {
+        bench.object.data().recent.fill(0);
+        bench.packet(NEW, 0)?;
+        packets += 1;
+    }
+    // A wake-up costs more than all else, so the first packet must not bring it.
+    ensure!(packets > 1, "woken by every packet");
+    bench.first_packet(1, Conn::udp(2))?;
+    same("flags", bench.entry_of(1)?.flags(), 0)?;
+    bench.records([kind::NEW])?;
+    Ok(())
 }
 
 fn a_successor_costs_its_predecessor_one_record_or_two(bench: &mut Bench) -> anyhow::Result<()> {

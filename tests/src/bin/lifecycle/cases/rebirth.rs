@@ -24,6 +24,7 @@ cases! {
     at_another_address_the_old_one_tells_its_end
     at_another_address_memory_that_serves_another_tells_nothing
     at_another_address_memory_that_is_gone_tells_nothing
+    a_successor_that_is_dying_itself_tells_nothing_of_the_old_one
     a_late_packet_of_a_dying_connection_does_not_end_its_successor
     a_dying_connection_at_its_own_address_is_itself
     a_connection_from_a_dump_is_adopted
@@ -223,6 +224,17 @@ fn at_another_address_memory_that_is_gone_tells_nothing(bench: &mut Bench) -> an
     bench.first_packet(1, Conn::udp(1))?;
     is_reborn(bench, false)?;
     Ok(())
+}
+
+fn a_successor_that_is_dying_itself_tells_nothing_of_the_old_one(
+    bench: &mut Bench,
+) -> anyhow::Result<()> {
+    let conn = Conn::udp(1);
+    is_reborn_as(
+        bench,
+        conn.with(status::SEEN_REPLY),
+        conn.with(status::DYING),
+    )
 }
 
 fn a_late_packet_of_a_dying_connection_does_not_end_its_successor(
