@@ -225,7 +225,8 @@ static __always_inline void end_flow(const struct flow6_key *key, const struct f
 	/* Of an address, only the very connection: a stale entry has other translations. */
 	if (!flow || flow->ct != last->ct || flow->reply_sport != last->reply_sport ||
 	    flow->reply_dport != last->reply_dport ||
-	    !same_address(flow->reply_addrs, last->reply_addrs, words))
+	    !same_address(flow->reply_addrs, last->reply_addrs, words) ||
+	    !same_address(flow->reply_addrs + words, last->reply_addrs + words, words))
 		return;
 	id = flow->ct_id;
 	flow = claim(key, id, words);
