@@ -94,7 +94,7 @@ RUNS(run_count_refused)
 	struct flow6 flow;
 
 	if (read_flow(ctx->args[0], &key, &flow) == FOUND_IPV4)
-		count_refused(&key, &flow, -(long)ctx->args[1], V4_WORDS);
+		count_refused(&key, &flow, -(int)ctx->args[1], V4_WORDS);
 	return 0;
 }
 
