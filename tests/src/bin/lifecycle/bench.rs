@@ -15,10 +15,10 @@ use crate::bpf::CHECKED_ALIVE;
 use crate::bpf::CHECKED_ENDED;
 use crate::bpf::CHECKED_STUCK;
 use crate::bpf::Object;
-use crate::bpf::Setup;
 use crate::bpf::Swept;
+use crate::bpf::constants::Setup;
 use crate::bpf::entry::Entry;
-use crate::bpf::hidden;
+use crate::bpf::secrets::hidden;
 use crate::fake::Conn;
 use crate::fake::Net;
 

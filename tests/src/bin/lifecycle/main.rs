@@ -3,6 +3,7 @@
 
 mod bench;
 mod bpf;
+mod case;
 mod cases;
 mod fake;
 mod measure;

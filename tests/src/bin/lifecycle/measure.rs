@@ -11,7 +11,7 @@ use shared::line::Lines;
 use crate::bench::ESTABLISHED;
 use crate::bench::NEW;
 use crate::bpf::Object;
-use crate::bpf::Setup;
+use crate::bpf::constants::Setup;
 use crate::fake::Offsets;
 
 /// Entries of each table: conntrack's default.

@@ -2,7 +2,7 @@
 
 use std::mem::offset_of;
 
-use super::hidden;
+use super::secrets::hidden;
 use super::skel::types;
 
 /// Key and value, as they lie in the map of this family.
@@ -39,7 +39,7 @@ fields! {
 
 impl Entry {
     /// The same connection as a dump shows it: without its `nf_conn`.
-    pub fn from_dump(mut self) -> Self {
+    pub fn without_nf_conn(mut self) -> Self {
         let at = offset_of!(types::flow6, ct);
         self.value[at..at + 8].fill(0);
         self

@@ -1,6 +1,8 @@
 //! The BPF object of the bench: conntrack's own programs, loaded so that user space runs them, and their maps.
 
+pub mod constants;
 pub mod entry;
+pub mod secrets;
 mod skel;
 
 use std::cell::RefCell;
@@ -27,10 +29,10 @@ use libbpf_rs::skel::Skel as _;
 use libbpf_rs::skel::SkelBuilder as _;
 use shared::exit::Failure;
 use shared::record::wire::Record;
-use shared::record::wire::known;
 use zerocopy::IntoBytes as _;
 
-use crate::fake::Offsets;
+use constants::Setup;
+use constants::set;
 use entry::Entry;
 use skel::LifecycleSkel;
 use skel::LifecycleSkelBuilder;
@@ -38,11 +40,6 @@ use skel::types;
 
 /// Bytes of a record that a program fills.
 const EVENT_BYTES: usize = types::event_size::EVENT_BYTES.0 as usize;
-/// Secrets of this run. Fixed, so that a failure can be repeated.
-const HIDE_MASK: u64 = 0x0123_4567_89ab_cdef;
-const HIDE_FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
-const ID_FACTOR: u64 = 0x0015_4a7c_159e_3779;
-
 pub const CHECKED_NONE: u32 = types::checked::CHECKED_NONE.0;
 pub const CHECKED_ALIVE: u32 = types::checked::CHECKED_ALIVE.0;
 pub const CHECKED_ENDED: u32 = types::checked::CHECKED_ENDED.0;
@@ -52,17 +49,6 @@ pub const UNANNOUNCED: u8 = types::flow_flag::FLOW_UNANNOUNCED.0 as u8;
 pub const ENDED: u8 = types::flow_flag::FLOW_ENDED.0 as u8;
 /// Lanes in which BPF programs draw ids.
 pub const BPF_LANES: u64 = types::id_lane::LANE_USER.0 as u64;
-
-/// How the programs are loaded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Setup {
-    pub offsets: Offsets,
-    pub nat_only: bool,
-    pub max_entries: u32,
-    pub ring_bytes: u32,
-    /// Entries of the tables that only `--bench` fills; 0 for all else.
-    pub timed: u32,
-}
 
 /// What a program left in memory for user space.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -393,51 +379,6 @@ fn empty(map: &MapMut<'_>) -> anyhow::Result<()> {
         map.delete(&key).context("empty a map")?;
     }
     Ok(())
-}
-
-/// Sets the programs' constants.
-fn set(rodata: &mut types::rodata, setup: &Setup, cpus: u32) {
-    let offsets = &setup.offsets;
-    let (first, end) = offsets.window();
-    let within = |at: usize| (at - first) as u32;
-    let bit = |is_known: bool, bit| if is_known { bit } else { 0 };
-    rodata.off_skb_nfct = offsets.skb_nfct as u32;
-    rodata.window_start = first as u32;
-    rodata.window_bytes = (end - first) as u32;
-    rodata.at_orig = within(offsets.orig);
-    rodata.at_reply = within(offsets.reply);
-    rodata.at_status = within(offsets.status);
-    rodata.off_ct_status = offsets.status as u32;
-    if let Some((ct_net, inum)) = offsets.netns {
-        rodata.at_ct_net = within(ct_net);
-        rodata.off_net_inum = inum as u32;
-    }
-    rodata.at_mark = offsets.mark.map_or(0, within);
-    rodata.at_zone = offsets.zone.map_or(0, within);
-    rodata.at_timeout = offsets.timeout.map_or(0, within);
-    rodata.has_timeout = offsets.timeout.is_some();
-    rodata.layout_known = bit(offsets.netns.is_some(), known::NETNS)
-        | bit(offsets.mark.is_some(), known::MARK)
-        | bit(offsets.zone.is_some(), known::ZONE);
-    rodata.nat_only = setup.nat_only;
-    rodata.id_factor = ID_FACTOR;
-    rodata.possible_cpus = cpus;
-    rodata.hide_mask = HIDE_MASK;
-    rodata.hide_factor = HIDE_FACTOR;
-    rodata.hide_inverse = inverse(HIDE_FACTOR);
-}
-
-/// The inverse of an odd number modulo 2^64, by Newton's iteration.
-fn inverse(odd: u64) -> u64 {
-    (0..5).fold(odd, |inverse, _| {
-        inverse.wrapping_mul(2_u64.wrapping_sub(odd.wrapping_mul(inverse)))
-    })
-}
-
-/// How an entry holds the address of an `nf_conn`.
-pub fn hidden(address: u64) -> u64 {
-    let product = (address ^ HIDE_MASK).wrapping_mul(HIDE_FACTOR);
-    product ^ product >> 32
 }
 
 fn refused(what: &str, error: libbpf_rs::Error) -> anyhow::Error {

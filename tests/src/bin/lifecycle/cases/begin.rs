@@ -7,7 +7,6 @@ use shared::record::wire::family;
 use shared::record::wire::kind;
 use shared::record::wire::known;
 
-use super::cases;
 use crate::bench::Bench;
 use crate::bench::ESTABLISHED;
 use crate::bench::ESTABLISHED_REPLY;
@@ -19,7 +18,8 @@ use crate::bench::RELATED;
 use crate::bench::RELATED_REPLY;
 use crate::bench::monotonic_ns;
 use crate::bench::same;
-use crate::bpf::hidden;
+use crate::bpf::secrets::hidden;
+use crate::case::cases;
 use crate::fake::Conn;
 use crate::fake::Net;
 
@@ -44,14 +44,12 @@ cases! {
 
 /// Are all fields of a record those of the connection?
 fn shows(record: &Record, conn: &Conn) -> anyhow::Result<()> {
-    let (ipv4, address): (bool, fn([u8; 16]) -> [u8; 16]) = match conn.l3num {
-        2 => (true, |raw| {
-            let mut mapped = [0; 16];
-            (mapped[10], mapped[11]) = (0xff, 0xff);
-            mapped[12..].copy_from_slice(&raw[..4]);
-            mapped
-        }),
-        _ => (false, |raw| raw),
+    let ipv4 = conn.l3num == u16::from(family::IPV4);
+    let address = |raw: [u8; 16]| {
+        let mut mapped = [0; 16];
+        (mapped[10], mapped[11]) = (0xff, 0xff);
+        mapped[12..].copy_from_slice(&raw[..4]);
+        if ipv4 { mapped } else { raw }
     };
     let expected = Record {
         ts_mono_ns: record.ts_mono_ns,

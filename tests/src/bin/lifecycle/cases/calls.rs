@@ -3,11 +3,11 @@
 use shared::record::wire::Loss;
 use shared::record::wire::kind;
 
-use super::cases;
 use crate::bench::Bench;
 use crate::bench::NEW;
 use crate::bench::NF_ACCEPT;
 use crate::bench::same;
+use crate::case::cases;
 use crate::fake::Conn;
 
 cases! {

@@ -5,10 +5,10 @@ use shared::record::status;
 use shared::record::wire::kind;
 use shared::record::wire::known;
 
-use super::cases;
 use crate::bench::Bench;
 use crate::bench::monotonic_ns;
 use crate::bench::same;
+use crate::case::cases;
 use crate::fake::Conn;
 use crate::fake::Net;
 use crate::fake::v4;
@@ -156,7 +156,7 @@ fn an_end_that_another_program_has_claimed_is_left_to_it(bench: &mut Bench) -> a
 fn an_entry_from_a_dump_is_not_ended_by_a_hook(bench: &mut Bench) -> anyhow::Result<()> {
     bench.first_packet(0, Conn::udp(1))?;
     bench.records([kind::NEW])?;
-    bench.object.put(&bench.entry()?.from_dump())?;
+    bench.object.put(&bench.entry()?.without_nf_conn())?;
     bench.destroyed(0)?;
     bench.records([])?;
     bench.entries_are(1)

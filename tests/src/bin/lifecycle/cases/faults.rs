@@ -3,12 +3,12 @@
 use shared::record::wire::Loss;
 use shared::record::wire::kind;
 
-use super::cases;
 use crate::bench::Bench;
 use crate::bench::ESTABLISHED_REPLY;
 use crate::bench::NEW;
 use crate::bench::NF_ACCEPT;
 use crate::bench::UNMAPPED;
+use crate::case::cases;
 use crate::fake::Conn;
 use crate::fake::Net;
 

@@ -6,7 +6,6 @@ use shared::record::wire::Loss;
 use shared::record::wire::kind;
 use shared::record::wire::known;
 
-use super::cases;
 use crate::bench::Bench;
 use crate::bench::NEW;
 use crate::bench::same;
@@ -14,6 +13,7 @@ use crate::bpf::CHECKED_ALIVE;
 use crate::bpf::CHECKED_STUCK;
 use crate::bpf::ENDED;
 use crate::bpf::UNANNOUNCED;
+use crate::case::cases;
 use crate::fake::Conn;
 
 cases! {

@@ -4,12 +4,12 @@ use shared::record::status;
 use shared::record::wire::Loss;
 use shared::record::wire::kind;
 
-use super::SMALL;
-use super::cases;
 use crate::bench::Bench;
 use crate::bench::ESTABLISHED;
 use crate::bench::NEW;
 use crate::bench::NF_ACCEPT;
+use crate::case::SMALL;
+use crate::case::cases;
 use crate::fake::Conn;
 
 cases! {

@@ -6,11 +6,11 @@ use std::fs;
 use anyhow::Context as _;
 use anyhow::ensure;
 
-use super::cases;
 use crate::bench::Bench;
 use crate::bench::same;
 use crate::bpf::BPF_LANES;
-use crate::bpf::hidden;
+use crate::bpf::secrets::hidden;
+use crate::case::cases;
 
 cases! {
     no_id_comes_twice_on_any_cpu_in_any_lane
@@ -57,7 +57,7 @@ fn online_cpus() -> anyhow::Result<Vec<u32>> {
 fn what_is_hidden_is_revealed_and_nothing_else(bench: &mut Bench) -> anyhow::Result<()> {
     let mut seen = HashSet::new();
     let slots = (0..64).map(|slot| bench.address(slot));
-    let addresses: Vec<u64> = slots.chain([8, u64::MAX & !7, 1 << 63]).collect();
+    let addresses: Vec<u64> = slots.chain([8, !7, 1 << 63]).collect();
     for address in addresses {
         bench.object.call("run_hide", [address, 0])?;
         let word = bench.object.data().outcome;

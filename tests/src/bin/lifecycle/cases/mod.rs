@@ -18,29 +18,10 @@ use anyhow::Context as _;
 use nix::unistd::SysconfVar;
 use nix::unistd::sysconf;
 
-use crate::bench::Bench;
-use crate::bpf::Setup;
+use crate::bpf::constants::Setup;
+use crate::case::Case;
+use crate::case::SMALL;
 use crate::fake::Offsets;
-
-/// One situation and what must come of it.
-pub struct Case {
-    pub name: &'static str,
-    pub run: fn(&mut Bench) -> anyhow::Result<()>,
-}
-
-/// The cases of a file: its functions.
-macro_rules! cases {
-    ($($name:ident)*) => {
-        pub const CASES: &[crate::cases::Case] = &[$(crate::cases::Case {
-            name: stringify!($name),
-            run: $name,
-        }),*];
-    };
-}
-use cases;
-
-/// Entries of the table that is small.
-pub const SMALL: u32 = 4;
 
 /// The cases by setup.
 pub fn all() -> anyhow::Result<Vec<(Setup, Vec<&'static Case>)>> {

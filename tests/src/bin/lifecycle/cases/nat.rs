@@ -5,9 +5,9 @@ use shared::record::wire::kind;
 use shared::record::wire::nat::DNAT;
 use shared::record::wire::nat::SNAT;
 
-use super::cases;
 use crate::bench::Bench;
 use crate::bench::same;
+use crate::case::cases;
 use crate::fake::Conn;
 use crate::fake::ICMP;
 use crate::fake::ICMPV6;

@@ -2,8 +2,8 @@
 
 use shared::record::wire::kind;
 
-use super::cases;
 use crate::bench::Bench;
+use crate::case::cases;
 use crate::fake::Conn;
 
 cases! {

@@ -7,11 +7,11 @@ use shared::record::wire::Record;
 use shared::record::wire::kind;
 use shared::record::wire::known;
 
-use super::cases;
 use crate::bench::Bench;
 use crate::bench::NEW;
 use crate::bench::UNMAPPED;
 use crate::bench::same;
+use crate::case::cases;
 use crate::fake::Conn;
 use crate::fake::v4;
 
@@ -268,7 +268,7 @@ fn a_connection_from_a_dump_is_adopted(bench: &mut Bench) -> anyhow::Result<()> 
         bench.first_packet(0, conn)?;
         bench.records([kind::NEW])?;
         let known = bench.entry()?;
-        bench.object.put(&known.clone().from_dump())?;
+        bench.object.put(&known.clone().without_nf_conn())?;
         // Its address may be another one now: nobody knew it.
         bench.first_packet(1, Conn { mark: 3, ..conn })?;
         bench.records([])?;
@@ -286,7 +286,7 @@ fn a_connection_from_a_dump_with_other_translations_has_ended(
     bench: &mut Bench,
 ) -> anyhow::Result<()> {
     bench.first_packet(0, Conn::udp(1).dnat(1))?;
-    bench.object.put(&bench.entry()?.from_dump())?;
+    bench.object.put(&bench.entry()?.without_nf_conn())?;
     bench.first_packet(0, Conn::udp(1).dnat(2))?;
     is_reborn(bench, false)?;
     Ok(())

@@ -4,7 +4,6 @@ use shared::record::status;
 use shared::record::wire::kind;
 use shared::record::wire::known;
 
-use super::cases;
 use crate::bench::Bench;
 use crate::bench::UNMAPPED;
 use crate::bench::same;
@@ -13,6 +12,7 @@ use crate::bpf::CHECKED_ENDED;
 use crate::bpf::CHECKED_NONE;
 use crate::bpf::CHECKED_UNKNOWN;
 use crate::bpf::Swept;
+use crate::case::cases;
 use crate::fake::Conn;
 use crate::fake::Net;
 
@@ -151,7 +151,7 @@ fn an_expired_connection_lives_until_the_kernel_removes_it(
 fn an_entry_from_a_dump_is_left_alone(bench: &mut Bench) -> anyhow::Result<()> {
     bench.first_packet(0, Conn::udp(1))?;
     bench.records([kind::NEW])?;
-    bench.object.put(&bench.entry()?.from_dump())?;
+    bench.object.put(&bench.entry()?.without_nf_conn())?;
     bench.place(0, Conn::udp(2));
     swept(bench, [0, 0], 0)?;
     bench.records([])?;
@@ -235,7 +235,7 @@ fn one_entry_is_checked(bench: &mut Bench) -> anyhow::Result<()> {
             (fresh.status(), fresh.mark()),
             (now.status, 9),
         )?;
-        bench.object.put(&fresh.clone().from_dump())?;
+        bench.object.put(&fresh.clone().without_nf_conn())?;
         same("from a dump", bench.object.check(&entry)?, CHECKED_UNKNOWN)?;
         bench.object.put(&fresh)?;
         bench.place(0, now.with(status::DYING));

@@ -3,9 +3,9 @@
 use shared::record::status;
 use shared::record::wire::kind;
 
-use super::cases;
 use crate::bench::Bench;
 use crate::bench::same;
+use crate::case::cases;
 use crate::fake::Conn;
 
 cases! {
