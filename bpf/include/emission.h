@@ -54,11 +54,6 @@ static __always_inline struct sextant_record *reserve_record(void)
 	return bpf_ringbuf_reserve(&events, EVENT_BYTES, 0);
 }
 
-static __always_inline void discard_record(struct sextant_record *record)
-{
-	bpf_ringbuf_discard(record, BPF_RB_NO_WAKEUP);
-}
-
 static __always_inline void put_record(struct sextant_record *record, __u8 type, __u64 ts_ns,
 				       const struct flow6_key *key, const struct flow6 *flow,
 				       const int words)
@@ -92,6 +87,20 @@ static __always_inline __u64 wakeup_flag(void)
 		return BPF_RB_NO_WAKEUP;
 	pump_sleeps = 0;
 	return BPF_RB_FORCE_WAKEUP;
+}
+
+/*
+ * Gives room back that was taken in vain. It is free only when the pump has read over it. So a pump
+ * that sleeps is woken before such room fills the ring buffer; nothing else would.
+ */
+static __always_inline void discard_record(struct sextant_record *record)
+{
+	__u64 flag = BPF_RB_NO_WAKEUP;
+
+	if (pump_sleeps && bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) >
+				   bpf_ringbuf_query(&events, BPF_RB_RING_SIZE) / 2)
+		flag = wakeup_flag();
+	bpf_ringbuf_discard(record, flag);
 }
 
 static __always_inline void submit_beginning(struct sextant_record *record,

@@ -40,11 +40,15 @@ static __always_inline void count_unreported(const struct flow6 *flow)
 	count_losses(SEXTANT_LOSS_RINGBUF_FULL, flow->flags & FLOW_UNANNOUNCED ? 2 : 1);
 }
 
-/* Puts an entry into the table for which the ring buffer has no room. */
-static __noinline long put_unreported(const struct flow6_key *key, struct flow6 *flow, __u64 mode,
-				      const int words)
+/*
+ * Puts an entry into the table for which the ring buffer has no room. Errors are ints: before 6.4,
+ * where the call goes straight to the map's own function, the upper half of what it returns is not
+ * set.
+ */
+static __noinline int put_unreported(const struct flow6_key *key, struct flow6 *flow, __u64 mode,
+				     const int words)
 {
-	long err;
+	int err;
 
 	flow->flags = FLOW_UNANNOUNCED;
 	err = bpf_map_update_elem(table_of(words), key, flow, mode);
@@ -58,11 +62,11 @@ static __noinline long put_unreported(const struct flow6_key *key, struct flow6 
  * record comes first, so that no other program ever finds an entry that is neither reported nor
  * marked.
  */
-static __always_inline long put_entry(const struct flow6_key *key, struct flow6 *flow, __u64 mode,
-				      __u32 lane, const int words)
+static __always_inline int put_entry(const struct flow6_key *key, struct flow6 *flow, __u64 mode,
+				     __u32 lane, const int words)
 {
 	struct sextant_record *record;
-	long err;
+	int err;
 
 	flow->ct_id = draw_id(lane);
 	flow->flags = 0;
@@ -115,7 +119,7 @@ static __noinline bool succeed(const struct flow6_key *key, __u64 id, struct flo
 {
 	struct flow6 *was = claim(key, id, words);
 	struct ending ending;
-	long err;
+	int err;
 
 	if (!was)
 		return false;
@@ -157,7 +161,7 @@ static __always_inline void saw_flow(__u64 ct, const struct flow6_key *key, stru
 {
 	struct flow6 *was;
 	__u64 id;
-	long err;
+	int err;
 
 	if (nat_only && !flow->nat)
 		return;

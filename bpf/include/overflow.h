@@ -70,7 +70,7 @@ static __noinline bool was_counted(const struct flow6_key *key, const struct flo
 
 /* `refusal` is what the table said. */
 static __noinline int count_refused(const struct flow6_key *key, const struct flow6 *flow,
-				    long refusal, const int words)
+				    int refusal, const int words)
 {
 	struct counted now = {
 		.digest = digest_of(key, flow, words),

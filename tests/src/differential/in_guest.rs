@@ -4,7 +4,6 @@ use std::path::Path;
 
 use super::visible::Source;
 use crate::guest::Guest;
-use crate::matrix::examine::folder;
 use crate::matrix::kernels::Matrix;
 
 /// What the differential test said in a guest.
@@ -44,11 +43,11 @@ pub fn play(task: &Task<'_>) -> anyhow::Result<Said> {
     const EXPIRY_S: u32 = 5;
     let matrix = Matrix::parse(include_str!("../../kernels.toml"))?;
     let kernels = matrix.select(&[task.kernel.to_owned()])?;
-    let kernel = folder(kernels[0])?;
+    let kernel = kernels[0].source.fetch(kernels[0].arch)?;
     let guest = Guest {
         tools: &["ip", "nft", "conntrack"],
         limit_s: 120 + task.runs as u32 * (60 + task.flows as u32),
-        ..Guest::new(Path::new(&kernel), task.programs)
+        ..Guest::new(&kernel, task.programs)
     };
     let mut scene = format!(
         "differential.sh --alone --seed {} --runs {} --flows {} --source {} --jobs 4 --expiry {EXPIRY_S}",

@@ -19,7 +19,6 @@ use super::judge::judge;
 use super::kernels::Condition;
 use super::kernels::Kernel;
 use super::kernels::Matrix;
-use super::kernels::Source;
 use super::kernels::reasons;
 use super::layout::Layout;
 use super::outcome::Outcome;
@@ -148,26 +147,10 @@ pub fn examine(
     })
 }
 
-/// The folder of a kernel, fetched or built if it is not in the cache.
-///
-/// # Errors
-/// If it cannot be had.
-pub fn folder(kernel: &Kernel) -> anyhow::Result<String> {
-    match &kernel.source {
-        Source::Package {
-            suite,
-            version,
-            flavour,
-        } => script("kernel", &[suite, version, flavour, kernel.arch.name()]),
-        Source::Built { config, version } => script("kernel-build", &[config, version]),
-    }
-}
-
 fn fetch(kernel: &Kernel) -> anyhow::Result<Fetched> {
-    let folder = folder(kernel)?;
-    let truth = script("truth", &[&folder])?;
+    let folder = kernel.source.fetch(kernel.arch)?;
+    let truth = script("truth", &[&folder.to_string_lossy()])?;
     let truth = fs::read_to_string(&truth).with_context(|| format!("read {truth}"))?;
-    let folder = PathBuf::from(folder);
     let read = |name: &str| {
         let path = folder.join(name);
         fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))

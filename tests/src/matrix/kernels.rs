@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::collections::HashSet;
+use std::path::PathBuf;
 
 use anyhow::Context as _;
 use anyhow::ensure;
@@ -10,6 +11,8 @@ use serde::Deserializer;
 use serde::de::Error as _;
 use shared::offsets::Field;
 use shared::offsets::FieldSet;
+
+use crate::tree::script;
 
 /// The whole table.
 #[derive(Debug, Deserialize)]
@@ -105,6 +108,24 @@ pub enum Source {
         /// Of the kernel's source.
         version: String,
     },
+}
+
+impl Source {
+    /// The kernel's folder, for `scripts/vm`; fetches or builds what is not in the cache.
+    ///
+    /// # Errors
+    /// If there is no such kernel, or it cannot be had.
+    pub fn fetch(&self, arch: Arch) -> anyhow::Result<PathBuf> {
+        let folder = match self {
+            Self::Package {
+                suite,
+                version,
+                flavour,
+            } => script("kernel", &[suite, version, flavour, arch.name()])?,
+            Self::Built { config, version } => script("kernel-build", &[config, version])?,
+        };
+        Ok(PathBuf::from(folder))
+    }
 }
 
 /// Fields that need not be proven, all for one reason.
