@@ -253,9 +253,9 @@ impl FlowCache {
         self.live[usize::from(key.is_v6())] -= 1;
         if let Some(table) = &self.table {
             let id = flow.entry.ct_id();
-            let in_table = table.get(&key)?;
+            let in_table = table.get(key)?;
             if in_table.is_some_and(|entry| entry.ct_id() == id) {
-                table.remove(&key)?;
+                table.remove(key)?;
             }
         }
         Ok(Some(flow))
