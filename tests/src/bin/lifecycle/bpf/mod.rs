@@ -270,10 +270,28 @@ impl Object {
     /// # Errors
     /// If the kernel does not run the program.
     pub fn check(&self, entry: &Entry) -> anyhow::Result<u32> {
+        self.check_gone(entry, 0)
+    }
+
+    /// Checks one entry whose connection, if it has this id, is in no dump any more.
+    ///
+    /// # Errors
+    /// If the kernel does not run the program.
+    pub fn check_gone(&self, entry: &Entry, gone_id: u64) -> anyhow::Result<u32> {
         let mut request = [0; size_of::<types::check_request>()];
-        request[..entry.key.len()].copy_from_slice(&entry.key);
-        request[offset_of!(types::check_request, is_v6)..]
-            .copy_from_slice(&u64::from(entry.is_v6).to_ne_bytes());
+        let mut put = |at: usize, bytes: &[u8]| {
+            request[at..at + bytes.len()].copy_from_slice(bytes);
+        };
+        let is_v6 = u64::from(entry.is_v6);
+        put(offset_of!(types::check_request, key), &entry.key);
+        put(
+            offset_of!(types::check_request, is_v6),
+            &is_v6.to_ne_bytes(),
+        );
+        put(
+            offset_of!(types::check_request, gone_id),
+            &gone_id.to_ne_bytes(),
+        );
         self.run_with("check_one", &mut request)
     }
 

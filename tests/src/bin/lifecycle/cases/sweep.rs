@@ -23,6 +23,7 @@ cases! {
     memory_that_cannot_be_read_ended_it_and_is_no_fault
     an_expired_connection_lives_until_the_kernel_removes_it
     an_entry_from_a_dump_is_left_alone
+    an_entry_that_is_in_no_dump_any_more_has_ended
     an_entry_that_another_program_ends_is_left_to_it
     both_families_are_swept_and_counted
     an_idle_table_is_not_walked
@@ -156,6 +157,34 @@ fn an_entry_from_a_dump_is_left_alone(bench: &mut Bench) -> anyhow::Result<()> {
     swept(bench, [0, 0], 0)?;
     bench.records([])?;
     bench.entries_are(1)
+}
+
+fn an_entry_that_is_in_no_dump_any_more_has_ended(bench: &mut Bench) -> anyhow::Result<()> {
+    bench.first_packet(0, Conn::udp(1))?;
+    let [new] = bench.records([kind::NEW])?;
+    let known = bench.entry()?;
+    // Its nf_conn says more than a dump.
+    same(
+        "alive",
+        bench.object.check_gone(&known, new.ct_id)?,
+        CHECKED_ALIVE,
+    )?;
+    bench.object.put(&known.clone().without_nf_conn())?;
+    same(
+        "another's id",
+        bench.object.check_gone(&known, new.ct_id + 1)?,
+        CHECKED_UNKNOWN,
+    )?;
+    bench.records([])?;
+    same(
+        "gone",
+        bench.object.check_gone(&known, new.ct_id)?,
+        CHECKED_ENDED,
+    )?;
+    let [end] = bench.records([kind::DESTROY])?;
+    same("id", end.ct_id, new.ct_id)?;
+    same("status", end.known & known::STATUS, 0)?;
+    bench.entries_are(0)
 }
 
 fn an_entry_that_another_program_ends_is_left_to_it(bench: &mut Bench) -> anyhow::Result<()> {
