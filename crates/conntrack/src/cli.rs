@@ -21,7 +21,7 @@ use shared::ring::name;
     name = "conntrack",
     version,
     override_usage = "guesser | conntrack [OPTIONS]\n       conntrack --get PROTO,SRC:PORT,DST:PORT[,NETNS]",
-    after_help = "Exit status: 0 done; 1 no such translation, or records were lost under \
+    after_help = "Exit status: 0 done; 1 no such connection with NAT, or records were lost under \
                   --fail-on-loss; 2 wrong usage;\n3 failed; 4 missing privilege; 5 the kernel \
                   cannot do it.\n\nExamples:\n  guesser | conntrack -o json --count 10\n  \
                   conntrack --get udp,10.0.0.2:5353,203.0.113.9:53"
@@ -89,7 +89,8 @@ pub struct Cli {
     #[arg(long, help_heading = "End")]
     pub fail_on_loss: bool,
 
-    /// Look up one connection in the pinned table and end. NETNS is an inode number or a path
+    /// Look up one connection as it is now, and end: a line for each zone and namespace that has it. NETNS is an
+    /// inode number or a path. IPv6 in brackets; ICMP as icmp,SRC:ID,DST:2048 (type x 256 + code)
     #[arg(
         long,
         value_name = "PROTO,SRC:PORT,DST:PORT[,NETNS]",
@@ -135,10 +136,16 @@ impl FromStr for Origin {
 /// `--source`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum SourceName {
+    /// The first of these that works, in this order
     Auto,
+    /// Every network namespace; needs BTF of nf_conntrack (Linux 6.1)
     Fentry,
+    /// Every network namespace; counts what begins while the kernel skips the probe
     Kprobe,
+    /// Every network namespace, but only what is transmitted: not a datagram that is received and never
+    /// answered, nor what tc, XDP or xfrm take away. Ends up to a second late
     Tracepoint,
+    /// Only this network namespace; needs no offsets
     Netlink,
 }
 
@@ -146,6 +153,8 @@ pub enum SourceName {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum EventName {
     New,
+    /// No source reports changes yet.
+    #[value(hide = true)]
     Update,
     Destroy,
 }

@@ -114,7 +114,12 @@ impl fmt::Display for Counters {
         match &self.unseen {
             Some(Ok(unseen)) => {
                 if unseen.live == 0 && !has_losses {
-                    f.write_str("; nothing lost")?;
+                    let is_everywhere = unseen.unentered.is_none();
+                    f.write_str(if is_everywhere {
+                        "; nothing lost"
+                    } else {
+                        "; no loss counted"
+                    })?;
                 }
                 let at_least = if unseen.live > 0 && has_losses {
                     "at least "
@@ -131,7 +136,9 @@ impl fmt::Display for Counters {
                     f.write_str("; no loss counted")?;
                 }
                 match not_looked {
-                    Some(Err(why)) => write!(f, "; connections out of sight not counted: {why}"),
+                    Some(Err(why)) => {
+                        write!(f, "; nobody looked for connections out of sight: {why}")
+                    }
                     _ => Ok(()),
                 }
             }
@@ -143,7 +150,7 @@ impl fmt::Display for Counters {
 mod tests {
     use super::*;
 
-    const README: &str = "(see README: what each source cannot see)";
+    const HELP: &str = "(--help: --source)";
 
     fn unseen(live: u64) -> Result<Unseen, String> {
         let unentered = None;
@@ -173,19 +180,19 @@ mod tests {
         let mut counters = Counters::default();
         assert_eq!(counters.to_string(), "no records; no loss counted");
         counters.set_unseen(Err("--no-dump".into()));
-        let text = "no records; no loss counted; connections out of sight not counted: --no-dump";
+        let text =
+            "no records; no loss counted; nobody looked for connections out of sight: --no-dump";
         assert_eq!(counters.to_string(), text);
         assert_eq!(counters.unseen(), None);
 
         counters.set_unseen(unseen(1));
-        let one =
-            format!("no records; 1 live connection never passed the hooks of this source {README}");
+        let one = format!("no records; 1 live connection out of this source's sight {HELP}");
         assert_eq!(counters.to_string(), one);
         assert_eq!(counters.unseen(), Some(1));
 
         let unentered = Some("2 network namespaces could not be entered (EPERM)".to_owned());
         counters.set_unseen(Ok(Unseen { live: 0, unentered }));
-        let text = "no records; nothing lost; 2 network namespaces could not be entered (EPERM)";
+        let text = "no records; no loss counted; 2 network namespaces could not be entered (EPERM)";
         assert_eq!(counters.to_string(), text);
     }
 
@@ -197,8 +204,8 @@ mod tests {
         assert_eq!(counters.to_string(), "no records; lost 3 (table_full)");
         counters.set_unseen(unseen(5));
         let text = format!(
-            "no records; lost 3 (table_full); at least 2 live connections never passed the hooks of \
-             this source {README}"
+            "no records; lost 3 (table_full); at least 2 live connections out of this source's \
+             sight {HELP}"
         );
         assert_eq!(counters.to_string(), text);
     }

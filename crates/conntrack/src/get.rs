@@ -30,6 +30,7 @@ use crate::flow_entry::Entry;
 use crate::flow_entry::Key;
 use crate::output;
 use crate::pin_directory::DEFAULT_DIR;
+use crate::pin_directory::is_kept;
 use crate::query::Netns;
 use crate::query::Query;
 
@@ -53,6 +54,13 @@ pub fn answer(query: &str, cli: &Cli) -> anyhow::Result<Answer> {
             error.context(Failure::Failed(text))
         }
     })?;
+    if !is_kept(dir).with_context(|| format!("look at {}", dir.display()))? {
+        let text = format!(
+            "the table in {} is of a process that was killed",
+            dir.display()
+        );
+        return Err(Failure::Failed(text).into());
+    }
     let found = find(&table, &query.record(), netns_ino)?;
     let mut lines = Lines::stdout();
     let mut answer = Answer::No;

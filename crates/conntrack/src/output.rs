@@ -84,7 +84,13 @@ pub fn text(record: &Record) -> String {
             record.orig_sport,
             record.orig_dport
         ),
-        if is_unreplied { " [UNREPLIED]" } else { "" },
+        if is_unreplied {
+            " [UNREPLIED]"
+        } else if !record.knows(known::STATUS) {
+            " [STATUS UNKNOWN]"
+        } else {
+            ""
+        },
         tuple(
             record,
             &record.reply_src,

@@ -7,6 +7,8 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::path::PathBuf;
+use std::thread;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use nix::errno::Errno;
@@ -73,7 +75,7 @@ impl PinDirectory {
             Err(error) => return Err(error).with_context(|| format!("make {shown}")),
         };
         let file = File::open(dir).with_context(|| format!("open {shown}"))?;
-        let lock = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+        let lock = match lock_soon(file) {
             Ok(lock) => lock,
             Err((file, Errno::EWOULDBLOCK)) => {
                 let holder = holder(&file).map_or_else(String::new, |pid| format!(" {pid}"));
@@ -111,6 +113,30 @@ impl Drop for PinDirectory {
             // Fails if others have put something into it, which stays.
             let _ = fs::remove_dir(&self.dir);
         }
+    }
+}
+
+/// Waits a moment for one that only looks, as [`is_kept`] does.
+fn lock_soon(mut file: File) -> Result<Flock<File>, (File, Errno)> {
+    for _ in 0..10 {
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Err((same, Errno::EWOULDBLOCK)) => file = same,
+            locked => return locked,
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+    Flock::lock(file, FlockArg::LockExclusiveNonblock)
+}
+
+/// Does a process keep its table in this directory now? Its pins outlive one that was killed.
+///
+/// # Errors
+/// If there is no such directory, or it cannot be opened.
+pub fn is_kept(dir: &Path) -> io::Result<bool> {
+    match Flock::lock(File::open(dir)?, FlockArg::LockSharedNonblock) {
+        Ok(_) => Ok(false),
+        Err((_, Errno::EWOULDBLOCK)) => Ok(true),
+        Err((_, errno)) => Err(errno.into()),
     }
 }
 

@@ -27,7 +27,7 @@ impl Plan {
     pub fn make(cli: Cli) -> anyhow::Result<Self> {
         let is_asked = |event| cli.event_mask.contains(&event);
         if is_asked(EventName::Update) {
-            let text = "update events are not available from this source".into();
+            let text = "no source reports update events yet".into();
             return Err(Failure::Usage(text).into());
         }
         let layout = match cli.source {

@@ -167,6 +167,9 @@ impl Pump<'_> {
         for place in Loss::ALL {
             let total = source.lost(place)?;
             let grown = self.counters.lost(place, total);
+            if grown > 0 && grown == total && place == Loss::TableFull {
+                log::warn!("the table is full: new connections are not reported (--max-entries)");
+            }
             if grown > 0 {
                 self.ring.set_loss(place, total);
                 self.publish(&Record::loss(now_ns, place, grown));

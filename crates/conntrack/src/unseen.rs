@@ -18,8 +18,7 @@ impl fmt::Display for Unseen {
         if self.live > 0 {
             write!(
                 f,
-                "{} live connection{plural} never passed the hooks of this source \
-                 (see README: what each source cannot see)",
+                "{} live connection{plural} out of this source's sight (--help: --source)",
                 self.live
             )?;
         }

@@ -215,8 +215,11 @@ impl fmt::Display for Unentered {
         if *hidden > 0 {
             let comma = if *refused > 0 { ", " } else { "" };
             match hidden {
-                1 => write!(f, "{comma}that of 1 process may not be looked at")?,
-                _ => write!(f, "{comma}those of {hidden} processes may not be looked at")?,
+                1 => write!(f, "{comma}the namespace of 1 process may not be looked at")?,
+                _ => write!(
+                    f,
+                    "{comma}the namespaces of {hidden} processes may not be looked at"
+                )?,
             }
         }
         Ok(())
@@ -238,10 +241,13 @@ mod tests {
         let text = "2 network namespaces could not be entered (EPERM)";
         assert_eq!(unentered.to_string(), text);
         unentered.hidden = 7;
-        let more = format!("{text}, those of 7 processes may not be looked at");
+        let more = format!("{text}, the namespaces of 7 processes may not be looked at");
         assert_eq!(unentered.to_string(), more);
         let text_of_one = Unentered::hidden(1).to_string();
-        assert_eq!(text_of_one, "that of 1 process may not be looked at");
+        assert_eq!(
+            text_of_one,
+            "the namespace of 1 process may not be looked at"
+        );
         let hidden = Unentered::hidden(7);
         assert_eq!(hidden.to_string(), more[text.len() + 2..]);
         assert!(!hidden.is_none() && Unentered::hidden(0).is_none());

@@ -125,9 +125,6 @@ impl FlowCache {
     /// Enters it in the table, or tells where it is lost.
     fn make_room(&self, key: &Key, entry: &Entry) -> Result<(), Loss> {
         if self.live[usize::from(key.is_v6())] >= self.max_entries as usize {
-            if self.full == 0 {
-                log::warn!("the table is full: connections are neither kept nor reported");
-            }
             return Err(Loss::TableFull);
         }
         let Some(table) = &self.table else {

@@ -86,7 +86,10 @@ fn ladder(source: SourceName) -> &'static [Source] {
 fn announce(kind: Source, is_auto: bool, refusal: Option<&anyhow::Error>) {
     match refusal {
         Some(why) if is_auto && kind == Source::Netlink => {
-            log::warn!("source netlink, which costs each new connection 2 microseconds: {why:#}");
+            log::warn!(
+                "source netlink: it sees only this network namespace, and costs each new connection \
+                 2 microseconds; {why:#}"
+            );
         }
         _ => log::info!("source {}", kind.name()),
     }
@@ -99,8 +102,14 @@ fn explain(rung: Source, error: anyhow::Error) -> anyhow::Error {
         return error.context(what);
     }
     let missing = privilege::missing(rung);
-    if is_denied(&error) && !missing.is_empty() {
-        return error.context(Failure::Privilege(format!("{what} needs {missing}")));
+    if is_denied(&error) {
+        return error.context(if missing.is_empty() {
+            let text =
+                "is forbidden, although no capability is missing (lockdown, or a security module)";
+            Failure::Kernel(format!("{what} {text}"))
+        } else {
+            Failure::Privilege(format!("{what} needs {missing}"))
+        });
     }
     error.context(Failure::Kernel(what))
 }

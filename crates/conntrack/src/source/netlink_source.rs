@@ -2,6 +2,7 @@
 //! the packet path about 2 microseconds for each connection. A dump finds what the kernel dropped.
 
 use std::collections::HashSet;
+use std::fs;
 use std::os::fd::AsFd as _;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
@@ -41,6 +42,8 @@ use crate::sink::Sink;
 use crate::sink::wait;
 use crate::unseen::Unseen;
 
+/// Whether connections of this namespace get events.
+const EVENTS: &str = "/proc/sys/net/netfilter/nf_conntrack_events";
 /// Records that one call takes at most.
 const BATCH: usize = 4096;
 /// The kernel inserts a connection into its table before it tells of it, so a dump can be ahead of an
@@ -85,6 +88,9 @@ impl NetlinkSource {
                 .ok()
         });
         log::info!("ctnetlink's events are of our own network namespace only");
+        if fs::read_to_string(EVENTS).is_ok_and(|value| value.trim() == "0") {
+            log::warn!("ctnetlink reports no events here: {EVENTS} is 0");
+        }
         Ok(Self {
             events,
             namespaces: Namespaces::open(scope)?,
