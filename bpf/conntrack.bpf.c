@@ -17,11 +17,17 @@
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
 
-/* The context of `check_one`: which entry. The key of an IPv4 entry is the first part. */
+/* The contexts of `check_one` and `end_gone`. The key of an IPv4 entry is the first part. */
 struct check_request {
 	struct flow6_key key;
 	__u64 is_v6;
-	__u64 gone_id; /* not 0: a dump no longer has the connection with this id */
+};
+
+struct gone_request {
+	struct flow6_key key;
+	__u64 is_v6;
+	__u64 id;
+	__u64 is_replaced;
 };
 
 /* Named once, so that the types reach the skeleton, where Rust compares them with its own. */
@@ -38,6 +44,7 @@ struct wire_types {
 	enum checked checked;
 	enum id_lane lane;
 	struct check_request check_request;
+	struct gone_request gone_request;
 };
 const struct wire_types wire_types;
 
@@ -81,45 +88,58 @@ int on_net_dev_queue(struct bpf_raw_tracepoint_args *ctx)
 	if (!ct || !is_of_interest(info, ct))
 		return 0;
 	sight.is_known = info != IP_CT_NEW || is_recent(ct);
+	sight.is_past = sight.opens || is_recent(ct);
 	saw_ct(ct, &sight);
 	note_recent(ct, sight.opens);
 	return 0;
 }
 
-/* The connection of a packet whose confirmation has just succeeded. */
-static __always_inline void saw_confirmed(__u64 skb)
+/* The connection of a packet whose confirmation has just succeeded; `before` it had this one, or 0:
+ * not known. */
+static __always_inline void saw_confirmed(__u64 skb, __u64 before)
 {
-	struct sight sight = {.opens = true, .lane = LANE_CONFIRM};
+	struct sight sight = {.opens = true, .confirms = true, .lane = LANE_CONFIRM};
 	/* Read after the call: the kernel replaces it when another one won the race for its tuple.
 	 */
 	__u64 ct = nfct_ct(read_nfct((void *)skb));
 
+	sight.is_own = ct == before;
 	if (ct)
 		saw_ct(ct, &sight);
 }
 
 static __always_inline void saw_inserted(__u64 ct)
 {
-	struct sight sight = {.opens = true, .lane = LANE_INSERT};
+	struct sight sight = {.opens = true, .confirms = true, .lane = LANE_INSERT};
 
 	saw_ct(ct, &sight);
+}
+
+/* The connection of a packet if it is not in the kernel's table yet, or 0. */
+static __always_inline __u64 unconfirmed_ct(__u64 skb)
+{
+	__u64 ct = nfct_ct(read_nfct((void *)skb));
+
+	return ct && !(read_status(ct) & IPS_CONFIRMED) ? ct : 0;
 }
 
 /* int __nf_conntrack_confirm(struct sk_buff *skb): the connection enters the kernel's table. */
 SEC("kprobe")
 int on_confirm(struct pt_regs *ctx)
 {
-	enter_call(PT_REGS_PARM1(ctx), PT_REGS_SP(ctx));
+	__u64 skb = PT_REGS_PARM1(ctx);
+
+	enter_call(skb, unconfirmed_ct(skb), PT_REGS_SP(ctx));
 	return 0;
 }
 
 SEC("kretprobe")
 int on_confirmed(struct pt_regs *ctx)
 {
-	__u64 skb = leave_call(PT_REGS_SP(ctx));
+	__u64 before = 0, skb = leave_call(PT_REGS_SP(ctx), &before);
 
 	if (skb && (int)PT_REGS_RC(ctx) == NF_ACCEPT)
-		saw_confirmed(skb);
+		saw_confirmed(skb, before);
 	return 0;
 }
 
@@ -136,7 +156,7 @@ SEC("fexit/__nf_conntrack_confirm")
 int after_confirm(__u64 *ctx)
 {
 	if ((int)ctx[1] == NF_ACCEPT)
-		saw_confirmed(first_argument(ctx));
+		saw_confirmed(first_argument(ctx), 0);
 	return 0;
 }
 
@@ -144,14 +164,14 @@ int after_confirm(__u64 *ctx)
 SEC("kprobe")
 int on_insert(struct pt_regs *ctx)
 {
-	enter_call(PT_REGS_PARM1(ctx), PT_REGS_SP(ctx));
+	enter_call(PT_REGS_PARM1(ctx), 0, PT_REGS_SP(ctx));
 	return 0;
 }
 
 SEC("kretprobe")
 int on_inserted(struct pt_regs *ctx)
 {
-	__u64 ct = leave_call(PT_REGS_SP(ctx));
+	__u64 unused, ct = leave_call(PT_REGS_SP(ctx), &unused);
 
 	if (ct && (int)PT_REGS_RC(ctx) == 0)
 		saw_inserted(ct);
@@ -199,7 +219,17 @@ SEC("raw_tp")
 int check_one(struct check_request *ctx)
 {
 	struct flow6_key key = ctx->key;
-	__u64 gone_id = ctx->gone_id;
 
-	return ctx->is_v6 ? check(&key, gone_id, V6_WORDS) : check(&key, gone_id, V4_WORDS);
+	return ctx->is_v6 ? check(&key, V6_WORDS) : check(&key, V4_WORDS);
+}
+
+/* Likewise, for one that came from a dump. */
+SEC("raw_tp")
+int end_gone(struct gone_request *ctx)
+{
+	struct flow6_key key = ctx->key;
+
+	if (ctx->is_v6)
+		return end_loaded(&key, ctx->id, ctx->is_replaced, V6_WORDS);
+	return end_loaded(&key, ctx->id, ctx->is_replaced, V4_WORDS);
 }

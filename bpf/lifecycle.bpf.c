@@ -77,13 +77,15 @@ TRACES(run_before_destroy, before_destroy)
 /* What a return finds, on its own: `outcome` is the argument. */
 RUNS(run_enter_call)
 {
-	enter_call(ctx->args[0], ctx->args[1]);
+	enter_call(ctx->args[0], 0, ctx->args[1]);
 	return 0;
 }
 
 RUNS(run_leave_call)
 {
-	outcome = leave_call(ctx->args[0]);
+	__u64 unused;
+
+	outcome = leave_call(ctx->args[0], &unused);
 	return 0;
 }
 

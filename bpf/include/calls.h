@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 OR MIT */
 /*
- * Carries an argument from a function's entry to its return, because a kretprobe does not see it.
+ * Carries what a function's entry shows to its return, because a kretprobe does not see it.
  *
  * A task may be preempted and moved to another CPU in between, and an interrupt may enter the
  * same function on top of it. So the arguments are stacked per task, not per CPU. The idle tasks
@@ -24,6 +24,7 @@
 
 struct call {
 	__u64 argument;
+	__u64 ct; /* the connection at entry; 0: not looked for */
 	__u64 stack_pointer;
 };
 
@@ -52,10 +53,10 @@ static __always_inline __u64 this_task(void)
 	return task ?: 1ULL << 32 | bpf_get_smp_processor_id();
 }
 
-static __always_inline void enter_call(__u64 argument, __u64 stack_pointer)
+static __always_inline void enter_call(__u64 argument, __u64 ct, __u64 stack_pointer)
 {
 	__u64 task = this_task();
-	struct call_stack fresh = {.calls = {{argument, stack_pointer}}, .depth = 1};
+	struct call_stack fresh = {.calls = {{argument, ct, stack_pointer}}, .depth = 1};
 	struct call_stack *stack = bpf_map_lookup_elem(&calls, &task);
 	__u32 depth;
 
@@ -71,12 +72,13 @@ static __always_inline void enter_call(__u64 argument, __u64 stack_pointer)
 	}
 	depth = stack->depth & (CALL_DEPTH - 1);
 	stack->calls[depth].argument = argument;
+	stack->calls[depth].ct = ct;
 	stack->calls[depth].stack_pointer = stack_pointer;
 	stack->depth = depth + 1;
 }
 
-/* The argument of the call that returns, or 0 if its entry was not seen. */
-static __always_inline __u64 leave_call(__u64 stack_pointer)
+/* The argument and the connection of the call that returns, or 0 if its entry was not seen. */
+static __always_inline __u64 leave_call(__u64 stack_pointer, __u64 *ct)
 {
 	__u64 task = this_task();
 	struct call_stack *stack = bpf_map_lookup_elem(&calls, &task);
@@ -95,6 +97,7 @@ static __always_inline __u64 leave_call(__u64 stack_pointer)
 		if (stack->depth > depth + 1)
 			count_losses(SEXTANT_LOSS_PROBE_MISSED, stack->depth - depth - 1);
 		stack->depth = depth;
+		*ct = call->ct;
 		return call->argument;
 	}
 	count_loss(SEXTANT_LOSS_PROBE_MISSED);

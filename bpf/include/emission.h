@@ -125,6 +125,7 @@ static __always_inline bool report_beginning(const struct flow6_key *key, const 
 
 /* What the nf_conn says of a connection at its end. */
 struct ending {
+	__u64 ts_ns;   /* CLOCK_MONOTONIC when it was noticed, or when its successor began */
 	bool is_known; /* false: the memory serves another connection already */
 	__u32 status;
 	__u32 mark;
@@ -139,6 +140,8 @@ static __always_inline bool report_end(const struct flow6_key *key, struct flow6
 {
 	struct sextant_record *record;
 
+	if (flow->flags & FLOW_REPORTED)
+		return true;
 	if (flow->flags & FLOW_UNANNOUNCED) {
 		if (!report_beginning(key, flow, words))
 			return false;
@@ -147,7 +150,7 @@ static __always_inline bool report_end(const struct flow6_key *key, struct flow6
 	record = reserve_record();
 	if (!record)
 		return false;
-	put_record(record, SEXTANT_DESTROY, bpf_ktime_get_ns(), key, flow, words);
+	put_record(record, SEXTANT_DESTROY, ending->ts_ns, key, flow, words);
 	if (ending->is_known) {
 		record->status = ending->status;
 		if (layout_known & SEXTANT_KNOWN_MARK)

@@ -26,6 +26,8 @@ enum flow_flag {
 	FLOW_UNANNOUNCED = 1 << 0,
 	/* It has ended, status and mark are those of its end, and the ring buffer was full. */
 	FLOW_ENDED = 1 << 1,
+	/* Its end is reported, and it could not be removed: the next sweep tries again. */
+	FLOW_REPORTED = 1 << 2,
 };
 
 #define FLOW_KEY(name, words)                                                         \

@@ -7,6 +7,7 @@
 #define FLOW_TABLE_H
 
 #include <linux/bpf.h>
+#include <linux/errno.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <bpf/bpf_helpers.h>
@@ -79,9 +80,28 @@ static __always_inline __u64 id_of(const struct flow6 *flow)
 	return *(const volatile __u64 *)&flow->ct_id;
 }
 
+/*
+ * How often an operation is tried again that the kernel refuses because an interrupt found the
+ * bucket's lock half taken (-EBUSY, from 5.11 until 6.7).
+ */
+#define BUSY_ATTEMPTS 3
+
 static __always_inline void release(__u64 id)
 {
-	bpf_map_delete_elem(&claims, &id);
+	for (int i = 0; i < BUSY_ATTEMPTS; i++)
+		if ((int)bpf_map_delete_elem(&claims, &id) != -EBUSY)
+			return;
+}
+
+/* Removes an entry that the caller has claimed and reported. */
+static __always_inline void remove_entry(const struct flow6_key *key, struct flow6 *flow,
+					 const int words)
+{
+	flow->flags |= FLOW_REPORTED;
+	for (int i = 0; i < BUSY_ATTEMPTS; i++)
+		if (!(int)bpf_map_delete_elem(table_of(words), key))
+			return;
+	note_growth(words); /* for the next sweep */
 }
 
 /* The entry of this connection, which is now ours to end; NULL if another program ends it. */

@@ -185,11 +185,40 @@ static __always_inline bool lost_status(__u32 was, __u32 status)
 
 /*
  * The kernel gives a packet that comes now a new connection, not this one (nf_ct_is_expired). Ask
- * before `expires_jiffies` is updated from the nf_conn.
+ * before `expires_jiffies` is updated from the nf_conn. The kernel decided a little earlier, so one
+ * that expired in this jiffy or the last may have been found alive.
  */
 static __always_inline bool has_expired(__u32 expires_jiffies)
 {
-	return expires_jiffies && (__s32)((__u32)bpf_jiffies64() - expires_jiffies) >= 0;
+	return expires_jiffies && (__s32)((__u32)bpf_jiffies64() - expires_jiffies) > 1;
+}
+
+/* By how much a dump may overtake the hook that sees the same confirmation. */
+#define LOAD_RACE_NS 1000000000ULL
+
+/* What is known of the packet or call that shows a connection. */
+struct sight {
+	/* It opens the connection, or repeats the packet that did. */
+	bool opens;
+	/* The kernel has just confirmed it, or another one that won the race for its tuple. */
+	bool confirms;
+	/* It was this very nf_conn that was confirmed: an entry that has it is an older one's. */
+	bool is_own;
+	/* Its beginning was seen before, or would have been. */
+	bool is_past;
+	/* The table probably has it already. */
+	bool is_known;
+	enum id_lane lane;
+};
+
+/*
+ * Is the entry from a dump, whose nf_conn is not known, another connection's than the one that has
+ * just been confirmed? That one is new, so it is unless the dump has overtaken the hook.
+ */
+static __always_inline bool outlived_load(const struct flow6 *was, const struct flow6 *now,
+					  const struct sight *sight)
+{
+	return sight->confirms && now->first_seen_ns - was->first_seen_ns > LOAD_RACE_NS;
 }
 
 /*
@@ -197,22 +226,23 @@ static __always_inline bool has_expired(__u32 expires_jiffies)
  * once when a SYN replaces a connection in TIME_WAIT, or a datagram one that has expired. The
  * status is read again, because the entry may know of a reply that came after we read it first.
  *
- * `now` is what the nf_conn would be as an entry. `opens` if the packet is one that opens a
- * connection or repeats the opening one: only then has a packet of a live connection always been
- * seen before it expired.
+ * `now` is what the nf_conn would be as an entry. Only of a packet that opens the connection is it
+ * true that a packet of a live one has always been seen before it expired.
  */
 static __always_inline bool is_same(const struct flow6 *was, __u64 ct, const struct flow6 *now,
-				    bool opens, const int words)
+				    const struct sight *sight, const int words)
 {
-	if (was->flags & FLOW_ENDED)
+	if (was->flags & (FLOW_ENDED | FLOW_REPORTED))
 		return false;
-	if (was->ct && was->ct != now->ct)
+	if (was->ct && (was->ct != now->ct || sight->is_own))
+		return false;
+	if (!was->ct && outlived_load(was, now, sight))
 		return false;
 	if (!same_translation(was, now, words))
 		return false;
 	if (lost_status(was->status, now->status) && lost_status(was->status, read_status(ct)))
 		return false;
-	return !(opens && has_expired(was->expires_jiffies));
+	return !(sight->opens && has_expired(was->expires_jiffies));
 }
 
 /* What read_flow() found. */
@@ -254,18 +284,36 @@ static __noinline enum found_flow read_flow(__u64 ct, struct flow6_key *key, str
 	return FOUND_OTHER_FAMILY;
 }
 
+/* Does the nf_conn of an entry still serve its connection, dying or not? */
+static __always_inline bool still_serves(const struct flow6_key *key, const struct flow6 *flow,
+					 const int words)
+{
+	__u64 ct = reveal(flow->ct);
+	struct ct_tuple tuple;
+
+	if (!flow->ct || !(read_status(ct) & IPS_CONFIRMED))
+		return false;
+	if (read_tuple(ct, at_reply, &tuple) || !same_reply(flow, &tuple, words))
+		return false;
+	return !read_tuple(ct, at_orig, &tuple) && tuple.sport == key->sport &&
+	       tuple.dport == key->dport && tuple.proto == key->proto &&
+	       same_address(key->addrs, tuple.src, words) &&
+	       same_address(key->addrs + words, tuple.dst, words);
+}
+
 /*
  * Does a packet of an nf_conn that has ended come after the entry's connection began? If not, its
  * own connection is the entry's successor, first seen when it had ended.
  */
-static __always_inline bool is_late(const struct flow6 *was, const struct flow6 *now,
-				    const int words)
+static __always_inline bool is_late(const struct flow6_key *key, const struct flow6 *was,
+				    const struct flow6 *now, const int words)
 {
 	if (!(now->status & IPS_DYING))
 		return false;
 	if (was->ct == now->ct)
-		return was->flags & FLOW_ENDED && same_translation(was, now, words);
-	return was->ct && !(read_status(reveal(was->ct)) & IPS_DYING);
+		return was->flags & (FLOW_ENDED | FLOW_REPORTED) &&
+		       same_translation(was, now, words);
+	return still_serves(key, was, words) && !(read_status(reveal(was->ct)) & IPS_DYING);
 }
 
 #endif

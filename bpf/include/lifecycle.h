@@ -23,16 +23,7 @@
 const volatile bool nat_only;
 
 /* How often a beginning waits for the program that ends its tuple's predecessor. */
-#define BEGIN_ATTEMPTS 4
-
-/* What is known of the packet or call that shows a connection. */
-struct sight {
-	/* It opens the connection, or repeats the packet that did. */
-	bool opens;
-	/* The table probably has it already. */
-	bool is_known;
-	enum id_lane lane;
-};
+#define BEGIN_ATTEMPTS 8
 
 /* The full ring buffer did not take the end, and perhaps not the beginning. */
 static __always_inline void count_unreported(const struct flow6 *flow)
@@ -86,28 +77,22 @@ static __always_inline int put_entry(const struct flow6_key *key, struct flow6 *
 
 /* The end of an entry's connection as its nf_conn shows it, if that still serves no other. */
 static __always_inline void read_ending(const struct flow6_key *key, const struct flow6 *flow,
-					__u64 successor, struct ending *ending, const int words)
+					const struct flow6 *successor, struct ending *ending,
+					const int words)
 {
 	__u64 ct = reveal(flow->ct);
-	struct ct_tuple tuple;
 
+	ending->ts_ns = successor->first_seen_ns;
 	ending->is_known = flow->flags & FLOW_ENDED;
 	ending->status = flow->status;
 	ending->mark = flow->mark;
-	if (ending->is_known || !flow->ct || flow->ct == successor)
+	if (ending->is_known || !flow->ct || flow->ct == successor->ct)
 		return;
 	ending->status = read_status(ct);
 	if (!(ending->status & IPS_DYING) || read_mark(ct, &ending->mark))
 		return;
 	/* Checked after the reading: it was its memory all the while. */
-	if (read_tuple(ct, at_reply, &tuple) || !same_reply(flow, &tuple, words))
-		return;
-	if (read_tuple(ct, at_orig, &tuple) || tuple.sport != key->sport ||
-	    tuple.dport != key->dport || tuple.proto != key->proto ||
-	    !same_address(key->addrs, tuple.src, words) ||
-	    !same_address(key->addrs + words, tuple.dst, words))
-		return;
-	ending->is_known = read_status(ct) & IPS_DYING;
+	ending->is_known = still_serves(key, flow, words) && read_status(ct) & IPS_DYING;
 }
 
 /*
@@ -123,13 +108,12 @@ static __noinline bool succeed(const struct flow6_key *key, __u64 id, struct flo
 
 	if (!was)
 		return false;
-	read_ending(key, was, flow->ct, &ending, words);
+	read_ending(key, was, flow, &ending, words);
 	if (!report_end(key, was, &ending, words))
 		count_unreported(was);
 	err = put_entry(key, flow, BPF_EXIST, lane, words);
 	if (err) {
-		/* Its predecessor must not be reported again. */
-		bpf_map_delete_elem(table_of(words), key);
+		remove_entry(key, was, words);
 		count_refused(key, flow, err, words);
 	}
 	release(id);
@@ -170,11 +154,16 @@ static __always_inline void saw_flow(__u64 ct, const struct flow6_key *key, stru
 		if (sight->is_known || i)
 			was = bpf_map_lookup_elem(table_of(words), key);
 		if (!was) {
-			if (has_overflowed && was_counted(key, flow, sight->opens, words))
+			/* A late packet of one that has ended, and whose end is reported. */
+			if (flow->status & IPS_DYING && sight->is_past)
+				return;
+			if (may_be_counted() && was_counted(key, flow, sight->opens, words))
 				return;
 			err = put_entry(key, flow, BPF_NOEXIST, sight->lane, words);
 			if (!err)
 				return;
+			if (err == -EBUSY)
+				continue;
 			if (err != -EEXIST) {
 				count_refused(key, flow, err, words);
 				return;
@@ -184,11 +173,12 @@ static __always_inline void saw_flow(__u64 ct, const struct flow6_key *key, stru
 				continue;
 		}
 		id = id_of(was);
-		if (is_same(was, ct, flow, sight->opens, words)) {
-			refresh_entry(was, flow, words);
+		if (is_same(was, ct, flow, sight, words)) {
+			if (id_of(was) == id)
+				refresh_entry(was, flow, words);
 			return;
 		}
-		if (is_late(was, flow, words))
+		if (is_late(key, was, flow, words))
 			return;
 		if (succeed(key, id, flow, sight->lane, words))
 			return;
@@ -224,10 +214,17 @@ static __always_inline void saw_ct(__u64 ct, const struct sight *sight)
 static __always_inline void end_flow(const struct flow6_key *key, const struct flow6 *last,
 				     const int words)
 {
-	struct ending ending = {.is_known = true, .status = last->status, .mark = last->mark};
+	struct ending ending = {
+		.ts_ns = bpf_ktime_get_ns(),
+		.is_known = true,
+		.status = last->status,
+		.mark = last->mark,
+	};
 	struct flow6 *flow = bpf_map_lookup_elem(table_of(words), key);
 	__u64 id;
 
+	if (may_be_counted())
+		forget_counted(key, last, words);
 	if (!flow)
 		return;
 	id = id_of(flow);
@@ -236,11 +233,10 @@ static __always_inline void end_flow(const struct flow6_key *key, const struct f
 	flow = claim(key, id, words);
 	if (!flow)
 		return;
-	if (report_end(key, flow, &ending, words)) {
-		bpf_map_delete_elem(table_of(words), key);
-	} else {
+	if (report_end(key, flow, &ending, words))
+		remove_entry(key, flow, words);
+	else
 		keep_ending(flow, &ending);
-	}
 	release(id);
 }
 

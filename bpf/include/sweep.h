@@ -43,23 +43,26 @@ enum checked {
  * until it serves another connection, and a page that was reused for something else will hardly
  * hold our tuples. So the memory can always be read and decides it.
  */
-static __always_inline bool is_alive(struct flow6 *flow, const struct flow6_key *key,
-				     struct ending *ending, const int words)
+static __noinline bool is_alive(struct flow6 *flow, const struct flow6_key *key,
+				struct ending *ending, const int words)
 {
+	const struct sight looking = {};
 	__u64 id = id_of(flow);
 	struct flow6_key key_now;
 	struct flow6 now;
 
+	ending->ts_ns = bpf_ktime_get_ns();
 	ending->is_known = flow->flags & FLOW_ENDED;
 	ending->status = flow->status;
 	ending->mark = flow->mark;
-	if (ending->is_known)
+	if (flow->flags & (FLOW_ENDED | FLOW_REPORTED))
 		return false;
 	if (read_flow(reveal(flow->ct), &key_now, &now) !=
 	    (words == V4_WORDS ? FOUND_IPV4 : FOUND_IPV6))
 		return false;
 	/* Not expired: until the kernel removes it, it lives, and a packet decides. */
-	if (!same_key(&key_now, key, words) || !is_same(flow, reveal(flow->ct), &now, false, words))
+	if (!same_key(&key_now, key, words) ||
+	    !is_same(flow, reveal(flow->ct), &now, &looking, words))
 		return false;
 	ending->status = now.status;
 	ending->mark = now.mark;
@@ -75,28 +78,44 @@ static __always_inline bool is_alive(struct flow6 *flow, const struct flow6_key 
 	return true;
 }
 
-/* Reports what the entry with this id still has to report; false if the ring buffer is full. */
-static __always_inline bool settle(const struct flow6_key *key, __u64 id, bool has_ended,
-				   const struct ending *ending, const int words)
+/* Ends a claimed entry; false if the ring buffer is full. */
+static __always_inline bool end_claimed(const struct flow6_key *key, struct flow6 *flow,
+					const struct ending *ending, const int words)
+{
+	bool is_done = report_end(key, flow, ending, words);
+
+	if (is_done)
+		remove_entry(key, flow, words);
+	else
+		keep_ending(flow, ending);
+	return is_done;
+}
+
+/*
+ * Reports what the entry with this id still has to report. It is judged again, because only under
+ * the claim it cannot change hands while it is judged.
+ */
+static __always_inline enum checked settle(const struct flow6_key *key, __u64 id, const int words)
 {
 	struct flow6 *flow = claim(key, id, words);
-	bool is_done;
+	enum checked found = CHECKED_ENDED;
+	struct ending ending;
 
 	if (!flow)
-		return true; /* another program ends it */
-	if (has_ended) {
-		is_done = report_end(key, flow, ending, words);
-		if (is_done)
-			bpf_map_delete_elem(table_of(words), key);
-		else
-			keep_ending(flow, ending);
+		return CHECKED_ALIVE; /* another program is at it; the next sweep looks again */
+	if (!is_alive(flow, key, &ending, words)) {
+		if (!end_claimed(key, flow, &ending, words))
+			found = CHECKED_STUCK;
+	} else if (!(flow->flags & FLOW_UNANNOUNCED)) {
+		found = CHECKED_ALIVE;
+	} else if (report_beginning(key, flow, words)) {
+		flow->flags &= ~FLOW_UNANNOUNCED;
+		found = CHECKED_ALIVE;
 	} else {
-		is_done = !(flow->flags & FLOW_UNANNOUNCED) || report_beginning(key, flow, words);
-		if (is_done)
-			flow->flags &= ~FLOW_UNANNOUNCED;
+		found = CHECKED_STUCK;
 	}
 	release(id);
-	return is_done;
+	return found;
 }
 
 static __always_inline enum checked check_flow(const struct flow6_key *key, struct flow6 *flow,
@@ -104,16 +123,12 @@ static __always_inline enum checked check_flow(const struct flow6_key *key, stru
 {
 	__u64 id = id_of(flow);
 	struct ending ending;
-	bool has_ended;
 
-	if (!flow->ct)
+	if (!flow->ct && !(flow->flags & FLOW_REPORTED))
 		return CHECKED_UNKNOWN;
-	has_ended = !is_alive(flow, key, &ending, words);
-	if (has_ended || flow->flags & FLOW_UNANNOUNCED) {
-		if (!settle(key, id, has_ended, &ending, words))
-			return CHECKED_STUCK;
-	}
-	return has_ended ? CHECKED_ENDED : CHECKED_ALIVE;
+	if (is_alive(flow, key, &ending, words) && !(flow->flags & FLOW_UNANNOUNCED))
+		return CHECKED_ALIVE;
+	return settle(key, id, words);
 }
 
 /* Checks one entry; 1 ends the sweep. */
@@ -167,21 +182,32 @@ static __always_inline void sweep_tables(void)
 		bpf_for_each_map_elem(&flows6, sweep_flow6, NULL, 0);
 }
 
-/*
- * Checks the entry of one connection. One that came from a dump, and has no nf_conn that could be
- * asked, has ended if it is the one that a later dump lacks.
- */
-static __always_inline enum checked check(const struct flow6_key *key, __u64 gone_id,
-					  const int words)
+/* Checks the entry of one connection. */
+static __always_inline enum checked check(const struct flow6_key *key, const int words)
 {
 	struct flow6 *flow = bpf_map_lookup_elem(table_of(words), key);
-	struct ending unknown = {};
+
+	return flow ? check_flow(key, flow, words) : CHECKED_NONE;
+}
+
+/*
+ * Ends the connection with this id, which came from a dump and is in a later one no more. If its
+ * nf_conn has become known, that says more than a dump, unless the dump had another connection with
+ * its tuple: `is_replaced`.
+ */
+static __always_inline enum checked end_loaded(const struct flow6_key *key, __u64 id,
+					       bool is_replaced, const int words)
+{
+	struct flow6 *flow = claim(key, id, words);
+	struct ending ending = {.ts_ns = bpf_ktime_get_ns()};
+	enum checked found = CHECKED_ALIVE;
 
 	if (!flow)
 		return CHECKED_NONE;
-	if (gone_id && id_of(flow) == gone_id && !flow->ct)
-		return settle(key, gone_id, true, &unknown, words) ? CHECKED_ENDED : CHECKED_STUCK;
-	return check_flow(key, flow, words);
+	if (!flow->ct || is_replaced)
+		found = end_claimed(key, flow, &ending, words) ? CHECKED_ENDED : CHECKED_STUCK;
+	release(id);
+	return found;
 }
 
 #endif

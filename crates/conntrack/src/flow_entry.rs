@@ -151,9 +151,34 @@ impl Entry {
         }
     }
 
+    /// What the programs know it by if the table has no room: `digest_of` in `bpf/include/overflow.h`.
+    pub fn digest(&self, key: &Key) -> u64 {
+        const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
+        let (flow, key) = (&self.wire, &key.wire);
+        let port = |port: [u8; 2]| u64::from(u16::from_ne_bytes(port));
+        let mut mixed =
+            u64::from(key.netns_ino) << 32 | u64::from(key.zone) << 16 | u64::from(key.proto);
+        mixed = mixed.wrapping_mul(FACTOR)
+            ^ (port(key.sport) << 48
+                | port(key.dport) << 32
+                | port(flow.reply_sport) << 16
+                | port(flow.reply_dport));
+        let length = 2 * address_len(self.is_v6);
+        let pairs = words(&key.addrs[..length]).zip(words(&flow.reply_addrs[..length]));
+        for (orig, reply) in pairs {
+            mixed = mixed.wrapping_mul(FACTOR) ^ (orig << 32 | reply);
+        }
+        mixed ^ mixed >> 32
+    }
+
     /// The connection's id in records.
     pub fn ct_id(&self) -> u64 {
         self.wire.ct_id
+    }
+
+    /// `IPS_*` bits, as last seen.
+    pub fn status(&self) -> u32 {
+        self.wire.status
     }
 
     /// The connection as a record of this type, at the time it was first seen.
@@ -201,16 +226,18 @@ fn clash_of(record: &Record) -> u32 {
     let mut mixed = port(record.reply_sport) << 16 | port(record.reply_dport);
     let is_v6 = record.family != family::IPV4;
     let packed = pack(is_v6, [&record.reply_src, &record.reply_dst]);
-    let words: Vec<u64> = packed[..2 * address_len(is_v6)]
-        .chunks_exact(4)
-        .filter_map(|bytes| bytes.first_chunk())
-        .map(|bytes| u64::from(u32::from_ne_bytes(*bytes)))
-        .collect();
-    let (src, dst) = words.split_at(words.len() / 2);
-    for (src, dst) in src.iter().zip(dst) {
+    let (src, rest) = packed.split_at(address_len(is_v6));
+    for (src, dst) in words(src).zip(words(rest)) {
         mixed = mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (src << 32 | dst);
     }
     (mixed.wrapping_mul(0xd6e8_feb8_6659_fd93) >> 32) as u32 | 1
+}
+
+/// An address as the programs read it: words as they lie in memory.
+fn words(bytes: &[u8]) -> impl Iterator<Item = u64> + '_ {
+    let words = bytes.chunks_exact(4);
+    let words = words.filter_map(|bytes| bytes.first_chunk());
+    words.map(|bytes| u64::from(u32::from_ne_bytes(*bytes)))
 }
 
 fn address_len(is_v6: bool) -> usize {

@@ -70,6 +70,8 @@ pub fn open_table(dir: &Path) -> anyhow::Result<FlowTable> {
     Ok(FlowTable {
         maps: [v4?, v6?],
         check: check.transpose()?,
+        end_gone: None,
+        overflow: None,
     })
 }
 

@@ -67,6 +67,8 @@ pub struct Programs {
     attached: Vec<Attached>,
     /// Probes that were missed before the hooks counted.
     missed_before: u64,
+    /// Probes that the kernel skipped, as counted when the hooks were detached.
+    skipped_at_end: u64,
     /// Does this kernel let a program walk a map?
     can_walk: bool,
 }
@@ -104,11 +106,13 @@ impl Programs {
         }
         open.progs.sweep.set_autoload(can_walk);
         open.progs.check_one.set_autoload(!chosen.is_empty());
+        open.progs.end_gone.set_autoload(!chosen.is_empty());
         Ok(Self {
             skel: open.load().context("load the BPF programs")?,
             mechanism,
             attached: Vec::new(),
             missed_before: 0,
+            skipped_at_end: 0,
             can_walk,
         })
     }
@@ -179,8 +183,23 @@ impl Programs {
     }
 
     /// Detaches the programs; what they have reported can still be read.
-    pub fn detach(&mut self) {
+    ///
+    /// # Errors
+    /// If the counters cannot be read.
+    pub fn detach(&mut self) -> anyhow::Result<()> {
+        self.skipped_at_end += self.skipped()?;
         self.attached.clear();
+        Ok(())
+    }
+
+    /// Connections of a dump may have found no room: the programs must not count them again.
+    ///
+    /// # Errors
+    /// If the programs' data are not mapped.
+    pub fn set_load_overflowed(&mut self, has_overflowed: bool) -> anyhow::Result<()> {
+        let bss = self.skel.maps.bss_data.as_deref_mut();
+        bss.context("the BPF object has no data")?.load_overflowed = has_overflowed.into();
+        Ok(())
     }
 
     /// From now on a missed probe is a loss: calls that were under way when the hooks were attached
@@ -194,23 +213,26 @@ impl Programs {
         Ok(())
     }
 
-    /// How often the kernel skipped a program that reports beginnings, or the program itself noticed
-    /// that its other half was skipped. Both see the same misses, where the kernel counts them.
+    /// How often the kernel skipped a program, or the program itself noticed that its other half was
+    /// skipped. Both see the same misses, where the kernel counts them.
     fn missed(&self) -> anyhow::Result<u64> {
-        let mut by_kernel = 0;
-        for Attached { hook, links, .. } in &self.attached {
-            // The sweep finds the ends that a hook missed.
-            if hook.role == Role::End {
-                continue;
-            }
-            for name in hook.programs() {
-                by_kernel += program_fd::skipped(self.program(name)?.as_fd())
-                    .context("read how often a program was skipped")?;
-            }
-            by_kernel += links.iter().map(skipped_probes).sum::<u64>();
-        }
+        let by_kernel = self.skipped_at_end + self.skipped()?;
         let missed = by_kernel.max(self.counted(Loss::ProbeMissed)?);
         Ok(missed.saturating_sub(self.missed_before))
+    }
+
+    /// How often the kernel skipped the programs that are attached. Also those of ends: the sweep finds the
+    /// end, but not that another connection has begun since.
+    fn skipped(&self) -> anyhow::Result<u64> {
+        let mut skipped = 0;
+        for Attached { hook, links, .. } in &self.attached {
+            for name in hook.programs() {
+                skipped += program_fd::skipped(self.program(name)?.as_fd())
+                    .context("read how often a program was skipped")?;
+            }
+            skipped += links.iter().map(skipped_probes).sum::<u64>();
+        }
+        Ok(skipped)
     }
 
     /// The NAT table.
@@ -220,13 +242,18 @@ impl Programs {
     pub fn table(&self) -> anyhow::Result<FlowTable> {
         let maps = &self.skel.maps;
         let [v4, v6] = [&maps.flows4, &maps.flows6].map(MapHandle::try_from);
-        let check_one = &self.skel.progs.check_one;
-        let check = check_one
-            .autoload()
-            .then(|| check_one.as_fd().try_clone_to_owned());
+        let programs = &self.skel.progs;
+        let descriptor = |program: &ProgramMut<'_>| {
+            let loaded = program.autoload();
+            loaded.then(|| program.as_fd().try_clone_to_owned())
+        };
+        let check = descriptor(&programs.check_one);
+        let end_gone = descriptor(&programs.end_gone);
         Ok(FlowTable {
             maps: [v4?, v6?],
             check: check.transpose()?,
+            end_gone: end_gone.transpose()?,
+            overflow: Some(MapHandle::try_from(&maps.overflow)?),
         })
     }
 
@@ -355,10 +382,11 @@ mod tests {
             .map(|program| program.name().to_string_lossy().into_owned())
             .collect();
         // User space runs these itself.
-        let named = hooks::HOOKS
-            .iter()
-            .flat_map(Hook::programs)
-            .chain(["sweep", "check_one"]);
+        let named =
+            hooks::HOOKS
+                .iter()
+                .flat_map(Hook::programs)
+                .chain(["sweep", "check_one", "end_gone"]);
         assert_eq!(found, named.map(str::to_owned).collect());
     }
 

@@ -24,6 +24,10 @@ pub struct FlowTable {
     pub(super) maps: [MapHandle; 2],
     /// The program that checks one entry; a netlink source has none.
     pub(super) check: Option<OwnedFd>,
+    /// The program that ends one that a dump no longer has; likewise, and not pinned.
+    pub(super) end_gone: Option<OwnedFd>,
+    /// Connections that were counted for want of room; not pinned.
+    pub(super) overflow: Option<MapHandle>,
 }
 
 /// What the kernel says of an entry's connection now.
@@ -110,47 +114,88 @@ impl FlowTable {
     /// # Errors
     /// If the kernel refuses to run the program.
     pub fn check(&self, key: &Key) -> anyhow::Result<Present> {
-        self.ask(key, 0)
-    }
-
-    /// Reports the end of the connection with this id, which came from a dump and is in a later one no more,
-    /// and removes its entry, unless an `nf_conn` has become known for it: then the sweep knows better.
-    ///
-    /// # Errors
-    /// If the kernel refuses to run the program.
-    pub fn end_gone(&self, key: &Key, id: u64) -> anyhow::Result<Present> {
-        self.ask(key, id)
-    }
-
-    fn ask(&self, key: &Key, gone_id: u64) -> anyhow::Result<Present> {
         let Some(program) = &self.check else {
             return Ok(Present::Unknown);
         };
         let mut request = [0; size_of::<types::check_request>()];
-        let mut put = |at: usize, bytes: &[u8]| {
-            request[at..at + bytes.len()].copy_from_slice(bytes);
-        };
-        let is_v6 = u64::from(key.is_v6());
-        put(offset_of!(types::check_request, key), key.bytes());
         put(
+            &mut request,
+            offset_of!(types::check_request, key),
+            key.bytes(),
+        );
+        let is_v6 = u64::from(key.is_v6()).to_ne_bytes();
+        put(
+            &mut request,
             offset_of!(types::check_request, is_v6),
-            &is_v6.to_ne_bytes(),
+            &is_v6,
         );
+        let found = program_fd::run(program.as_fd(), &request);
+        Ok(present(found.context("ask for the state of a connection")?))
+    }
+
+    /// Reports the end of the connection with this id, which came from a dump and is in a later one no more,
+    /// and removes its entry. If an `nf_conn` has become known for it, that knows better, unless the dump
+    /// had another connection with its tuple.
+    ///
+    /// # Errors
+    /// If the kernel refuses to run the program.
+    pub fn end_gone(&self, key: &Key, id: u64, is_replaced: bool) -> anyhow::Result<Present> {
+        let Some(program) = &self.end_gone else {
+            return Ok(Present::Unknown);
+        };
+        let mut request = [0; size_of::<types::gone_request>()];
         put(
-            offset_of!(types::check_request, gone_id),
-            &gone_id.to_ne_bytes(),
+            &mut request,
+            offset_of!(types::gone_request, key),
+            key.bytes(),
         );
-        let found = program_fd::run(program.as_fd(), &request)
-            .context("ask for the state of a connection")?;
-        Ok(match types::checked(found) {
-            types::checked::CHECKED_ALIVE => Present::Alive,
-            types::checked::CHECKED_NONE | types::checked::CHECKED_ENDED => Present::Ended,
-            types::checked::CHECKED_STUCK => Present::Stuck,
-            _ => Present::Unknown,
-        })
+        for (at, value) in [
+            (offset_of!(types::gone_request, is_v6), key.is_v6().into()),
+            (offset_of!(types::gone_request, id), id),
+            (
+                offset_of!(types::gone_request, is_replaced),
+                is_replaced.into(),
+            ),
+        ] {
+            let value: u64 = value;
+            put(&mut request, at, &value.to_ne_bytes());
+        }
+        let found = program_fd::run(program.as_fd(), &request);
+        Ok(present(found.context("report the end of a connection")?))
+    }
+
+    /// Notes that a connection of a dump was counted for want of room, so that its packets do not count
+    /// again.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub fn note_counted(&self, key: &Key, entry: &Entry) -> anyhow::Result<()> {
+        let digest = entry.digest(key).to_ne_bytes();
+        let mut counted = [0; size_of::<types::counted>()];
+        let status = entry.status().to_ne_bytes();
+        put(&mut counted, offset_of!(types::counted, status), &status);
+        let noted = self.overflow.as_ref();
+        let noted = noted.map(|map| map.update(&digest, &counted, MapFlags::ANY));
+        noted
+            .transpose()
+            .context("note a connection that found no room")?;
+        Ok(())
     }
 
     fn map(&self, is_v6: bool) -> &MapHandle {
         &self.maps[usize::from(is_v6)]
+    }
+}
+
+fn put(request: &mut [u8], at: usize, bytes: &[u8]) {
+    request[at..at + bytes.len()].copy_from_slice(bytes);
+}
+
+fn present(found: u32) -> Present {
+    match types::checked(found) {
+        types::checked::CHECKED_ALIVE => Present::Alive,
+        types::checked::CHECKED_NONE | types::checked::CHECKED_ENDED => Present::Ended,
+        types::checked::CHECKED_STUCK => Present::Stuck,
+        _ => Present::Unknown,
     }
 }

@@ -108,7 +108,10 @@ impl EventSource for BpfSource {
     fn load(&mut self, sink: Sink<'_>) -> anyhow::Result<()> {
         match &mut self.preexisting {
             Ok(preexisting) => {
-                let unentered = preexisting.load(&self.table, sink)?;
+                self.programs.set_load_overflowed(true)?;
+                let loaded = preexisting.load(&self.table, sink);
+                self.programs.set_load_overflowed(preexisting.full() > 0)?;
+                let unentered = loaded?;
                 if !unentered.is_none() {
                     log::info!("connections from before the start: {unentered}");
                 }
@@ -168,7 +171,7 @@ impl EventSource for BpfSource {
     }
 
     fn stop(&mut self) -> anyhow::Result<bool> {
-        self.programs.detach();
+        self.programs.detach()?;
         // Connections that found the ring buffer full wait in the table for a sweep.
         self.programs.sweep()
     }

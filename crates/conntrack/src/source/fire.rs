@@ -22,6 +22,7 @@ use shared::exit::Failure;
 use shared::record::wire::Record;
 use shared::record::wire::address_bytes;
 use shared::record::wire::kind;
+use shared::record::wire::known;
 
 use crate::bpf::events::Events;
 use crate::bpf::hooks::Role;
@@ -67,12 +68,24 @@ pub fn prove(
             return Ok(proof);
         }
     };
+    let fired = fire(programs, events, &mut proof, &namespace, may_change_system);
+    proof.hide_ours(events, namespace.inum())?;
+    fired.map(|()| proof)
+}
+
+fn fire(
+    programs: &mut Programs,
+    events: &mut Events,
+    proof: &mut Proof,
+    namespace: &Namespace,
+    may_change_system: bool,
+) -> anyhow::Result<()> {
     let refused = namespace.run(|| TcpStream::connect(CALLED).map(drop))?;
     if let Err(error) = refused {
         // The answer to the call removes the connection again.
         if error.kind() != io::ErrorKind::ConnectionRefused {
             log::info!("the hooks are attached, but not proven to fire: {error}");
-            return Ok(proof);
+            return Ok(());
         }
     }
     let inum = namespace.inum();
@@ -85,9 +98,8 @@ pub fn prove(
     };
     proof.proven.push(Role::Begin);
     proof.our_ids.push(id);
-    prove_end(programs, events, &mut proof, id)?;
-    prove_insert(programs, events, &mut proof, &namespace, may_change_system)?;
-    Ok(proof)
+    prove_end(programs, events, proof, id)?;
+    prove_insert(programs, events, proof, namespace, may_change_system)
 }
 
 /// The connection with this id has ended: does the hook report it, or else the sweep?
@@ -154,6 +166,20 @@ fn prove_insert(
 }
 
 impl Proof {
+    /// Keeps whatever was reported of our namespace from users, also what we did not wait for.
+    fn hide_ours(&mut self, events: &mut Events, inum: u32) -> anyhow::Result<()> {
+        let Self { our_ids, early, .. } = self;
+        while events.take(&mut |record| early.push(*record))? {}
+        early.retain(|record| {
+            let is_ours = record.knows(known::NETNS) && record.netns_ino == inum;
+            if is_ours {
+                our_ids.push(record.ct_id);
+            }
+            !is_ours
+        });
+        Ok(())
+    }
+
     /// Waits for such a record, or finds it among those that came before, and gives its id; `None` if it
     /// does not come. All others are kept.
     fn await_record(

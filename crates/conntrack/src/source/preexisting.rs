@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::collections::HashSet;
+use std::mem;
 use std::time::Duration;
 
 use shared::record::wire::Record;
@@ -31,6 +32,9 @@ pub struct Preexisting {
     namespaces: Namespaces,
     loaded: Loaded,
     schedule: Schedule,
+    /// Found by a review in the place of others. They are reported after the ends of these, which come
+    /// through the programs' ring buffer.
+    successors: Vec<Record>,
     /// Dumps that changed under the reader and may lack entries.
     pub interrupted: u64,
 }
@@ -44,6 +48,9 @@ struct Loaded {
     flows: HashMap<u32, HashMap<Key, Flow>>,
     /// Number of the review.
     round: u32,
+    /// Those without room, by digest: each is counted once, however often it is dumped. The kernel's own
+    /// limit bounds them.
+    counted: HashSet<u64>,
     full: u64,
     refused: u64,
 }
@@ -55,6 +62,8 @@ struct Flow {
     kernel_id: u64,
     /// The last review that found it alive.
     seen: u32,
+    /// A review has found another connection in its place.
+    is_replaced: bool,
 }
 
 impl Preexisting {
@@ -70,10 +79,12 @@ impl Preexisting {
                 ids,
                 flows: HashMap::new(),
                 round: 0,
+                counted: HashSet::new(),
                 full: 0,
                 refused: 0,
             },
             schedule: Schedule::every(REVIEW_PERIOD),
+            successors: Vec::new(),
             interrupted: 0,
         })
     }
@@ -139,12 +150,18 @@ impl Preexisting {
     /// If the kernel refuses the dump, or the table cannot be read.
     pub fn review(&mut self, table: &FlowTable, sink: Sink<'_>) -> anyhow::Result<Duration> {
         let Self {
-            namespaces, loaded, ..
+            namespaces,
+            loaded,
+            successors: waiting,
+            ..
         } = self;
+        for successor in mem::take(waiting) {
+            loaded.add(&successor, table, sink);
+        }
         if loaded.flows.is_empty() {
             return Ok(REVIEW_PERIOD);
         }
-        self.schedule.run_if_due(|| {
+        let left = self.schedule.run_if_due(|| {
             loaded.round = loaded.round.wrapping_add(1);
             let all: Vec<u32> = loaded.flows.keys().copied().collect();
             let mut successors = Vec::new();
@@ -163,11 +180,15 @@ impl Preexisting {
             for netns_ino in &whole {
                 loaded.end_unseen(*netns_ino, table)?;
             }
-            successors.retain(|record| whole.contains(&record.netns_ino));
-            for record in successors {
-                loaded.add(&record, table, sink);
-            }
+            // Where the predecessor's end found no room, the next review sees both again.
+            successors.retain(|record| whole.contains(&record.netns_ino) && !loaded.has(record));
+            *waiting = successors;
             Ok(None)
+        })?;
+        Ok(if self.successors.is_empty() {
+            left
+        } else {
+            Duration::ZERO
         })
     }
 }
@@ -184,25 +205,35 @@ impl Loaded {
             ct_id: self.ids.next(),
             ..*record
         };
-        match table.add(&key, &Entry::of(&record)) {
-            Ok(Put::Added) => {}
+        let entry = Entry::of(&record);
+        let is_full = match table.add(&key, &entry) {
+            Ok(Put::Added) => None,
             Ok(Put::Present) => return,
-            Ok(Put::Full) => {
-                self.full += 1;
-                return;
-            }
+            Ok(Put::Full) => Some(true),
             Err(error) => {
-                self.refused += 1;
-                if self.refused == 1 {
-                    log::warn!("a connection from before the start: {error:#}");
-                }
-                return;
+                log::debug!("a connection from before the start: {error:#}");
+                Some(false)
             }
+        };
+        if let Some(is_full) = is_full {
+            if self.counted.insert(entry.digest(&key)) {
+                let count = if is_full {
+                    &mut self.full
+                } else {
+                    &mut self.refused
+                };
+                *count += 1;
+                if let Err(error) = table.note_counted(&key, &entry) {
+                    log::debug!("{error:#}");
+                }
+            }
+            return;
         }
         let flow = Flow {
             id: record.ct_id,
             kernel_id,
             seen: self.round,
+            is_replaced: false,
         };
         sink(&record);
         self.flows
@@ -218,10 +249,17 @@ impl Loaded {
         let Some(flow) = flows.and_then(|flows| flows.get_mut(&key)) else {
             return true;
         };
-        if flow.kernel_id == record.ct_id {
+        flow.is_replaced = flow.kernel_id != record.ct_id;
+        if !flow.is_replaced {
             flow.seen = self.round;
         }
-        flow.kernel_id == record.ct_id
+        !flow.is_replaced
+    }
+
+    /// Is there one with the key of this record?
+    fn has(&self, record: &Record) -> bool {
+        let flows = self.flows.get(&record.netns_ino);
+        flows.is_some_and(|flows| flows.contains_key(&self.key(record)))
     }
 
     /// Reports the end of those that this round has not seen.
@@ -233,7 +271,7 @@ impl Loaded {
         let mut reported = Vec::new();
         for (key, flow) in gone {
             // Without room in the ring buffer, the next review tries again.
-            if table.end_gone(key, flow.id)? != Present::Stuck {
+            if table.end_gone(key, flow.id, flow.is_replaced)? != Present::Stuck {
                 reported.push(*key);
             }
         }

@@ -24,6 +24,7 @@ cases! {
     an_expired_connection_lives_until_the_kernel_removes_it
     an_entry_from_a_dump_is_left_alone
     an_entry_that_is_in_no_dump_any_more_has_ended
+    an_entry_whose_place_another_has_in_a_dump_has_ended
     an_entry_that_another_program_ends_is_left_to_it
     both_families_are_swept_and_counted
     an_idle_table_is_not_walked
@@ -164,26 +165,27 @@ fn an_entry_that_is_in_no_dump_any_more_has_ended(bench: &mut Bench) -> anyhow::
     let [new] = bench.records([kind::NEW])?;
     let known = bench.entry()?;
     // Its nf_conn says more than a dump.
-    same(
-        "alive",
-        bench.object.check_gone(&known, new.ct_id)?,
-        CHECKED_ALIVE,
-    )?;
+    let found = bench.object.end_gone(&known, new.ct_id, false)?;
+    same("known", found, CHECKED_ALIVE)?;
     bench.object.put(&known.clone().without_nf_conn())?;
-    same(
-        "another's id",
-        bench.object.check_gone(&known, new.ct_id + 1)?,
-        CHECKED_UNKNOWN,
-    )?;
+    let found = bench.object.end_gone(&known, new.ct_id + 1, false)?;
+    same("another's id", found, CHECKED_NONE)?;
     bench.records([])?;
-    same(
-        "gone",
-        bench.object.check_gone(&known, new.ct_id)?,
-        CHECKED_ENDED,
-    )?;
+    let found = bench.object.end_gone(&known, new.ct_id, false)?;
+    same("gone", found, CHECKED_ENDED)?;
     let [end] = bench.records([kind::DESTROY])?;
     same("id", end.ct_id, new.ct_id)?;
     same("status", end.known & known::STATUS, 0)?;
+    bench.entries_are(0)
+}
+
+fn an_entry_whose_place_another_has_in_a_dump_has_ended(bench: &mut Bench) -> anyhow::Result<()> {
+    bench.first_packet(0, Conn::udp(1))?;
+    let [new] = bench.records([kind::NEW])?;
+    let adopted = bench.entry()?;
+    let found = bench.object.end_gone(&adopted, new.ct_id, true)?;
+    same("replaced", found, CHECKED_ENDED)?;
+    bench.records([kind::DESTROY])?;
     bench.entries_are(0)
 }
 
@@ -192,11 +194,10 @@ fn an_entry_that_another_program_ends_is_left_to_it(bench: &mut Bench) -> anyhow
     let [new] = bench.records([kind::NEW])?;
     bench.place(0, conn.with(status::DYING));
     bench.object.claim(new.ct_id)?;
-    swept(bench, [0, 0], 1)?;
+    swept(bench, [1, 0], 0)?;
     bench.records([])?;
     bench.entries_are(1)?;
     bench.object.release(new.ct_id)?;
-    bench.object.data().table_grew = [1, 1];
     swept(bench, [0, 0], 1)?;
     bench.records([kind::DESTROY])?;
     Ok(())
