@@ -45,6 +45,16 @@ impl Entry {
         self
     }
 
+    /// The same, seen that much earlier.
+    pub fn seen_earlier(mut self, by_ns: u64) -> Self {
+        let at = offset_of!(types::flow6, first_seen_ns);
+        let mut bytes = [0; 8];
+        bytes.copy_from_slice(&self.value[at..at + 8]);
+        let earlier = u64::from_ne_bytes(bytes).saturating_sub(by_ns);
+        self.value[at..at + 8].copy_from_slice(&earlier.to_ne_bytes());
+        self
+    }
+
     /// Says that the `nf_conn` is at another address.
     pub fn move_to(&mut self, address: u64) {
         let at = offset_of!(types::flow6, ct);

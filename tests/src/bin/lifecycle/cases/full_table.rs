@@ -19,6 +19,7 @@ cases! {
     another_one_at_its_address_is_counted_while_there_is_none
     every_hook_counts_a_connection_without_room_once
     a_connection_without_room_has_no_end
+    after_the_end_of_one_without_room_the_next_is_counted
     a_successor_needs_no_room
     each_family_has_its_own_room
     with_a_full_ring_buffer_too_it_is_counted_once
@@ -36,6 +37,19 @@ fn fill(bench: &mut Bench) -> anyhow::Result<()> {
     }
     bench.records([kind::NEW; FULL])?;
     Ok(())
+}
+
+fn after_the_end_of_one_without_room_the_next_is_counted(bench: &mut Bench) -> anyhow::Result<()> {
+    fill(bench)?;
+    for _ in 0..2 {
+        // The same memory, tuple and translation.
+        for _ in 0..2 {
+            bench.first_packet(FULL, Conn::udp(1))?;
+        }
+        bench.destroyed(FULL)?;
+    }
+    bench.records([])?;
+    bench.lost(&[(Loss::TableFull, 2)])
 }
 
 fn make_room(bench: &mut Bench) -> anyhow::Result<()> {

@@ -8,6 +8,7 @@ mod faults;
 mod full_ring;
 mod full_table;
 mod ids;
+mod late;
 mod nat;
 mod nat_only;
 mod rebirth;
@@ -39,6 +40,7 @@ pub fn all() -> anyhow::Result<Vec<(Setup, Vec<&'static Case>)>> {
         begin::CASES,
         nat::CASES,
         rebirth::CASES,
+        late::CASES,
         end::CASES,
         sweep::CASES,
         full_ring::CASES,
