@@ -14,7 +14,7 @@
 
 /* Most bytes of an nf_conn that are copied at once; the fields lie within 168 on known kernels. */
 enum window_size {
-	WINDOW_MAX = 192,
+	WINDOW_MAX = 176,
 };
 
 /* A clash was resolved, and only the reply tuple is in the kernel's hash table. The uapi header has

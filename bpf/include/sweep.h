@@ -93,18 +93,19 @@ static __always_inline bool end_claimed(const struct flow6_key *key, struct flow
 
 /*
  * Reports what the entry with this id still has to report. It is judged again, because only under
- * the claim it cannot change hands while it is judged.
+ * the claim it cannot change hands while it is judged. `ending` is the caller's, because the
+ * stack of a sweep has 512 bytes for all its functions, and uses them.
  */
-static __always_inline enum checked settle(const struct flow6_key *key, __u64 id, const int words)
+static __always_inline enum checked settle(const struct flow6_key *key, __u64 id,
+					   struct ending *ending, const int words)
 {
 	struct flow6 *flow = claim(key, id, words);
 	enum checked found = CHECKED_ENDED;
-	struct ending ending;
 
 	if (!flow)
 		return CHECKED_ALIVE; /* another program is at it; the next sweep looks again */
-	if (!is_alive(flow, key, &ending, words)) {
-		if (!end_claimed(key, flow, &ending, words))
+	if (!is_alive(flow, key, ending, words)) {
+		if (!end_claimed(key, flow, ending, words))
 			found = CHECKED_STUCK;
 	} else if (!(flow->flags & FLOW_UNANNOUNCED)) {
 		found = CHECKED_ALIVE;
@@ -128,7 +129,7 @@ static __always_inline enum checked check_flow(const struct flow6_key *key, stru
 		return CHECKED_UNKNOWN;
 	if (is_alive(flow, key, &ending, words) && !(flow->flags & FLOW_UNANNOUNCED))
 		return CHECKED_ALIVE;
-	return settle(key, id, words);
+	return settle(key, id, &ending, words);
 }
 
 /* Checks one entry; 1 ends the sweep. */

@@ -6,7 +6,7 @@ use shared::offsets::Field;
 use shared::record::wire::known;
 
 /// `WINDOW_MAX` of `bpf/include/nf_conn.h`, compared in `bpf::abi_check`.
-pub const WINDOW_MAX_BYTES: u32 = 192;
+pub const WINDOW_MAX_BYTES: u32 = 176;
 
 /// Offsets as the programs take them. `at_*` count from the start of the window.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
