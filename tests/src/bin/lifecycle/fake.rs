@@ -34,9 +34,9 @@ impl Offsets {
     /// field does, and the offsets are multiples of no more than they must be.
     pub const ODD: Self = Self {
         skb_nfct: 8,
-        timeout: Some(204),
-        zone: Some(210),
-        orig: 148,
+        timeout: Some(188),
+        zone: Some(198),
+        orig: 132,
         reply: 28,
         status: 72,
         netns: Some((80, 4)),
