@@ -30,6 +30,7 @@ use super::schedule::Schedule;
 use crate::bpf::programs::Programs;
 use crate::bpf::programs::Settings;
 use crate::bpf::table::FlowTable;
+use crate::ctnetlink::deadline::Deadline;
 use crate::ctnetlink::listen::Subscription;
 use crate::ctnetlink::modules::may_be_used;
 use crate::ctnetlink::namespaces::Dump;
@@ -141,9 +142,14 @@ impl NetlinkSource {
 
     /// Takes what the kernel has told so far.
     fn catch_up(&mut self, sink: Sink<'_>) -> anyhow::Result<()> {
-        let begun = Instant::now();
-        while self.take(sink)? && begun.elapsed() < CATCH_UP {}
-        Ok(())
+        let deadline = Deadline::within(CATCH_UP);
+        self.namespaces.set_deadline(deadline);
+        let mut taken = Ok(true);
+        while matches!(taken, Ok(true)) && !deadline.is_over() {
+            taken = self.take(sink);
+        }
+        self.namespaces.set_deadline(Deadline::default());
+        taken.map(drop)
     }
 
     /// Compares if events were lost and all that were queued are read; `false` if that is not due.
@@ -289,6 +295,7 @@ impl EventSource for NetlinkSource {
     }
 
     fn stop(&mut self) -> anyhow::Result<bool> {
+        self.namespaces.set_deadline(Deadline::within(CATCH_UP));
         Ok(false)
     }
 }
