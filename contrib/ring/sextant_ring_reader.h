@@ -67,15 +67,26 @@ static inline enum sextant_writer sextant_ring_writer(const struct sextant_ring 
 								  : SEXTANT_WRITER_DIED;
 }
 
-/* The oldest record that the writer does not overwrite next, when it has published `head`, a ring
- * or more. */
+/* Has the slot of this record been taken by a later one, wholly or in part? Returns -1 if the file
+ * has no such slot any more. */
+static inline int sextant_ring_is_taken(const struct sextant_ring *ring, uint64_t number)
+{
+	uint64_t index = number & (ring->slots - 1), seq;
+	size_t at = sizeof(struct sextant_ring_header) + index * sizeof(struct sextant_record);
+
+	if (sextant_ring_word(ring, at + offsetof(struct sextant_record, seq), &seq))
+		return -1;
+	return seq > 2 * number + 2;
+}
+
+/* The oldest record that a living writer does not overwrite soon, when `head` are published, a ring
+ * or more. The first of them may be half overwritten. */
 static inline uint64_t sextant_ring_oldest(const struct sextant_ring *ring, uint64_t head)
 {
 	int alive = sextant_ring_writer(ring) == SEXTANT_WRITER_ALIVE;
-	/* A record that lies a whole ring back may be half overwritten. */
-	uint64_t margin = alive && head > ring->slots ? ring->slots / 4 : 1;
+	uint64_t kept = ring->slots - (alive ? ring->slots / 4 : 0);
 
-	return head - (ring->slots - margin);
+	return head < kept ? 0 : head - kept;
 }
 
 static inline void sextant_ring_close(struct sextant_ring *ring)
@@ -94,6 +105,7 @@ static inline const char *sextant_ring_check(struct sextant_ring *ring)
 	struct stat file;
 	uint64_t head;
 	void *mapping;
+	int taken;
 
 	if (fstat(ring->fd, &file) || !S_ISREG(file.st_mode))
 		return "not a file";
@@ -118,7 +130,11 @@ static inline const char *sextant_ring_check(struct sextant_ring *ring)
 	if (sextant_ring_head(ring, &head))
 		return "cut short";
 	/* What was overwritten before this reader came is no loss of its own. */
-	ring->next = head < ring->slots ? 0 : sextant_ring_oldest(ring, head);
+	ring->next = head <= ring->slots ? 0 : sextant_ring_oldest(ring, head);
+	taken = sextant_ring_is_taken(ring, ring->next);
+	if (taken < 0)
+		return "cut short";
+	ring->next += (uint64_t)taken;
 	return NULL;
 }
 
@@ -150,7 +166,7 @@ static inline const char *sextant_ring_open(struct sextant_ring *ring, const cha
  */
 static inline int sextant_ring_read(struct sextant_ring *ring, struct sextant_record *to, int room)
 {
-	uint64_t head, count, index, skip;
+	uint64_t head, count, index, skip, sure;
 
 	if (room <= 0 || sextant_ring_head(ring, &head))
 		return room <= 0 ? 0 : -1;
@@ -167,17 +183,33 @@ static inline int sextant_ring_read(struct sextant_ring *ring, struct sextant_re
 	    (ssize_t)(count * sizeof(*to)))
 		return -1;
 	/*
-	 * The head tells which slots the writer may have changed during the copy: it stores the
-	 * head before it begins the next record, and the word of sequence before the others.
+	 * The head tells which records are overwritten: all that lie more than a ring before it.
+	 * The writer may be at the next slot. It may also be at the one behind that: it stores the
+	 * head before it begins a record, but on a weakly ordered machine this reader may see
+	 * the record's beginning first. It stores a slot's sequence before the other words, so a
+	 * slot whose sequence is still the old one was copied whole.
 	 */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	if (sextant_ring_head(ring, &head) || head < ring->next + count)
 		return -1;
-	skip = head < ring->next + ring->slots ? 0 : head - ring->slots + 1 - ring->next;
+	sure = head < ring->next + ring->slots ? 0 : head - ring->slots - ring->next;
+	skip = head + 2 < ring->next + ring->slots ? 0 : head + 2 - ring->slots - ring->next;
+	skip = skip < count ? skip : count;
+	while (skip > sure) {
+		int taken = sextant_ring_is_taken(ring, ring->next + skip - 1);
+
+		if (taken < 0)
+			return -1;
+		if (taken)
+			break;
+		skip--;
+	}
 	if (skip >= count) {
 		/* All of them: go on where it will not happen again at once. */
 		uint64_t oldest = sextant_ring_oldest(ring, head);
 
+		if (oldest < ring->next + skip)
+			oldest = ring->next + skip;
 		ring->missed += oldest - ring->next;
 		ring->next = oldest;
 		return 0;

@@ -9,6 +9,7 @@ use std::path::Path;
 use netlink::netns::Namespace;
 use nix::sched::CpuSet;
 use nix::sched::sched_setaffinity;
+use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 use scenes::oracle;
 use scenes::testbed::Testbed;
@@ -106,4 +107,41 @@ fn each_connection_that_finds_the_table_full_is_counted_once_and_never_reported(
     };
     assert_eq!(ids("new").len(), 1_000);
     assert_eq!(ids("new"), ids("destroy"));
+}
+
+/// Makes the kernel drop events behind tens of thousands that it has queued, and the ends among the dropped.
+#[test]
+fn after_lost_events_nothing_is_told_alive_that_has_ended() {
+    let testbed = Testbed::up();
+    let router = testbed.namespace("router");
+    let mut watch = Watch::start(Some(&router), &["--source", "netlink"]);
+    watch.running.signal(Signal::SIGSTOP);
+    let _ = testbed.traffic(&["flows", "--to", SINK, "--count", "200000"]);
+    oracle::flush(&router);
+    watch.running.signal(Signal::SIGCONT);
+    watch.wait_for("loss", 1, |it| it["where"] == "netlink_overrun");
+    watch.wait_for("beginnings", 10_000, |record| is_flow(record, "new"));
+    let ids = |records: &[Value], kinds: &[&str]| {
+        let told = records.iter().filter(|record| {
+            let is_of_kind = |kind: &&str| is_flow(record, kind);
+            kinds.iter().any(is_of_kind)
+        });
+        told.map(|it| it["id"].as_u64().expect("an id"))
+            .collect::<HashSet<_>>()
+    };
+    let begun = |records: &[Value]| ids(records, &["new", "dump"]);
+    while begun(&watch.seen).len() > ids(&watch.seen, &["destroy"]).len() {
+        let count = begun(&watch.seen).len();
+        watch.wait_for("ends", count, |record| is_flow(record, "destroy"));
+    }
+    // What begins now has room.
+    let made = testbed.traffic(&["flows", "--to", SINK, "--count", "50"]);
+    assert!(made.contains(" refused 0 "), "{made}");
+    oracle::flush(&router);
+    let count = begun(&watch.seen).len() + 50;
+    watch.wait_for("ends", count, |record| is_flow(record, "destroy"));
+    let ended = watch.end();
+    let (begun, ends) = (begun(&ended.records), ids(&ended.records, &["destroy"]));
+    assert_eq!(begun.len(), count, "{}", ended.stderr);
+    assert_eq!(begun, ends);
 }

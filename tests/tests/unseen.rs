@@ -56,10 +56,7 @@ fn unseen(ended: &Ended) -> usize {
     let (before, said) = summary
         .split_once(" out of this source's sight")
         .expect(summary);
-    assert!(
-        said.contains("README: what each source cannot see"),
-        "{summary}"
-    );
+    assert!(said.contains("(--help: --source)"), "{summary}");
     assert!(!summary.contains("nothing lost"), "{summary}");
     let words: Vec<&str> = before.split(' ').rev().take(3).collect();
     words[2].parse().expect(summary)

@@ -24,7 +24,7 @@ pub struct Counters {
     unseen: Option<Result<Unseen, String>>,
 }
 
-/// Places at which a connection is lost before it is reported: it lives on in the kernel.
+/// Places at which a connection is lost before it is reported: it may live on in the kernel.
 const BEGINNINGS: [Loss; 6] = [
     Loss::RingbufFull,
     Loss::TableFull,
@@ -60,20 +60,20 @@ impl Counters {
         self.losses.iter().sum()
     }
 
-    /// Sets what the source has not seen, or why that is not known. Call it after the last losses are
-    /// counted: what was lost is not in the source's table either, and no hook missed it.
+    /// Sets what the source has not seen, or why that is not known.
     pub fn set_unseen(&mut self, looked: Result<Unseen, String>) {
-        let lost: u64 = BEGINNINGS
-            .iter()
-            .map(|place| self.losses[*place as usize - 1])
-            .sum();
-        self.unseen = Some(looked.map(|unseen| Unseen {
-            live: unseen.live.saturating_sub(lost),
-            ..unseen
-        }));
+        self.unseen = Some(looked);
     }
 
-    /// Live connections that the source has never reported, at least; `None` if nobody looked.
+    /// Were beginnings lost? Those of them that still live are among the unseen, but nobody knows how many
+    /// do.
+    fn has_lost_beginnings(&self) -> bool {
+        let mut places = BEGINNINGS.iter();
+        places.any(|place| self.losses[*place as usize - 1] > 0)
+    }
+
+    /// Live connections that the source has never reported, those that it has lost included; `None` if nobody
+    /// looked.
     pub fn unseen(&self) -> Option<u64> {
         let looked = self.unseen.as_ref()?.as_ref();
         looked.ok().map(|unseen| unseen.live)
@@ -121,14 +121,14 @@ impl fmt::Display for Counters {
                         "; no loss counted"
                     })?;
                 }
-                let at_least = if unseen.live > 0 && has_losses {
-                    "at least "
+                let up_to = if unseen.live > 0 && self.has_lost_beginnings() {
+                    "up to "
                 } else {
                     ""
                 };
                 match unseen.to_string() {
                     text if text.is_empty() => Ok(()),
-                    text => write!(f, "; {at_least}{text}"),
+                    text => write!(f, "; {up_to}{text}"),
                 }
             }
             not_looked => {
@@ -197,16 +197,30 @@ mod tests {
     }
 
     #[test]
-    fn what_was_lost_is_not_counted_as_unseen() {
+    fn losses_hide_nothing_that_is_unseen() {
         let mut counters = Counters::default();
-        counters.lost(Loss::TableFull, 3);
-        counters.set_unseen(unseen(3));
-        assert_eq!(counters.to_string(), "no records; lost 3 (table_full)");
+        // A loss of something else than a beginning leaves no doubt.
+        counters.lost(Loss::NetlinkOverrun, 3);
         counters.set_unseen(unseen(5));
         let text = format!(
-            "no records; lost 3 (table_full); at least 2 live connections out of this source's \
-             sight {HELP}"
+            "no records; lost 3 (netlink_overrun); 5 live connections out of this source's sight \
+             {HELP}"
         );
         assert_eq!(counters.to_string(), text);
+
+        // These may have ended long ago.
+        let mut counters = Counters::default();
+        counters.lost(Loss::TableFull, 3);
+        counters.set_unseen(unseen(0));
+        assert_eq!(counters.to_string(), "no records; lost 3 (table_full)");
+        for (live, connections) in [(1, "1 live connection"), (5, "5 live connections")] {
+            counters.set_unseen(unseen(live));
+            let text = format!(
+                "no records; lost 3 (table_full); up to {connections} out of this source's sight \
+                 {HELP}"
+            );
+            assert_eq!(counters.to_string(), text);
+            assert_eq!(counters.unseen(), Some(live));
+        }
     }
 }

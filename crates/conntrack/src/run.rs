@@ -30,6 +30,8 @@ pub fn run(cli: Cli) -> anyhow::Result<Answer> {
     }
     let ready = cli.ready_fd.map(Ready::take).transpose()?;
     let plan = Plan::make(cli)?;
+    // Before any work is done.
+    plan.cli.metrics.as_deref().map_or(Ok(()), Metrics::check)?;
     let stop = Stop::on_signals().context("install signal handlers")?;
     let pins = PinDirectory::claim(plan.cli.pin.as_deref(), plan.may_change_system())?;
     // Before the first event: what happened earlier has no time.
@@ -46,10 +48,7 @@ pub fn run(cli: Cli) -> anyhow::Result<Answer> {
         .cli
         .metrics
         .as_ref()
-        .map(|path| {
-            Metrics::create(path.clone(), kind.name())
-                .with_context(|| format!("write metrics {}", path.display()))
-        })
+        .map(|path| Metrics::create(path.clone(), kind.name()))
         .transpose()?;
     let mut pump = Pump {
         plan: &plan,

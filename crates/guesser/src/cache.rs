@@ -14,6 +14,7 @@ use guess::Known;
 use guess::fields::Place;
 use guess::proven::Proven;
 use guess::solve::verdict::Finding;
+use shared::atomic_file;
 use shared::kernel::KernelIdentity;
 use shared::offsets::Document;
 use shared::offsets::Field;
@@ -23,7 +24,6 @@ use shared::offsets::Method;
 use shared::offsets::Status;
 use shared::offsets::codec;
 
-use crate::atomic_file;
 use crate::results::entry;
 
 /// The file of one kernel and one set of fields.

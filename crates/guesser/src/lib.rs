@@ -1,7 +1,6 @@
 //! The modules of `guesser`. It is a library only so that fuzz targets (`fuzz/`) can call the readers of
 //! foreign bytes: public is what they call, and what `main` runs.
 
-mod atomic_file;
 pub mod btf;
 mod cache;
 mod cli;

@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::fs::File;
+use std::os::unix::fs::FileTypeExt as _;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
@@ -216,6 +217,19 @@ fn a_device_is_written_and_not_replaced() {
     let said = guesser(&["-q", "-o", "/dev/null"]);
     assert_eq!(said.code, 0, "{}", said.err);
     assert!(!Path::new("/dev/null").metadata().unwrap().is_file());
+}
+
+#[test]
+fn a_pipe_with_a_reader_gets_the_document_and_stays() {
+    let script = "mkfifo \"$1\"; cat \"$1\" >\"$2\" & \"$0\" -q --method btf -o \"$1\"; wait";
+    let dir = tempfile::tempdir().unwrap();
+    let (pipe, read) = (dir.path().join("pipe"), dir.path().join("read"));
+    let paths = [pipe.to_str().unwrap(), read.to_str().unwrap()];
+    let said = shell(&["env"], script, &paths);
+    assert_eq!(said.code, 0, "{}", said.err);
+    assert!(pipe.symlink_metadata().unwrap().file_type().is_fifo());
+    codec::decode(&fs::read(&read).unwrap()).unwrap();
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
 }
 
 #[test]

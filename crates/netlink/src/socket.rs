@@ -1,6 +1,8 @@
 //! A netlink socket for requests and their answers: acknowledged requests, single answers, dumps,
 //! and several requests in one datagram. It joins no group, so only answers arrive on it.
 
+use std::ops::ControlFlow;
+
 use nix::sys::socket::MsgFlags;
 
 use crate::Error;
@@ -83,15 +85,33 @@ impl Socket {
         request: &mut Request,
         mut each: impl FnMut(&Message<'_>),
     ) -> Result<DumpEnd, Error> {
+        let dumped = self.dump_while(request, |message| {
+            each(message);
+            ControlFlow::Continue(())
+        });
+        Ok(dumped?.unwrap_or(DumpEnd::Interrupted))
+    }
+
+    /// Sends a dump request and gives entries to `each` until it wants no more. Then the rest of the dump remains
+    /// in the socket, which can do no other: drop it. Returns how the dump ended, if it did.
+    ///
+    /// # Errors
+    /// Those of [`dump`](Self::dump).
+    pub fn dump_while(
+        &mut self,
+        request: &mut Request,
+        mut each: impl FnMut(&Message<'_>) -> ControlFlow<()>,
+    ) -> Result<Option<DumpEnd>, Error> {
         let mut end = DumpEnd::Consistent;
         self.exchange(request, NLM_F_DUMP, |message| {
             if message.flags & NLM_F_DUMP_INTR != 0 {
                 end = DumpEnd::Interrupted;
             }
             match message.kind {
-                NLMSG_DONE => return acknowledged(message).map(|()| Some(end)),
+                NLMSG_DONE => return acknowledged(message).map(|()| Some(Some(end))),
                 NLMSG_ERROR => acknowledged(message)?,
-                _ => each(message),
+                _ if each(message).is_break() => return Ok(Some(None)),
+                _ => {}
             }
             Ok(None)
         })

@@ -1,6 +1,7 @@
 //! What Sextant's four programs share: everything that crosses a process border, and the few system facts
 //! that at least two of them need. Has no BPF, and no logic of a single tool.
 
+pub mod atomic_file;
 pub mod capability;
 pub mod cli;
 pub mod clock;

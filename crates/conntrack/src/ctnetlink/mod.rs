@@ -2,6 +2,7 @@
 //! [`namespaces`] does in every namespace, [`listen`] receives the events. Sockets and numbers come from
 //! the library `netlink`.
 
+pub mod deadline;
 pub mod dump;
 pub mod listen;
 pub mod modules;

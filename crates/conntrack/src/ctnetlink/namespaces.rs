@@ -10,6 +10,7 @@ use netlink::netns::Error;
 use netlink::netns::Place;
 use shared::record::wire::Record;
 
+use super::deadline::Deadline;
 use super::dump::Dumper;
 use super::scope::Scope;
 
@@ -62,19 +63,28 @@ impl Namespaces {
         self.own.malformed + self.malformed
     }
 
+    /// From now on dumps end in an error at this time.
+    pub fn set_deadline(&mut self, deadline: Deadline) {
+        self.own.deadline = deadline;
+    }
+
     /// Dumps our own namespace.
     ///
     /// # Errors
-    /// If the kernel refuses, or the exchange fails.
+    /// If the kernel refuses, the exchange fails, or the deadline is over.
     pub fn dump_own(&mut self, each: impl FnMut(Record)) -> anyhow::Result<Dump> {
-        self.own.dump(each).map(Dump::from)
+        let dumped = self.own.dump(each);
+        if dumped.is_err() && self.own.deadline.is_over() {
+            self.own.reopen()?;
+        }
+        dumped.map(Dump::from)
     }
 
     /// Dumps our own namespace, then every other one that there is now. Calls `end` after each, and
     /// returns those that could not be entered.
     ///
     /// # Errors
-    /// If our own cannot be dumped.
+    /// If our own cannot be dumped, or the deadline is over.
     pub fn dump_all(
         &mut self,
         mut each: impl FnMut(Record),
@@ -91,10 +101,14 @@ impl Namespaces {
             .collect();
         let places: Vec<Place> = self.others.values().cloned().collect();
         for place in places {
+            self.own.deadline.check()?;
             match self.enter(&place, &mut each) {
                 Ok(Dump::Gone) => {}
                 Ok(dumped) => end(dumped),
-                Err(why) => unentered.add(&why),
+                Err(why) => {
+                    self.own.deadline.check()?;
+                    unentered.add(&why);
+                }
             }
         }
         Ok(unentered)
@@ -103,7 +117,7 @@ impl Namespaces {
     /// Dumps some namespaces, wherever they are now. Calls `end` after each.
     ///
     /// # Errors
-    /// If our own cannot be dumped.
+    /// If our own cannot be dumped, or the deadline is over.
     pub fn dump_some(
         &mut self,
         all: impl IntoIterator<Item = u32>,
@@ -113,6 +127,7 @@ impl Namespaces {
         // Where a process has ended or a name is gone, its namespace may be elsewhere.
         let mut moved = Vec::new();
         for netns_ino in all {
+            self.own.deadline.check()?;
             if netns_ino == self.scope.netns_ino {
                 end(netns_ino, self.dump_own(&mut each)?);
                 continue;
@@ -126,10 +141,11 @@ impl Namespaces {
             }
         }
         if moved.is_empty() {
-            return Ok(());
+            return self.own.deadline.check();
         }
         let survey = netns::full_survey();
         for netns_ino in moved {
+            self.own.deadline.check()?;
             let mut places = survey.places.iter();
             let dumped = match places.find(|place| place.inum() == netns_ino) {
                 Some(place) => {
@@ -144,7 +160,7 @@ impl Namespaces {
             };
             end(netns_ino, dumped);
         }
-        Ok(())
+        self.own.deadline.check()
     }
 
     /// Fails with the reason, in words, why it could not be entered.
@@ -156,6 +172,7 @@ impl Namespaces {
         };
         let opened = Dumper::within(&namespace, self.scope);
         let mut dumper = opened.map_err(|error| error.to_string())?;
+        dumper.deadline = self.own.deadline;
         let dumped = dumper.dump(each);
         self.malformed += dumper.malformed;
         dumped.map(Dump::from).map_err(|error| format!("{error:#}"))

@@ -30,6 +30,7 @@ use super::schedule::Schedule;
 use crate::bpf::programs::Programs;
 use crate::bpf::programs::Settings;
 use crate::bpf::table::FlowTable;
+use crate::ctnetlink::deadline::Deadline;
 use crate::ctnetlink::listen::Subscription;
 use crate::ctnetlink::modules::may_be_used;
 use crate::ctnetlink::namespaces::Dump;
@@ -50,6 +51,9 @@ const BATCH: usize = 4096;
 /// event by as long as a processor is interrupted in between.
 const EVENT_BEHIND_DUMP: Duration = Duration::from_millis(50);
 
+/// How often connections are compared with a dump while events are lost again and again, at most.
+const RECOVERY_PERIOD: Duration = Duration::from_secs(1);
+
 /// More than it takes to read a whole receive buffer.
 const CATCH_UP: Duration = Duration::from_secs(2);
 
@@ -66,6 +70,12 @@ pub struct NetlinkSource {
     dumped: Option<Instant>,
     /// Events were lost, and no whole dump has made up for them.
     is_behind: bool,
+    /// Whether the last call read everything that was queued.
+    is_drained: bool,
+    /// When to compare after a loss, so that losses in a row do not make dumps in a row.
+    recovery_due: Option<Instant>,
+    /// No earlier than this.
+    recovers_from: Instant,
     schedule: Schedule,
     interrupted: u64,
 }
@@ -99,6 +109,9 @@ impl NetlinkSource {
             without_events: HashSet::new(),
             dumped: None,
             is_behind: false,
+            is_drained: false,
+            recovery_due: None,
+            recovers_from: Instant::now(),
             schedule: Schedule::every(REVIEW_PERIOD),
             interrupted: 0,
         })
@@ -129,9 +142,34 @@ impl NetlinkSource {
 
     /// Takes what the kernel has told so far.
     fn catch_up(&mut self, sink: Sink<'_>) -> anyhow::Result<()> {
+        let deadline = Deadline::within(CATCH_UP);
+        self.namespaces.set_deadline(deadline);
+        let mut taken = Ok(true);
+        while matches!(taken, Ok(true)) && !deadline.is_over() {
+            taken = self.take(sink);
+        }
+        self.namespaces.set_deadline(Deadline::default());
+        taken.map(drop)
+    }
+
+    /// Compares if events were lost and all that were queued are read; `false` if that is not due.
+    ///
+    /// The kernel reports a loss before what it had queued earlier, and drops everything until that is read. A
+    /// dump made sooner would be older than a drop, and the beginnings still queued would pass for younger
+    /// than it, although their ends may be among the dropped.
+    fn recover(&mut self, sink: Sink<'_>) -> bool {
         let begun = Instant::now();
-        while self.take(sink)? && begun.elapsed() < CATCH_UP {}
-        Ok(())
+        if !self.is_drained || self.recovery_due.is_none_or(|due| begun < due) {
+            return false;
+        }
+        self.recovery_due = None;
+        log::info!("conntrack events were lost: comparing with a dump");
+        if let Err(error) = self.compare(sink) {
+            log::warn!("the dump after lost events failed: {error:#}");
+        }
+        // At most half of the time goes into dumps.
+        self.recovers_from = Instant::now() + begun.elapsed().max(RECOVERY_PERIOD);
+        true
     }
 
     /// Takes the ends of connections that have no events from a dump.
@@ -187,15 +225,13 @@ impl EventSource for NetlinkSource {
             self.flows.settle();
             self.dumped = None;
         }
-        let is_lossy = self.events.overruns > overruns;
-        if is_lossy {
-            log::info!("conntrack events were lost: comparing with a dump");
+        if self.events.overruns > overruns {
             self.is_behind = true;
-            if let Err(error) = self.compare(sink) {
-                log::warn!("the dump after lost events failed: {error:#}");
-            }
+            self.recovery_due = Some(self.recovers_from);
         }
-        Ok(taken > 0 || is_lossy)
+        self.is_drained = taken < BATCH;
+        let has_recovered = self.recover(sink);
+        Ok(taken > 0 || has_recovered)
     }
 
     fn wait(&mut self, wake: BorrowedFd<'_>, at_most: Duration) -> anyhow::Result<()> {
@@ -205,6 +241,10 @@ impl EventSource for NetlinkSource {
         ];
         let at_most = match self.dumped {
             Some(at) => at_most.min(EVENT_BEHIND_DUMP.saturating_sub(at.elapsed())),
+            None => at_most,
+        };
+        let at_most = match self.recovery_due {
+            Some(due) => at_most.min(due.saturating_duration_since(Instant::now())),
             None => at_most,
         };
         wait(&mut fds, at_most + Duration::from_millis(1))
@@ -218,6 +258,10 @@ impl EventSource for NetlinkSource {
         let mut schedule = self.schedule;
         let left = schedule.run_if_due(|| {
             if self.is_behind {
+                // What `recover` will do, or could not do, since the dump failed or was interrupted.
+                if !self.is_drained || self.recovery_due.is_some() {
+                    return Ok(Some(RECOVERY_PERIOD));
+                }
                 self.compare(sink)?;
             } else {
                 self.review(sink)?;
@@ -251,6 +295,7 @@ impl EventSource for NetlinkSource {
     }
 
     fn stop(&mut self) -> anyhow::Result<bool> {
+        self.namespaces.set_deadline(Deadline::within(CATCH_UP));
         Ok(false)
     }
 }

@@ -1,6 +1,7 @@
 //! From the start to the end: one at a time, nothing left behind, leftovers of a killed one replaced.
 
 use std::fs;
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::Command;
@@ -57,6 +58,25 @@ impl Drop for Started {
         self.running.kill();
         let _ = fs::remove_file(&self.ring);
     }
+}
+
+#[test]
+fn a_device_is_no_file_for_counters() {
+    let dir = tempfile::tempdir().unwrap();
+    let device = dir.path().join("null");
+    let made = Command::new("mknod")
+        .arg(&device)
+        .args(["c", "1", "3"])
+        .status();
+    assert!(made.unwrap().success());
+    let path = device.to_str().unwrap();
+    let source = ["--source", "netlink", "--duration", "0"];
+    let output = conntrack(&[&source[..], &["--metrics", path]].concat());
+    let said = format!("conntrack: write metrics {path}: not a regular file\n");
+    refuses(&output, 3, &said);
+    let inode = fs::symlink_metadata(&device).unwrap();
+    assert!(inode.file_type().is_char_device());
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
 }
 
 #[test]

@@ -11,6 +11,8 @@ use std::path::Path;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
+use shared::atomic_file::place;
+use shared::atomic_file::write_beside;
 use shared::capability::Capability;
 use shared::exit::Failure;
 use shared::line::Lines;
@@ -20,7 +22,6 @@ use shared::offsets::Status;
 use shared::offsets::codec;
 use shared::stop::Stop;
 
-use crate::atomic_file::write_beside;
 use crate::cli::Cli;
 use crate::cli::Format;
 use target::Target;
@@ -111,11 +112,7 @@ impl Destination {
             Target::File(path) => {
                 let beside = write_beside(path, &bytes, 0o666).with_context(|| what(path))?;
                 pin()?;
-                let placed = beside
-                    .persist(path)
-                    .map(|_file| ())
-                    .map_err(|failed| failed.error);
-                placed.with_context(|| what(path))
+                place(beside, path).with_context(|| what(path))
             }
             Target::Special(path) => {
                 let mut special = open_special(path, stop).with_context(|| what(path))?;

@@ -13,11 +13,10 @@ use libbpf_rs::MapType;
 use libbpf_rs::libbpf_sys::bpf_map_create_opts;
 use nix::sys::statfs::BPF_FS_MAGIC;
 use nix::sys::statfs::statfs;
+use shared::atomic_file::parent;
+use shared::atomic_file::prefix;
 use shared::exit::Failure;
 use tempfile::Builder;
-
-use crate::atomic_file::parent;
-use crate::atomic_file::prefix;
 
 /// The map's name in the kernel; 15 characters at most.
 const MAP_NAME: &str = "sextant_offsets";

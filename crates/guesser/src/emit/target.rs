@@ -22,11 +22,10 @@ use nix::poll::PollFlags;
 use nix::poll::PollTimeout;
 use nix::poll::poll;
 use nix::sys::stat::fstat;
+use shared::atomic_file;
 use shared::exit::Failure;
 use shared::line;
 use shared::stop::Stop;
-
-use crate::atomic_file;
 
 /// How long to wait between two attempts to open a pipe that has no reader.
 const PAUSE_MS: u16 = 50;

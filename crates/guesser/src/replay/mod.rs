@@ -8,15 +8,14 @@ mod form;
 #[cfg(test)]
 mod tests;
 
-use std::fs;
 use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 
 use anyhow::Context as _;
 use anyhow::bail;
+use shared::atomic_file;
 
-use crate::atomic_file;
 use capture::Machine;
 
 pub use capture::Capture;
@@ -30,11 +29,7 @@ pub use form::encode;
 /// If its directory does not exist, or it is something other than a regular file.
 pub fn check_destination(path: &Path) -> anyhow::Result<()> {
     let what = || format!("record to {}", path.display());
-    atomic_file::check(path).with_context(what)?;
-    if fs::symlink_metadata(path).is_ok_and(|inode| !inode.is_file()) {
-        bail!("{}: not a regular file", what());
-    }
-    Ok(())
+    atomic_file::check_regular(path).with_context(what)
 }
 
 /// Writes a capture that only its owner may read.

@@ -1,5 +1,5 @@
 //! Files that a reader sees whole or not at all: written under a temporary name beside their path, then
-//! renamed. A symbolic link is replaced, never followed.
+//! renamed. A symbolic link is replaced, never followed; a device, a pipe or a socket is left as it is.
 
 use std::ffi::OsString;
 use std::fs;
@@ -30,8 +30,20 @@ pub fn check(path: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Refuses, besides, a path where something other than a regular file is, such as a device or a link.
+///
+/// # Errors
+/// Also those of [`check`].
+pub fn check_regular(path: &Path) -> anyhow::Result<()> {
+    check(path)?;
+    if fs::symlink_metadata(path).is_ok_and(|inode| !inode.is_file()) {
+        bail!("not a regular file");
+    }
+    Ok(())
+}
+
 /// Writes a temporary file beside `path`, with this mode less the umask. Dropping it removes it;
-/// `persist` renames it to `path`.
+/// [`place`] renames it to `path`.
 ///
 /// # Errors
 /// If it cannot be written; then nothing remains of it.
@@ -51,7 +63,20 @@ pub fn write_beside(path: &Path, bytes: &[u8], mode: u32) -> io::Result<NamedTem
 /// # Errors
 /// If it cannot be written; then the old file stays as it is.
 pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-    let placed = write_beside(path, bytes, mode)?.persist(path);
+    place(write_beside(path, bytes, mode)?, path)
+}
+
+/// Renames the temporary file to `path`.
+///
+/// # Errors
+/// If what is there is neither a file nor a link to something, or it cannot be renamed.
+pub fn place(beside: NamedTempFile, path: &Path) -> io::Result<()> {
+    // Root may replace any device, and the system would be without it.
+    let inode = fs::symlink_metadata(path).map(|inode| inode.file_type());
+    if inode.is_ok_and(|it| !it.is_file() && !it.is_symlink()) {
+        return Err(io::Error::other("not a regular file"));
+    }
+    let placed = beside.persist(path);
     placed.map(|_file| ()).map_err(|failed| failed.error)
 }
 
@@ -76,6 +101,10 @@ pub fn parent(path: &Path) -> &Path {
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::symlink;
+    use std::os::unix::net::UnixListener;
+
+    use nix::sys::stat::Mode;
+    use nix::unistd::mkfifo;
 
     use super::*;
 
@@ -96,6 +125,32 @@ mod tests {
         let inode = fs::symlink_metadata(&link).unwrap();
         assert!(inode.is_file());
         assert_eq!(inode.permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn what_is_no_file_is_not_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let pipe = dir.path().join("pipe");
+        mkfifo(&pipe, Mode::S_IRWXU).unwrap();
+        let socket = dir.path().join("socket");
+        let _socket = UnixListener::bind(&socket).unwrap();
+        let folder = dir.path().join("folder");
+        fs::create_dir(&folder).unwrap();
+        for path in [&pipe, &socket, &folder] {
+            let before = fs::symlink_metadata(path).unwrap();
+            let error = check_regular(path).unwrap_err().to_string();
+            assert_eq!(error, "not a regular file");
+            let error = replace(path, b"new", 0o600).unwrap_err().to_string();
+            assert_eq!(error, "not a regular file");
+            let after = fs::symlink_metadata(path).unwrap();
+            assert_eq!(after.file_type(), before.file_type());
+        }
+        assert_eq!(names(dir.path()).len(), 3);
+        check(&pipe).unwrap();
+        let link = dir.path().join("link");
+        symlink("nowhere", &link).unwrap();
+        assert!(check_regular(&link).is_err());
+        check_regular(&dir.path().join("fresh")).unwrap();
     }
 
     #[test]
