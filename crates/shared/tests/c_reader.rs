@@ -160,8 +160,10 @@ fn the_c_reader_reads_what_our_writer_writes() {
 
 /// A writer with this many records, numbered from 0.
 fn written(ring: &Path, count: u64) -> Writer {
-    let name = ring.to_str().unwrap().parse().unwrap();
-    let mut writer = Writer::create(&name, SMALL_BYTES, Source::Tracepoint).unwrap();
+    let name = ring.to_str().and_then(|path| path.parse().ok());
+    let name = name.expect("a path is a name");
+    let mut writer =
+        Writer::create(&name, SMALL_BYTES, Source::Tracepoint).expect("the name is free");
     for number in 0..count {
         writer.push(&Record {
             ct_id: number,

@@ -1,6 +1,7 @@
 //! Everything that uses libbpf: loading, attaching, maps. Skeleton types stay in here.
 
 mod abi_check;
+mod attached;
 pub mod events;
 pub mod hiding;
 pub mod hooks;

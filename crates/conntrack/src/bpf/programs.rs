@@ -12,15 +12,13 @@ use libbpf_rs::ProgramInput;
 use libbpf_rs::ProgramMut;
 use libbpf_rs::ProgramType;
 use libbpf_rs::libbpf_sys::BPF_FUNC_for_each_map_elem;
-use libbpf_rs::query::LinkTypeInfo;
-use libbpf_rs::query::PerfEventLinkInfo;
-use libbpf_rs::query::PerfEventType;
 use libbpf_rs::skel::OpenSkel as _;
 use libbpf_rs::skel::Skel as _;
 use libbpf_rs::skel::SkelBuilder as _;
 use shared::record::wire::Loss;
 use shared::ring::layout::Source;
 
+use super::attached::Attached;
 use super::events::Events;
 use super::hiding::Hiding;
 use super::hooks;
@@ -51,13 +49,6 @@ pub struct Settings {
     pub possible_cpus: u32,
     /// Hides kernel addresses in the pinned maps.
     pub hiding: Hiding,
-}
-
-/// A hook that is in place.
-struct Attached {
-    hook: &'static Hook,
-    symbol: &'static str,
-    links: Vec<Link>,
 }
 
 /// Loaded programs. Dropping them detaches and unloads everything that is not pinned.
@@ -225,12 +216,12 @@ impl Programs {
     /// end, but not that another connection has begun since.
     fn skipped(&self) -> anyhow::Result<u64> {
         let mut skipped = 0;
-        for Attached { hook, links, .. } in &self.attached {
-            for name in hook.programs() {
+        for attached in &self.attached {
+            for name in attached.hook.programs() {
                 skipped += program_fd::skipped(self.program(name)?.as_fd())
                     .context("read how often a program was skipped")?;
             }
-            skipped += links.iter().map(skipped_probes).sum::<u64>();
+            skipped += attached.skipped_probes();
         }
         Ok(skipped)
     }
@@ -318,18 +309,6 @@ impl Programs {
             }
         }
         Ok(false)
-    }
-}
-
-/// How often the kernel found no room for a return, or was busy in another probe; 0 before 6.7, which
-/// does not say.
-fn skipped_probes(link: &Link) -> u64 {
-    match link.info().map(|info| info.info) {
-        Ok(LinkTypeInfo::PerfEvent(PerfEventLinkInfo {
-            event_type: PerfEventType::Kprobe { missed, .. },
-            ..
-        })) => missed,
-        _ => 0,
     }
 }
 

@@ -2,12 +2,12 @@
 
 pub mod constants;
 pub mod entry;
+mod requests;
 pub mod secrets;
 mod skel;
 
 use std::cell::RefCell;
 use std::mem::MaybeUninit;
-use std::mem::offset_of;
 use std::rc::Rc;
 
 use anyhow::Context as _;
@@ -270,19 +270,7 @@ impl Object {
     /// # Errors
     /// If the kernel does not run the program.
     pub fn check(&self, entry: &Entry) -> anyhow::Result<u32> {
-        let mut request = [0; size_of::<types::check_request>()];
-        let is_v6 = u64::from(entry.is_v6).to_ne_bytes();
-        put(
-            &mut request,
-            offset_of!(types::check_request, key),
-            &entry.key,
-        );
-        put(
-            &mut request,
-            offset_of!(types::check_request, is_v6),
-            &is_v6,
-        );
-        self.run_with("check_one", &mut request)
+        self.run_with("check_one", &mut requests::check(entry))
     }
 
     /// Ends the connection with this id, which a dump no longer has, or has another in the place of.
@@ -290,24 +278,7 @@ impl Object {
     /// # Errors
     /// If the kernel does not run the program.
     pub fn end_gone(&self, entry: &Entry, id: u64, is_replaced: bool) -> anyhow::Result<u32> {
-        let mut request = [0; size_of::<types::gone_request>()];
-        put(
-            &mut request,
-            offset_of!(types::gone_request, key),
-            &entry.key,
-        );
-        for (at, value) in [
-            (offset_of!(types::gone_request, is_v6), entry.is_v6.into()),
-            (offset_of!(types::gone_request, id), id),
-            (
-                offset_of!(types::gone_request, is_replaced),
-                is_replaced.into(),
-            ),
-        ] {
-            let value: u64 = value;
-            put(&mut request, at, &value.to_ne_bytes());
-        }
-        self.run_with("end_gone", &mut request)
+        self.run_with("end_gone", &mut requests::gone(entry, id, is_replaced))
     }
 
     /// Claims the end of a connection, as another program would, until it is released.
@@ -420,8 +391,4 @@ fn refused(what: &str, error: libbpf_rs::Error) -> anyhow::Error {
         _ => Failure::Kernel,
     };
     anyhow::Error::new(error).context(failure(what.to_owned()))
-}
-
-fn put(request: &mut [u8], at: usize, bytes: &[u8]) {
-    request[at..at + bytes.len()].copy_from_slice(bytes);
 }
