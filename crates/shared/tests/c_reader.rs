@@ -160,8 +160,10 @@ fn the_c_reader_reads_what_our_writer_writes() {
 
 /// A writer with this many records, numbered from 0.
 fn written(ring: &Path, count: u64) -> Writer {
-    let name = ring.to_str().unwrap().parse().unwrap();
-    let mut writer = Writer::create(&name, SMALL_BYTES, Source::Tracepoint).unwrap();
+    let path = ring.to_str().expect("a plain name");
+    let name = path.parse().expect("the name of a ring");
+    let writer = Writer::create(&name, SMALL_BYTES, Source::Tracepoint);
+    let mut writer = writer.expect("a ring");
     for number in 0..count {
         writer.push(&Record {
             ct_id: number,
