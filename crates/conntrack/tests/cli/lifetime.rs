@@ -61,6 +61,22 @@ impl Drop for Started {
 }
 
 #[test]
+fn a_second_signal_ends_it_at_once() {
+    let bpffs = Bpffs::mount();
+    let pin = bpffs.join("table");
+    let mut started = Started::new(&["--pin", pin.to_str().unwrap()]);
+    // Both arrive before it does anything.
+    for signal in [Signal::SIGSTOP, Signal::SIGINT, Signal::SIGTERM] {
+        started.running.signal(signal);
+    }
+    let code = started.signal(Signal::SIGCONT);
+    assert!(code == Some(128 + 2) || code == Some(128 + 15), "{code:?}");
+    // As after any abrupt end; the next start replaces them.
+    assert!(started.ring.exists());
+    assert_eq!(bpffs.pins(), ["table"]);
+}
+
+#[test]
 fn a_device_is_no_file_for_counters() {
     let dir = tempfile::tempdir().unwrap();
     let device = dir.path().join("null");

@@ -65,7 +65,8 @@ fn without_offsets_a_bpf_source_is_refused_and_auto_says_that_it_takes_netlink()
     let output = conntrack(&["--duration", "0"]);
     let stderr = output.err;
     assert_eq!(output.code, 0, "{stderr}");
-    assert!(stderr.contains("source netlink, which costs"), "{stderr}");
+    let said = "source netlink: it sees only this network namespace, and costs each new connection";
+    assert!(stderr.contains(said), "{stderr}");
     let (_, summary) = stderr.rsplit_once("conntrack: source netlink: ").unwrap();
     // Another namespace of this machine may have connections.
     let is_elsewhere =
@@ -91,7 +92,7 @@ fn wrong_usage() {
         (&["--max-entries", "0"], "invalid value '0'"),
         (&["--ready-fd", "99"], "--ready-fd 99 is not open"),
         (&["--ready-fd", "0"], "--ready-fd 0 is not open for writing"),
-        (&["-e", "update"], "update events are not available"),
+        (&["-e", "update"], "no source reports update events yet"),
         (&["-e", "birth"], "invalid value 'birth'"),
         (&["--get", "udp,1.2.3.4:5"], "--get wants PROTO,SRC:PORT"),
         (
