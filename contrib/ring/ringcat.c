@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: (MIT OR Apache-2.0) */
 /*
- * ringcat [-f] FILE: prints the records that are in a ring now, one per line, and how many it
- *missed. With -f it goes on until the writer ends. A complete reader in C, as a starting point.
+ * ringcat [-f] FILE: prints the records that are in a ring now, one per line, and the number that
+ * it missed. With -f it goes on until the writer ends. A complete reader in C, to start from.
  *
- * Exit 0, or 1 with one line on stderr if FILE is not a ring, is damaged while it is read, or, with
- *-f, if its writer dies.
+ * Exit 0, or 1 with one line on stderr: FILE is not a ring, is damaged while it is read, or its
+ * writer dies (with -f).
  *
  *	cc -I bpf/include -o ringcat contrib/ring/ringcat.c
  */
