@@ -37,11 +37,18 @@ fn records_of_other_namespaces_pass_without_a_route_and_one_warning() {
         .map(|record| record.get("route").is_some())
         .collect();
     assert_eq!(routed, [true, false, false, false]);
-    assert_eq!(
-        finished.err,
-        "gwlookup: cannot look up routes in other network namespaces: CAP_SYS_ADMIN and CAP_SYS_PTRACE missing\n\
-         gwlookup: 4 records: 1 with a route, 3 without (3 namespace forbidden); 0 lost\n"
-    );
+    // Number 1 is nobody's. That is known if no process hides its namespace from this one.
+    let summaries = [
+        "2 namespace forbidden, 1 namespace not found",
+        "3 namespace forbidden",
+    ];
+    let expected = summaries.map(|summary| {
+        format!(
+            "gwlookup: cannot look up routes in other network namespaces: CAP_SYS_ADMIN and CAP_SYS_PTRACE missing\n\
+             gwlookup: 4 records: 1 with a route, 3 without ({summary}); 0 lost\n"
+        )
+    });
+    assert!(expected.contains(&finished.err), "{}", finished.err);
 }
 
 #[test]
