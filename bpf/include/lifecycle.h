@@ -22,8 +22,8 @@
 
 const volatile bool nat_only;
 
-/* How often a beginning waits for the program that ends its tuple's predecessor. */
-#define BEGIN_ATTEMPTS 8
+/* So many lookups a beginning waits for the program that ends its tuple's predecessor. */
+#define AWAITED_LOOKUPS 64
 
 /* The full ring buffer did not take the end, and perhaps not the beginning. */
 static __always_inline void count_unreported(const struct flow6 *flow)
@@ -120,6 +120,18 @@ static __noinline bool succeed(const struct flow6_key *key, __u64 id, struct flo
 	return true;
 }
 
+/* Waits a moment, about two microseconds, for another program to end the entry with this id. */
+static __noinline int await_end(const struct flow6_key *key, __u64 id, const int words)
+{
+	for (int i = 0; i < AWAITED_LOOKUPS; i++) {
+		const struct flow6 *flow = bpf_map_lookup_elem(table_of(words), key);
+
+		if (!flow || id_of(flow) != id)
+			break;
+	}
+	return 0;
+}
+
 /* An entry's own connection was seen again. */
 static __always_inline void refresh_entry(struct flow6 *was, const struct flow6 *now,
 					  const int words)
@@ -136,54 +148,67 @@ static __always_inline void refresh_entry(struct flow6 *was, const struct flow6 
 		was->expires_jiffies = now->expires_jiffies;
 }
 
+/* The end of saw_flow(), when what was in its way should be gone: adds the entry, or counts. */
+static __always_inline void begin_at_last(__u64 ct, const struct flow6_key *key, struct flow6 *flow,
+					  const struct sight *sight, const int words)
+{
+	int err = put_entry(key, flow, BPF_NOEXIST, sight->lane, words);
+	const struct flow6 *was;
+
+	if (!err)
+		return;
+	if (err != -EEXIST) {
+		count_refused(key, flow, err, words);
+		return;
+	}
+	/* Another packet of the same connection may have been faster. */
+	was = bpf_map_lookup_elem(table_of(words), key);
+	if (!was || !is_same(was, ct, flow, sight, words))
+		count_loss(SEXTANT_LOSS_TUPLE_BUSY);
+}
+
 /*
  * For a new connection, adding without a lookup saves a third of the cost, because its memory is in
- * no cache.
+ * no cache. Not a loop: each round would multiply what the verifier has to follow.
  */
 static __always_inline void saw_flow(__u64 ct, const struct flow6_key *key, struct flow6 *flow,
 				     const struct sight *sight, const int words)
 {
-	struct flow6 *was;
+	struct flow6 *was = NULL;
 	__u64 id;
 	int err;
 
 	if (nat_only && !flow->nat)
 		return;
-	for (int i = 0; i < BEGIN_ATTEMPTS; i++) {
-		was = NULL;
-		if (sight->is_known || i)
-			was = bpf_map_lookup_elem(table_of(words), key);
-		if (!was) {
-			/* A late packet of one that has ended, and whose end is reported. */
-			if (flow->status & IPS_DYING && sight->is_past)
-				return;
-			if (may_be_counted() && was_counted(key, flow, sight->opens, words))
-				return;
-			err = put_entry(key, flow, BPF_NOEXIST, sight->lane, words);
-			if (!err)
-				return;
-			if (err == -EBUSY)
-				continue;
-			if (err != -EEXIST) {
-				count_refused(key, flow, err, words);
-				return;
-			}
-			was = bpf_map_lookup_elem(table_of(words), key);
-			if (!was)
-				continue;
+	if (sight->is_known)
+		was = bpf_map_lookup_elem(table_of(words), key);
+	if (!was) {
+		/* A late packet of one that has ended, and whose end is reported. */
+		if (flow->status & IPS_DYING && sight->is_past)
+			return;
+		if (may_be_counted() && was_counted(key, flow, sight->opens, words))
+			return;
+		err = put_entry(key, flow, BPF_NOEXIST, sight->lane, words);
+		if (!err)
+			return;
+		if (err != -EEXIST && err != -EBUSY) {
+			count_refused(key, flow, err, words);
+			return;
 		}
+		was = bpf_map_lookup_elem(table_of(words), key);
+	}
+	if (was) {
 		id = id_of(was);
 		if (is_same(was, ct, flow, sight, words)) {
 			if (id_of(was) == id)
 				refresh_entry(was, flow, words);
 			return;
 		}
-		if (is_late(key, was, flow, words))
+		if (is_late(key, was, flow, words) || succeed(key, id, flow, sight->lane, words))
 			return;
-		if (succeed(key, id, flow, sight->lane, words))
-			return;
+		await_end(key, id, words);
 	}
-	count_loss(SEXTANT_LOSS_TUPLE_BUSY);
+	begin_at_last(ct, key, flow, sight, words);
 }
 
 /* A connection, if the kernel has confirmed it: adds it to the table and reports it, unless it is

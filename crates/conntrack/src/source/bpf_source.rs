@@ -6,6 +6,7 @@ use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::time::Duration;
 
+use libbpf_rs::ProgramType;
 use shared::exit::Failure;
 use shared::record::wire::Loss;
 use shared::record::wire::Record;
@@ -190,6 +191,11 @@ fn is_possible(mechanism: Source) -> Result<(), Failure> {
     if mechanism == Source::Kprobe && knows_pmus && !Path::new(KPROBE_PMU).exists() {
         let text = format!("this kernel has no kprobes: no {KPROBE_PMU}");
         return Err(Failure::Kernel(text));
+    }
+    // Else maps and BTF would be made and read in vain. What cannot be told is tried.
+    if mechanism == Source::Fentry && !ProgramType::Tracing.is_supported().unwrap_or(true) {
+        let text = "this kernel loads no program of the type that fentry needs";
+        return Err(Failure::Kernel(text.into()));
     }
     Ok(())
 }
