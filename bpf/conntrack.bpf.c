@@ -88,9 +88,7 @@ int on_net_dev_queue(struct bpf_raw_tracepoint_args *ctx)
 	if (!ct || !is_of_interest(info, ct))
 		return 0;
 	sight.is_known = info != IP_CT_NEW || is_recent(ct);
-	sight.is_past = sight.opens || is_recent(ct);
 	saw_ct(ct, &sight);
-	note_recent(ct, sight.opens);
 	return 0;
 }
 

@@ -204,8 +204,6 @@ struct sight {
 	bool confirms;
 	/* It was this very nf_conn that was confirmed: an entry that has it is an older one's. */
 	bool is_own;
-	/* Its beginning was seen before, or would have been. */
-	bool is_past;
 	/* The table probably has it already. */
 	bool is_known;
 	enum id_lane lane;

@@ -183,8 +183,12 @@ static __always_inline void saw_flow(__u64 ct, const struct flow6_key *key, stru
 	if (sight->is_known)
 		was = bpf_map_lookup_elem(table_of(words), key);
 	if (!was) {
-		/* A late packet of one that has ended, and whose end is reported. */
-		if (flow->status & IPS_DYING && sight->is_past)
+		/*
+		 * A late packet of one that has ended, and whose end is reported. But a call from
+		 * outside that is refused at once shows only in the refusal.
+		 */
+		if (flow->status & IPS_DYING && sight->lane == LANE_TRACEPOINT &&
+		    (sight->opens || is_recent_tuple(ct, key, words)))
 			return;
 		if (may_be_counted() && was_counted(key, flow, sight->opens, words))
 			return;
@@ -221,9 +225,13 @@ static __always_inline void saw_ct(__u64 ct, const struct sight *sight)
 	switch (read_flow(ct, &key, &flow)) {
 	case FOUND_IPV4:
 		saw_flow(ct, &key, &flow, sight, V4_WORDS);
+		if (sight->lane == LANE_TRACEPOINT)
+			note_recent(ct, &key, sight->opens, V4_WORDS);
 		break;
 	case FOUND_IPV6:
 		saw_flow(ct, &key, &flow, sight, V6_WORDS);
+		if (sight->lane == LANE_TRACEPOINT)
+			note_recent(ct, &key, sight->opens, V6_WORDS);
 		break;
 	case FOUND_UNREADABLE:
 		count_loss(SEXTANT_LOSS_READ_FAULT);

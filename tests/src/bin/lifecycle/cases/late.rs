@@ -15,6 +15,7 @@ cases! {
     a_late_packet_of_one_that_has_ended_begins_nothing
     a_late_answer_of_one_that_has_ended_begins_nothing
     a_refused_call_from_outside_is_first_seen_dying
+    a_refused_call_is_not_what_its_memory_served_before
     a_refused_call_again_is_another_although_the_memory_serves_a_third
     a_kprobe_knows_which_nf_conn_was_confirmed
     a_confirmation_ends_what_a_dump_loaded_long_before
@@ -47,6 +48,20 @@ fn a_refused_call_from_outside_is_first_seen_dying(bench: &mut Bench) -> anyhow:
     bench.records([kind::NEW])?;
     bench.sweep()?;
     bench.records([kind::DESTROY])?;
+    Ok(())
+}
+
+fn a_refused_call_is_not_what_its_memory_served_before(bench: &mut Bench) -> anyhow::Result<()> {
+    for (before, refused) in [(Conn::udp(1), Conn::udp(2)), (Conn::udp6(1), Conn::udp6(2))] {
+        bench.first_packet(0, before)?;
+        bench.destroyed(0)?;
+        bench.records([kind::NEW, kind::DESTROY])?;
+        bench.place(0, refused.with(status::DYING));
+        bench.packet(ESTABLISHED_REPLY, 0)?;
+        bench.records([kind::NEW])?;
+        bench.destroyed(0)?;
+        bench.records([kind::DESTROY])?;
+    }
     Ok(())
 }
 
