@@ -25,10 +25,10 @@ pub fn run(program: BorrowedFd<'_>, context: &[u8]) -> io::Result<u32> {
         ctx_size_in: context.len() as u32,
         ..Default::default()
     };
+    let program = program.as_raw_fd();
     // SAFETY: `options` lives for the call, its size is right, and its context is read only, within the
     // given length.
-    let result =
-        unsafe { libbpf_sys::bpf_prog_test_run_opts(program.as_raw_fd(), &raw mut options) };
+    let result = unsafe { libbpf_sys::bpf_prog_test_run_opts(program, &raw mut options) };
     match result {
         0 => Ok(options.retval),
         errno => Err(io::Error::from_raw_os_error(-errno)),

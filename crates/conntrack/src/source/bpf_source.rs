@@ -111,7 +111,8 @@ impl EventSource for BpfSource {
             Ok(preexisting) => {
                 self.programs.set_load_overflowed(true)?;
                 let loaded = preexisting.load(&self.table, sink);
-                self.programs.set_load_overflowed(preexisting.full() > 0)?;
+                self.programs
+                    .set_load_overflowed(preexisting.has_counted())?;
                 let unentered = loaded?;
                 if !unentered.is_none() {
                     log::info!("connections from before the start: {unentered}");
@@ -152,7 +153,12 @@ impl EventSource for BpfSource {
     fn maintain(&mut self, sink: Sink<'_>) -> anyhow::Result<Duration> {
         let mut left = self.sweeps.run(&mut self.programs)?;
         if let Ok(preexisting) = &mut self.preexisting {
-            match preexisting.review(&self.table, sink) {
+            // A review may add the successor of one that ended.
+            self.programs.set_load_overflowed(true)?;
+            let reviewed = preexisting.review(&self.table, sink);
+            self.programs
+                .set_load_overflowed(preexisting.has_counted())?;
+            match reviewed {
                 Ok(again) => left = left.min(again),
                 Err(error) => log::warn!("ends of preexisting connections: {error:#}"),
             }

@@ -104,6 +104,11 @@ impl Preexisting {
         self.loaded.refused
     }
 
+    /// Whether a connection was counted, for any reason: the programs must not count it again.
+    pub fn has_counted(&self) -> bool {
+        self.full() + self.refused() > 0
+    }
+
     /// Adds every connection of every namespace to the table, and reports those that were not there.
     /// Returns the namespaces that could not be entered.
     ///
